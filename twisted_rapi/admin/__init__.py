@@ -1,0 +1,1 @@
+"""The ``rapi-admin`` command."""

@@ -1,0 +1,1 @@
+"""Use cases: what the API layers ask of the cluster."""

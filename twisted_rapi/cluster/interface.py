@@ -1,0 +1,48 @@
+"""What the API layers ask of the cluster, and its contract."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from zope.interface import Attribute, Interface
+
+from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.records import JobRecord
+
+
+class ICluster(Interface):
+    """
+    The cluster's use cases, while this process is master.
+
+    Reads are from memory and never wait for the store or a node, except for archived jobs.
+    """
+
+    snapshot = Attribute("The `twisted_rapi.state.snapshot.Snapshot` that reads are served from.")
+    nodes = Attribute("The `twisted_rapi.rpc.interface.INodes` with the nodes' reports.")
+
+    async def submit(ops: Sequence[Opcode], request_id: str = "") -> int:
+        """
+        Accept a job of these opcodes and answer its id, once it can no longer be lost.
+
+        :raises ServiceUnavailable: the queue is full, or there is no master at present.
+        :raises RequestError: the queue is drained (500 ``Queue drained``, as observed).
+        :raises BadRequest: an opcode's dependencies cannot be meant.
+        """
+
+    def jobs() -> Iterable[JobRecord]:
+        """All jobs that are not archived, by id."""
+
+    async def job(job_id: int) -> JobRecord | None:
+        """A job, archived or not; ``None`` for an unknown id."""
+
+    async def wait(job_id: int, unchanged: Callable[[JobRecord], bool], timeout: float) -> JobRecord | None:
+        """
+        The job as soon as it is final or no longer `unchanged`, at the latest after `timeout` seconds.
+
+        ``None`` for an unknown id.  Cancelling the wait changes nothing.
+        """
+
+    async def cancel(job_id: int) -> tuple[bool, str]:
+        """
+        Cancel a job that has not begun, and ask one that waits to end.
+
+        Answers whether, and what to tell (observations.md, Jobs); never raises for an unknown job.
+        """

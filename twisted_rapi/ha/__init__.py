@@ -1,0 +1,1 @@
+"""Which candidate is master, and what it runs while it is."""

@@ -1,0 +1,1 @@
+"""What runs machines on a node: libvirt and the simulated one."""

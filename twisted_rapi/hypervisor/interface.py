@@ -1,0 +1,58 @@
+"""What runs machines on a node, and its contract."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from zope.interface import Attribute, Interface
+
+from twisted_rapi.model.seen import DomainSeen
+from twisted_rapi.model.steps import DomainSpec
+
+
+class IHypervisor(Interface):
+    """
+    One kind of hypervisor on this node.  Domains are named by their instance and have its uuid.
+
+    Every method may raise `StepFailed` of kind ``hypervisor`` with what the hypervisor said, also when it
+    did not answer within its deadline.
+    """
+
+    kind = Attribute("Its name in the field: ``kvm`` or ``fake``.")
+
+    async def start_service() -> None:
+        """Begin; from now on `observe`d changes are told.  Connects, and connects again when cut off."""
+
+    async def stop_service() -> None:
+        """End; domains run on."""
+
+    async def version() -> str:
+        """The version of what is behind it, as text."""
+
+    async def acceleration() -> str:
+        """How guests run here: ``kvm``, ``tcg: <why not kvm>`` or ``simulated``."""
+
+    async def domains() -> Mapping[str, DomainSeen]:
+        """All domains there are by name, running or not."""
+
+    async def start(domain: DomainSpec, paths: Sequence[str], paused: bool = False) -> DomainSeen:
+        """
+        Define the domain as given, with its disks at `paths`, and make it run.
+
+        One that runs is left as it is, whatever its definition.
+        """
+
+    async def stop(uuid: str, timeout: float, force: bool = False, boot: str = "") -> None:
+        """
+        Stop the domain and remove its definition.
+
+        The guest is asked (ACPI), and ended when it still runs after `timeout` seconds; at once with `force`
+        or 0.  An unknown domain is well.  With `boot`, a domain that runs another boot is left alone.
+        """
+
+    async def set_memory(uuid: str, memory: int) -> None:
+        """Balloon the running guest to `memory` MiB."""
+
+    def observe(observer: Callable[[str, DomainSeen | None], None]) -> Callable[[], None]:
+        """
+        Call `observer` with name and new state (``None``: gone) on each change, whoever made it; answers how
+        to end that.
+        """

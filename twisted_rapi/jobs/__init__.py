@@ -1,0 +1,1 @@
+"""The job queue: accept, lock, execute, archive."""

@@ -1,0 +1,114 @@
+"""
+What every opcode is: a frozen struct whose fields are its parameters.
+
+The struct is the checked form, its wire form is what clients send, what a job stores and what job answers
+show.  Parameters, types and defaults are those of opcodes.json ("newest").
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from twisted_rapi.errors import BadRequest
+
+NonEmpty = Annotated[str, Meta(min_length=1)]
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Positive = Annotated[int, Meta(gt=0, le=2**63 - 1)]
+AnyJobId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(pattern=r"^[0-9]{1,18}$")]
+FinalStatus = Literal["canceled", "error", "success"]
+Private = Meta(extra={"private": True})
+
+
+class Opcode(Struct, frozen=True, kw_only=True):
+    """
+    An opcode; the fields here are accepted by all of them.
+
+    :cvar OP_ID: its name on the wire.
+    :cvar SUMMARY: the parameter that stands in the job's summary, if any.
+    """
+
+    OP_ID: ClassVar[str]
+    SUMMARY: ClassVar[str | None] = None
+
+    dry_run: bool | None = None
+    debug_level: Natural | None = None
+    priority: Literal[-10, 0, 10] = 0
+    depends: list[tuple[AnyJobId, list[FinalStatus]]] | None = None
+    comment: str | None = None
+    reason: list[Any] | None = field(default_factory=list)
+
+    @classmethod
+    def check(cls, values: dict[str, Any]) -> None:
+        """
+        Judge combinations a field's type cannot express.  `values` have passed the types.
+
+        :raises InvalidParameter: naming the parameter.
+        """
+
+
+AnyOpcode = TypeVar("AnyOpcode", bound=Opcode)
+
+
+class InvalidParameter(BadRequest):
+    """A parameter is missing, or its value is not of its type."""
+
+    def __init__(self, op_id: str, name: str) -> None:
+        super().__init__(
+            f"Invalid body parameters: (\"Parameter '{op_id}.{name}' fails validation\", 'wrong_input')"
+        )
+
+
+def decode(cls: type[AnyOpcode], values: Mapping[str, Any]) -> AnyOpcode:
+    """
+    The opcode of this class with these parameters.
+
+    :raises BadRequest: a parameter is unknown, missing or of another type; as observed, unknown ones are
+        reported before wrong ones and the first in the order of declaration counts.
+    """
+    fields = msgspec.structs.fields(cls)
+    names = {f.name for f in fields}
+    for name in values:
+        if name not in names:
+            raise BadRequest(
+                f"Invalid body parameters: Object Op{cls.__name__} doesn't support the parameter '{name}'"
+            )
+    checked: dict[str, Any] = {}
+    for f in fields:
+        if f.name in values:
+            try:
+                checked[f.name] = msgspec.convert(values[f.name], f.type)
+            except (msgspec.ValidationError, RecursionError) as e:
+                raise InvalidParameter(cls.OP_ID, f.name) from e
+        elif f.required:
+            raise InvalidParameter(cls.OP_ID, f.name)
+    cls.check(checked)
+    return cls(**checked)
+
+
+def to_wire(op: Opcode) -> dict[str, Any]:
+    """
+    The wire and stored form: the parameters of every opcode, ``OP_ID``, then its own as declared.
+
+    Own parameters without a value are left out, and so are ``dry_run`` and ``debug_level`` (observations.md).
+    """
+    every = {f.name: getattr(op, f.name) for f in msgspec.structs.fields(Opcode)}
+    for name in ("dry_run", "debug_level"):
+        if every[name] is None:
+            del every[name]
+    own = {
+        f.name: value
+        for f in msgspec.structs.fields(type(op))
+        if f.name not in Opcode.__struct_fields__ and (value := getattr(op, f.name)) is not None
+    }
+    return {**every, "OP_ID": op.OP_ID, **own}
+
+
+def summary(op: Opcode) -> str:
+    """How a job's summary names the opcode: ``INSTANCE_CREATE(inst1)``."""
+    name = op.OP_ID.removeprefix("OP_")
+    if op.SUMMARY is None:
+        return name
+    value = getattr(op, op.SUMMARY)
+    return f"{name}({','.join(map(str, value)) if isinstance(value, list) else value})"

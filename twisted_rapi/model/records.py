@@ -1,0 +1,310 @@
+"""
+What is wanted: the records of the store.
+
+One small record a key, each with a version of its own (`Record.VERSION`); how they are written is
+`twisted_rapi.state.codec`'s business.  Sizes are MiB, times are seconds since the epoch.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from msgspec import Struct, field
+
+Params = dict[str, Any]
+Timestamp = tuple[int, int]  # seconds, microseconds
+LogEntry = tuple[int, Timestamp, str, Any]  # serial, when, type, message
+
+
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    Something the store keeps under one key.
+
+    :cvar KIND: the first part of the key.
+    :cvar VERSION: the version that is written; older ones are upgraded on reading.
+    """
+
+    KIND: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+
+class ObjectRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What cluster, groups, nodes and instances have in common."""
+
+    uuid: str
+    name: str
+    ctime: float = 0.0
+    mtime: float = 0.0
+    serial_no: int = 1
+    tags: tuple[str, ...] = ()
+
+
+class ClusterRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):
+    """The cluster: the values ``/2/info`` shows that an operator may set (resources.json)."""
+
+    KIND = "cluster"
+
+    master_node: str  # uuid
+    default_hypervisor: str = "kvm"
+    enabled_hypervisors: tuple[str, ...] = ("kvm",)
+    enabled_disk_templates: tuple[str, ...] = ("file", "sharedfile", "diskless")
+    hvparams: dict[str, Params] = field(default_factory=dict)  # only what differs from the defaults
+    beparams: Params = field(default_factory=dict)
+    nicparams: Params = field(default_factory=dict)
+    ndparams: Params = field(default_factory=dict)
+    diskparams: dict[str, Params] = field(default_factory=dict)
+    ipolicy: Params = field(default_factory=dict)
+    osparams: dict[str, Params] = field(default_factory=dict)
+    os_hvp: dict[str, dict[str, Params]] = field(default_factory=dict)
+    hidden_os: tuple[str, ...] = ()
+    blacklisted_os: tuple[str, ...] = ()
+    candidate_pool_size: int = 10
+    max_running_jobs: int = 20
+    max_tracked_jobs: int = 25
+    mac_prefix: str = "aa:00:00"
+    master_netdev: str = "lo"
+    master_netmask: int = 32
+    file_storage_dir: str = "/var/lib/twisted_rapi/file-storage"
+    shared_file_storage_dir: str = "/var/lib/twisted_rapi/shared-file-storage"
+    default_iallocator: str = ""
+    primary_ip_version: int = 4
+    maintain_node_health: bool = False
+    drained_queue: bool = False
+
+
+class GroupRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):
+    """A node group."""
+
+    KIND = "group"
+
+    alloc_policy: Literal["preferred", "last_resort", "unallocable"] = "preferred"
+    ndparams: Params = field(default_factory=dict)
+    diskparams: dict[str, Params] = field(default_factory=dict)
+    ipolicy: Params = field(default_factory=dict)
+    networks: dict[str, Params] = field(default_factory=dict)
+
+
+class NodeRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):
+    """A node, and where its agent listens."""
+
+    KIND = "node"
+
+    group: str  # uuid
+    primary_ip: str
+    secondary_ip: str
+    agent_host: str  # what the agent's certificate is issued for
+    agent_port: int
+    offline: bool = False
+    drained: bool = False
+    master_candidate: bool = False
+    master_capable: bool = True
+    vm_capable: bool = True
+    powered: bool = True
+    ndparams: Params = field(default_factory=dict)
+
+
+class DiskRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A disk of an instance.  `logical_id` is the template's own address of it (file: driver, path)."""
+
+    uuid: str
+    size: int  # MiB
+    name: str | None = None
+    mode: Literal["rw", "ro"] = "rw"
+    dev_type: str = "file"
+    logical_id: tuple[Any, ...] = ()
+    params: Params = field(default_factory=dict)
+    spindles: int | None = None
+    ctime: float = 0.0
+    mtime: float = 0.0
+    serial_no: int = 1
+
+
+class NicRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A NIC of an instance; `params` holds what differs from the cluster's mode, link and vlan."""
+
+    uuid: str
+    mac: str
+    ip: str | None = None
+    name: str | None = None
+    network: str | None = None  # uuid
+    params: dict[str, str] = field(default_factory=dict)
+
+
+AdminState = Literal["up", "down", "offline"]
+
+
+class InstanceRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    An instance.
+
+    :ivar pending: the job that is making it; while set the API does not show it.  It tells a master that
+        takes over what may be half made.
+    """
+
+    KIND = "instance"
+
+    os: str = ""
+    hypervisor: str
+    primary_node: str  # uuid
+    secondary_nodes: tuple[str, ...] = ()
+    disk_template: str
+    disks: tuple[DiskRecord, ...] = ()
+    nics: tuple[NicRecord, ...] = ()
+    admin_state: AdminState = "down"
+    admin_state_source: Literal["admin", "user"] = "admin"
+    hvparams: Params = field(default_factory=dict)
+    beparams: Params = field(default_factory=dict)
+    osparams: Params = field(default_factory=dict)
+    osparams_private: Params = field(default_factory=dict)
+    network_port: int | None = None
+    disks_active: bool = False
+    forthcoming: bool = False
+    pending: int | None = None
+
+
+JobStatus = Literal["queued", "waiting", "canceling", "running", "canceled", "success", "error"]
+FINAL: frozenset[str] = frozenset({"success", "error", "canceled"})
+
+
+class OpRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    One opcode of a job.
+
+    :ivar input: the opcode in its wire form, ``OP_ID`` and parameters.
+    :ivar stage: how far it has come, in the words of its plan; what a new master plans on from.
+    :ivar kept: values its plan noted along the way, such as which boot of a domain is to be ended.
+    """
+
+    input: Params
+    summary: str
+    status: JobStatus = "queued"
+    result: Any = None
+    log: tuple[LogEntry, ...] = ()
+    start_ts: Timestamp | None = None
+    end_ts: Timestamp | None = None
+    stage: str = ""
+    kept: Params = field(default_factory=dict)
+
+
+class JobRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A job.  `priority` is the one of its opcode being worked on; lower is more urgent."""
+
+    KIND = "job"
+
+    id: int
+    ops: tuple[OpRecord, ...]
+    received_ts: Timestamp
+    start_ts: Timestamp | None = None
+    end_ts: Timestamp | None = None
+    canceling: bool = False
+    request_id: str = ""
+
+
+class ArchivedJobRecord(JobRecord, frozen=True, kw_only=True, omit_defaults=True):
+    """A job that is no longer listed, but can be read by its id."""
+
+    KIND = "archive"
+
+
+class CounterRecord(Record, frozen=True, kw_only=True):
+    """A number that only grows, such as the last job id given out."""
+
+    KIND = "counter"
+
+    value: int = 0
+
+
+class NameRecord(Record, frozen=True, kw_only=True):
+    """The reservation of a name within its kind: two objects can never be committed with one name."""
+
+    KIND = "name"
+
+    uuid: str
+
+
+class LeftoverRecord(Record, frozen=True, kw_only=True):
+    """
+    Steps that still have to be carried out on a node that did not answer when something was removed.
+
+    :ivar steps: steps in their wire form (`twisted_rapi.model.steps`).
+    """
+
+    KIND = "leftover"
+
+    uuid: str
+    node: str  # uuid
+    reason: str
+    steps: tuple[Params, ...]
+
+
+class JoinTokenRecord(Record, frozen=True, kw_only=True):
+    """
+    The right of one new node to get a certificate, once.
+
+    :ivar digest: SHA-256 of the token in hex; the token itself is shown once and not kept.
+    """
+
+    KIND = "jointoken"
+
+    digest: str
+    expires: float
+
+
+class ElectionRecord(Record, frozen=True, kw_only=True):
+    """Who is master: every commit of a master is fenced by this record's `term`."""
+
+    KIND = "election"
+
+    term: int
+    node: str  # uuid
+
+
+RECORDS: tuple[type[Record], ...] = (
+    ClusterRecord,
+    GroupRecord,
+    NodeRecord,
+    InstanceRecord,
+    JobRecord,
+    ArchivedJobRecord,
+    CounterRecord,
+    NameRecord,
+    LeftoverRecord,
+    JoinTokenRecord,
+    ElectionRecord,
+)
+
+
+def job_key(job_id: int, kind: str = JobRecord.KIND) -> str:
+    """The key of a job: ids sort as numbers."""
+    return f"{kind}/{job_id:020d}"
+
+
+def key_of(record: Record) -> str:
+    """The key a record is kept under; `NameRecord` and `CounterRecord` are named by who writes them."""
+    match record:
+        case JobRecord():
+            return job_key(record.id, record.KIND)
+        case ClusterRecord() | ElectionRecord():
+            return record.KIND
+        case ObjectRecord() | LeftoverRecord():
+            return f"{record.KIND}/{record.uuid}"
+        case JoinTokenRecord():
+            return f"{record.KIND}/{record.digest}"
+    raise ValueError(f"{type(record).__name__} has no key of its own")
+
+
+def name_key(kind: str, name: str) -> str:
+    """The key that reserves `name` among the objects of `kind`."""
+    return f"{NameRecord.KIND}/{kind}/{name}"
+
+
+def job_status(job: JobRecord) -> JobStatus:
+    """The status of a whole job from those of its opcodes (constants.json ``job_status``)."""
+    statuses = [op.status for op in job.ops]
+    if all(s == "success" for s in statuses):
+        return "success"
+    if "error" in statuses:
+        return "error"
+    order: tuple[JobStatus, ...] = ("canceling", "waiting", "running", "canceled")
+    for status in order:
+        if status in statuses:
+            return status
+    return "queued"

@@ -1,0 +1,225 @@
+"""
+Steps: what the master asks a node to do, as values.
+
+They are compared in tests, printed in logs, kept in leftovers and sent over RPC; one definition serves
+master and agent.  Every step may be sent again: carrying it out twice ends as carrying it out once.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from twisted_rapi.model.records import Params
+
+
+class Step(Struct, frozen=True, kw_only=True, tag_field="step", omit_defaults=True):
+    """
+    Something one node is asked to do.
+
+    :ivar instance: name of the instance it is about; steps of one instance are carried out one at a time.
+    """
+
+    instance: str
+
+
+class DiskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A disk as a node needs to know it; `logical_id` as in `twisted_rapi.model.records.DiskRecord`."""
+
+    uuid: str
+    index: int
+    template: str
+    size: int  # MiB
+    logical_id: tuple[Any, ...] = ()
+    mode: Literal["rw", "ro"] = "rw"
+    name: str | None = None
+    params: Params = field(default_factory=dict)
+
+
+class NicSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A NIC with its effective parameters."""
+
+    uuid: str
+    mac: str
+    mode: str = "bridged"
+    link: str = ""
+    vlan: str = ""
+    ip: str | None = None
+    name: str | None = None
+    network: Params | None = None
+
+
+class DomainSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    A machine with all parameters filled in.  Memory is MiB.
+
+    :ivar instance_uuid: also the domain's uuid.
+    :ivar console_port: the TCP port for VNC or SPICE, as allotted to the instance; ``None`` without one.
+    """
+
+    name: str
+    instance_uuid: str
+    hypervisor: str
+    memory: int
+    minmem: int
+    vcpus: int
+    disks: tuple[DiskSpec, ...] = ()
+    nics: tuple[NicSpec, ...] = ()
+    hvparams: Params = field(default_factory=dict)
+    beparams: Params = field(default_factory=dict)
+    console_port: int | None = None
+    os: str = ""
+    osparams: Params = field(default_factory=dict)
+    primary_node: str = ""  # name
+    secondary_nodes: tuple[str, ...] = ()  # names
+    tags: tuple[str, ...] = ()
+    ctime: float = 0.0
+    mtime: float = 0.0
+
+
+class CreateVolume(Step, frozen=True, kw_only=True, tag="volume.create", omit_defaults=True):
+    """
+    Make a disk's volume.  One that exists with this size is kept, unless `fresh` asks for an empty one.
+
+    Outcome ``path``: where it is on this node.
+    """
+
+    disk: DiskSpec
+    fresh: bool = False
+
+
+class DeleteVolume(Step, frozen=True, kw_only=True, tag="volume.delete", omit_defaults=True):
+    """Remove a disk's volume; one that is not there is well."""
+
+    disk: DiskSpec
+
+
+class GrowVolume(Step, frozen=True, kw_only=True, tag="volume.grow", omit_defaults=True):
+    """Make a disk's volume `disk.size` MiB large; one that is at least as large is kept."""
+
+    disk: DiskSpec
+
+
+class ActivateVolume(Step, frozen=True, kw_only=True, tag="volume.activate", omit_defaults=True):
+    """Make a disk's volume usable here.  Outcome ``path``.  `ignore_size`: do not compare its size."""
+
+    disk: DiskSpec
+    ignore_size: bool = False
+
+
+class DeactivateVolume(Step, frozen=True, kw_only=True, tag="volume.deactivate", omit_defaults=True):
+    """Stop using a disk's volume here."""
+
+    disk: DiskSpec
+
+
+class MoveVolume(Step, frozen=True, kw_only=True, tag="volume.move", omit_defaults=True):
+    """Give a volume the address `to`, as when its instance is renamed.  Done already is well."""
+
+    disk: DiskSpec
+    to: tuple[Any, ...]
+
+
+class StartDomain(Step, frozen=True, kw_only=True, tag="domain.start", omit_defaults=True):
+    """
+    Define the domain as given and make it run; one that runs (any boot) is left alone.
+
+    Outcome ``boot`` names the boot that runs now.
+    """
+
+    domain: DomainSpec
+    paused: bool = False
+
+
+class StopDomain(Step, frozen=True, kw_only=True, tag="domain.stop", omit_defaults=True):
+    """
+    Stop the domain: ask the guest, and after `timeout` seconds (0 or `force`: at once) end it.
+
+    Its definition goes too.  With `boot`, only that boot is stopped: another one is left alone.
+    """
+
+    hypervisor: str
+    instance_uuid: str
+    timeout: int = 120
+    force: bool = False
+    boot: str = ""
+
+
+class SetMemory(Step, frozen=True, kw_only=True, tag="domain.memory", omit_defaults=True):
+    """Change the memory of the running guest to `memory` MiB."""
+
+    hypervisor: str
+    instance_uuid: str
+    memory: int
+
+
+class RunOs(Step, frozen=True, kw_only=True, tag="os.run", omit_defaults=True):
+    """
+    Run one script of the instance's OS definition (behaviour.md §8) with its volumes activated.
+
+    :ivar reinstall: sets ``INSTANCE_REINSTALL=1``.
+    :ivar old_name: for ``rename``.
+    """
+
+    action: Literal["create", "rename"]
+    domain: DomainSpec
+    reinstall: bool = False
+    old_name: str = ""
+    debug: int = 0
+
+
+class VerifyOs(Step, frozen=True, kw_only=True, tag="os.verify", omit_defaults=True):
+    """Have the OS definition's ``verify`` script check parameters; fails with what it says."""
+
+    os: str
+    osparams: Params = field(default_factory=dict)
+
+
+class InspectDisks(Step, frozen=True, kw_only=True, tag="volume.inspect", omit_defaults=True):
+    """
+    Say how volumes are.
+
+    Outcome ``disks``: per disk ``None`` when absent, else ``{path, size, allocated}`` in MiB.
+    """
+
+    disks: tuple[DiskSpec, ...]
+
+
+AnyStep = (
+    CreateVolume
+    | DeleteVolume
+    | GrowVolume
+    | ActivateVolume
+    | DeactivateVolume
+    | MoveVolume
+    | StartDomain
+    | StopDomain
+    | SetMemory
+    | RunOs
+    | VerifyOs
+    | InspectDisks
+)
+
+
+class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a step gave; which fields are set is said by the step."""
+
+    path: str = ""
+    boot: str = ""
+    text: str = ""
+    disks: tuple[dict[str, Any] | None, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+DEADLINES: dict[type[Step], float] = {
+    RunOs: 7200.0,
+    CreateVolume: 600.0,
+    DeleteVolume: 300.0,
+    VerifyOs: 120.0,
+}
+"""Seconds a step may take before the node counts as unreachable; 60 for others, plus a stop's own timeout."""
+
+
+def deadline(step: Step) -> float:
+    """Seconds to wait for `step` to be carried out."""
+    extra = float(step.timeout) if isinstance(step, StopDomain) else 0.0
+    return DEADLINES.get(type(step), 60.0) + extra

@@ -1,0 +1,151 @@
+"""
+What a plan answers: the next stage of carrying an opcode out.
+
+A plan is a pure function ``(opcode, progress, view) -> Stage``.  The executor carries the stage out and asks
+again, until the answer is `Finish` or the plan raises `twisted_rapi.errors.JobError`.  A plan decides from
+what is wanted (records), what is seen (reports) and how far the opcode has come (`Progress`), so a master
+that takes over simply asks again: nothing is replayed.
+
+Rules a plan keeps:
+
+* The first answer (stage ``""``) comes after all prerequisites were judged; nothing was changed before.
+* What nodes are about to make is in the store (`Change`) before a node is asked to make it.
+* A stage may be carried out again after a crash; its steps are idempotent.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from twisted_rapi.errors import JobError
+from twisted_rapi.model.records import Params, Record
+from twisted_rapi.model.steps import Outcome, Step
+
+
+@attrs.frozen
+class Do:
+    """One step on the node with this uuid."""
+
+    node: str
+    step: Step
+
+
+@attrs.frozen
+class InSequence:
+    """One after the other; the first that fails ends it."""
+
+    works: tuple["Work", ...] = ()
+
+
+@attrs.frozen
+class InParallel:
+    """All begun together; fails when all have ended, if any failed."""
+
+    works: tuple["Work", ...] = ()
+
+
+Work = Do | InSequence | InParallel
+
+
+def steps_of(work: Work) -> Iterator[Do]:
+    """The single steps, in the order outcomes are given."""
+    if isinstance(work, Do):
+        yield work
+    else:
+        for part in work.works:
+            yield from steps_of(part)
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """
+    How far an opcode has come.
+
+    :ivar stage: the word its plan gave to the last stage that was carried out; ``""`` at the beginning.
+    :ivar kept: what its plan noted with `Change`.
+    :ivar outcomes: of the last `Perform`, one a step in the order of `steps_of`; ``None`` for a step that
+        failed or was not reached.  Lost when the master changes: a plan must not rely on them across a
+        `Change`.
+    :ivar error: why the last `Perform` failed, where it named a stage for that.
+    :ivar job: the id of the job.
+    """
+
+    stage: str = ""
+    kept: Params = attrs.field(factory=dict)
+    outcomes: tuple[Outcome | None, ...] = ()
+    error: JobError | None = None
+    job: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Change:
+    """
+    Commit these records and this progress, in one commit with the revisions the plan has seen.
+
+    When one of them was changed meanwhile nothing is written and the plan is asked again.
+
+    :ivar names: names to reserve (``name_key`` -> uuid).
+    :ivar free: name keys to free.
+    """
+
+    stage: str
+    puts: tuple[Record, ...] = ()
+    deletes: tuple[Record, ...] = ()
+    names: dict[str, str] = attrs.field(factory=dict)
+    free: tuple[str, ...] = ()
+    kept: Params = attrs.field(factory=dict)
+    log: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Perform:
+    """
+    Have nodes carry out work.
+
+    :ivar stage: the stage after it succeeded.
+    :ivar failed: the stage after it failed; ``None``: the opcode fails with the error, no change is made.
+    :ivar check: it only looks (it belongs to the prerequisites): done even for a dry run.
+    :ivar patience: seconds to wait for a node that stops answering to come back before it is a failure.
+    """
+
+    work: Work
+    stage: str
+    failed: str | None = None
+    check: bool = False
+    patience: float = 30.0
+    log: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Finish:
+    """
+    Commit these records and the end of the opcode, in one commit.
+
+    :ivar error: the opcode ends with this error; ``None``: with success and `result`.
+    :ivar warnings: logged as `` - WARNING: text``.
+    """
+
+    result: Any = None
+    puts: tuple[Record, ...] = ()
+    deletes: tuple[Record, ...] = ()
+    names: dict[str, str] = attrs.field(factory=dict)
+    free: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
+    error: JobError | None = None
+
+
+@attrs.frozen(kw_only=True)
+class DryRun:
+    """
+    What a plan's first answer is wrapped in when a dry run of it has a result of its own.
+
+    :ivar result: the result of the dry run.
+    :ivar then: the stage that is carried out otherwise.
+    """
+
+    result: Any
+    then: "Stage"
+
+
+Stage = Change | Perform | Finish | DryRun

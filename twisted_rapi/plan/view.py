@@ -1,0 +1,99 @@
+"""What a plan looks at: the records and the reports, as of one moment."""
+
+from collections.abc import Iterator, Mapping
+from random import Random
+from uuid import UUID
+
+import attrs
+
+from twisted_rapi.errors import OpPrereqError, prereq
+from twisted_rapi.model.records import ClusterRecord, GroupRecord, InstanceRecord, NodeRecord
+from twisted_rapi.model.seen import DomainSeen, NodeReport
+
+
+@attrs.frozen(kw_only=True)
+class View:
+    """
+    The cluster as of one moment; all mappings are keyed by uuid.
+
+    :ivar names: per kind (``group``, ``node``, ``instance``) the uuids by name; instances that are being
+        made are among them.
+    :ivar reports: what nodes that answer report; a node that does not answer is not among them.
+    :ivar now: seconds since the epoch.
+    :ivar chance: where new uuids and MAC addresses come from.
+    """
+
+    cluster: ClusterRecord
+    groups: Mapping[str, GroupRecord]
+    nodes: Mapping[str, NodeRecord]
+    instances: Mapping[str, InstanceRecord]
+    names: Mapping[str, Mapping[str, str]]
+    reports: Mapping[str, NodeReport]
+    now: float
+    chance: Random
+
+    def new_uuid(self) -> str:
+        """A uuid nobody has."""
+        return str(UUID(int=self.chance.getrandbits(128), version=4))
+
+    def find(self, kind: str, name: str) -> str | None:
+        """
+        The uuid of what `name` names among `kind`: its name, its uuid, or the name's part before a dot
+        if only one begins so.
+        """
+        named = self.names[kind]
+        if name in named:
+            return named[name]
+        if name in self._table(kind):
+            return name
+        begun = [uuid for full, uuid in named.items() if full.startswith(name + ".")]
+        return begun[0] if name and len(begun) == 1 else None
+
+    def _table(self, kind: str) -> Mapping[str, object]:
+        return {"group": self.groups, "node": self.nodes, "instance": self.instances}[kind]
+
+    def instance(self, name: str) -> InstanceRecord:
+        """
+        The instance of this name; one that is still being made does not exist yet.
+
+        :raises OpPrereqError: ``unknown_entity``.
+        """
+        uuid = self.find("instance", name)
+        if uuid is None or self.instances[uuid].pending is not None:
+            raise _unknown("Instance", name)
+        return self.instances[uuid]
+
+    def node(self, name: str) -> NodeRecord:
+        """
+        The node of this name.
+
+        :raises OpPrereqError: ``unknown_entity``.
+        """
+        uuid = self.find("node", name)
+        if uuid is None:
+            raise _unknown("Node", name)
+        return self.nodes[uuid]
+
+    def group(self, name: str) -> GroupRecord:
+        """
+        The group of this name.
+
+        :raises OpPrereqError: ``unknown_entity``.
+        """
+        uuid = self.find("group", name)
+        if uuid is None:
+            raise _unknown("Node group", name)
+        return self.groups[uuid]
+
+    def domain(self, instance: InstanceRecord) -> DomainSeen | None:
+        """The instance's domain on its primary node, if that node answers and has it."""
+        report = self.reports.get(instance.primary_node)
+        return None if report is None else report.domains.get(instance.name)
+
+    def instances_on(self, node: str) -> Iterator[InstanceRecord]:
+        """The instances whose primary node it is, those being made included."""
+        return (i for i in self.instances.values() if i.primary_node == node)
+
+
+def _unknown(kind: str, name: str) -> OpPrereqError:
+    return prereq(f"{kind} '{name}' not known", "unknown_entity")

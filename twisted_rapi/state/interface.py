@@ -1,0 +1,117 @@
+"""The store: where wanted state is kept, and its contract."""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+from zope.interface import Attribute, Interface
+
+
+@attrs.frozen
+class Entry:
+    """A value and the revision of the commit that wrote it."""
+
+    value: bytes
+    revision: int
+
+
+@attrs.frozen
+class Page:
+    """
+    Part of a listing.
+
+    :ivar revision: the store's revision the whole listing is as of.
+    :ivar entries: in the order of their keys.
+    :ivar more: the key to go on after, or ``None`` at the end.
+    """
+
+    revision: int
+    entries: Mapping[str, Entry]
+    more: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Commit:
+    """
+    A change that is made whole or not at all.
+
+    :ivar expect: the revision each of these keys must have; 0: there is no such key.
+    :ivar puts: new values; `deletes`: keys to remove (one that is not there is well).
+    :ivar term: the master's term; the commit is refused when the store's election record has a higher one.
+        ``None`` for tools that write without being master (only while no master runs).
+    """
+
+    expect: Mapping[str, int] = attrs.field(factory=dict)
+    puts: Mapping[str, bytes] = attrs.field(factory=dict)
+    deletes: frozenset[str] = frozenset()
+    term: int | None = None
+
+
+@attrs.frozen
+class Changes:
+    """One commit as a watcher sees it: the values after it, ``None`` for removed keys."""
+
+    revision: int
+    values: Mapping[str, bytes | None]
+
+
+class IWatch(Interface):
+    """A running watch."""
+
+    async def next() -> Sequence[Changes]:
+        """
+        The changes since the last call, oldest first, at least one; waits for one.  One caller at a time.
+
+        :raises Compacted: changes were lost (too slow, or too old a revision): list again.
+        :raises StoreClosed: the store was closed.
+        """
+
+    def close() -> None:
+        """End it; a waiting `next` is cancelled (``CancelledError``).  May be called again."""
+
+
+class IStateStore(Interface):
+    """
+    An ordered map from keys (text, ``kind/…``) to values (bytes) with a revision that counts commits.
+
+    All reads are of committed state.  A commit that was answered survives kill -9 and power loss.
+    """
+
+    revision = Attribute("The revision of the newest commit this process knows of; 0 for an empty store.")
+
+    async def get(keys: Sequence[str]) -> Mapping[str, Entry]:
+        """
+        What these keys have; missing ones are left out.
+
+        :raises StoreError: it cannot be read.
+        """
+
+    async def list(prefix: str, after: str = "", limit: int = 1000) -> Page:
+        """
+        Up to `limit` keys that begin with `prefix` and are greater than `after`.
+
+        :raises StoreError: it cannot be read.
+        """
+
+    async def commit(change: Commit) -> int:
+        """
+        Make the change and answer its revision, once it is durable.
+
+        :raises Conflict: an expectation does not hold; nothing was written.
+        :raises StaleTerm: the election record names a higher term; nothing was written.
+        :raises StoreError: it could not be written.  (With a store over a network it may have been.)
+
+        Cancelling it does not take the change back.
+        """
+
+    def watch(prefixes: Sequence[str], after: int) -> IWatch:
+        """
+        See all commits with a higher revision than `after` that touch keys beginning with one of
+        `prefixes`; only those keys are shown.
+        """
+
+    async def close() -> None:
+        """
+        End it once the commits under way are done; later calls raise `StoreClosed`.
+
+        May be called again.
+        """

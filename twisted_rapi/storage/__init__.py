@@ -1,0 +1,1 @@
+"""What keeps the disks of machines on a node."""

@@ -1,0 +1,1 @@
+"""HTTP: sites, authentication and the dialects."""

@@ -1,0 +1,1 @@
+"""The Ganeti remote API, version 2."""

@@ -1,0 +1,1 @@
+"""The read-only remote API of version 1.2."""
