@@ -1,0 +1,184 @@
+"""
+Leadership: a subtree of services that is built anew for each term and ends with it.
+
+Note [Terms].  A term begins when the election is won and ends when a higher one is heard of, the store is
+lost, or the daemon stops.  What a master runs (executor, reconciler, archive, the API's writing half) never
+outlives its term: it is built by a function of the term, and nothing is reused.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+from automat import TypeMachineBuilder
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from twisted_rapi.errors import RapiError
+from twisted_rapi.ha.election import IElection
+
+
+class Candidate(Protocol):
+    """What can happen to a candidate."""
+
+    def campaign(self) -> None:
+        """Begin to seek the mastership."""
+
+    def won(self, term: int) -> None:
+        """The election is won."""
+
+    def deposed(self) -> None:
+        """The term is over: someone has heard of a higher one."""
+
+    def duties_ended(self) -> None:
+        """All that the master ran has ended."""
+
+    def stop(self) -> None:
+        """The daemon ends."""
+
+
+@attrs.define
+class _Core:
+    """
+    What the transitions work on.
+
+    :ivar begin: start what a master runs for a term; `end`: stop it, then tell `duties_ended`.
+    :ivar seek: go for the next term; `quiet`: stop seeking.
+    """
+
+    begin: Callable[[int], None]
+    end: Callable[[], None]
+    seek: Callable[[], None]
+    quiet: Callable[[], None]
+    finished: Callable[[], None]
+
+
+def _machine() -> Callable[[_Core], Candidate]:
+    builder = TypeMachineBuilder(Candidate, _Core)
+    idle = builder.state("idle")
+    following = builder.state("following")
+    leading = builder.state("leading")
+    resigning = builder.state("resigning")
+    stopping = builder.state("stopping")
+    stopped = builder.state("stopped")
+
+    @idle.upon(Candidate.campaign).to(following)
+    @resigning.upon(Candidate.duties_ended).to(following)
+    def seek(candidate: Candidate, core: _Core) -> None:
+        core.seek()
+
+    @following.upon(Candidate.won).to(leading)
+    def take_over(candidate: Candidate, core: _Core, term: int) -> None:
+        core.begin(term)
+
+    @leading.upon(Candidate.deposed).to(resigning)
+    def resign(candidate: Candidate, core: _Core) -> None:
+        core.end()
+
+    @leading.upon(Candidate.stop).to(stopping)
+    def leave(candidate: Candidate, core: _Core) -> None:
+        core.end()
+
+    @following.upon(Candidate.stop).to(stopped)
+    @idle.upon(Candidate.stop).to(stopped)
+    def quit_seeking(candidate: Candidate, core: _Core) -> None:
+        core.quiet()
+        core.finished()
+
+    @stopping.upon(Candidate.duties_ended).to(stopped)
+    def done(candidate: Candidate, core: _Core) -> None:
+        core.finished()
+
+    resigning.upon(Candidate.stop).to(stopping).returns(None)
+    for state in (following, resigning, stopping, stopped):
+        state.upon(Candidate.deposed).loop().returns(None)
+    for state in (stopping, stopped):
+        state.upon(Candidate.stop).loop().returns(None)
+    return builder.build()
+
+
+_BUILD = _machine()
+
+
+class Leadership(MultiService):
+    """
+    Seeks the mastership, and runs what `build` gives while it has it.
+
+    :param build: makes the services of one term; called once per term.
+    :param retry: seconds to wait when the election could not be held.
+    :ivar term: the term being served, or ``None``.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, election: IElection, build: Callable[[int], IService], clock: IReactorTime, retry: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.term: int | None = None
+        self._election, self._build, self._clock, self._retry = election, build, clock, retry
+        self._seeking: Deferred[None] = succeed(None)
+        self._finished: Deferred[None] = Deferred()
+        self._candidate = _BUILD(
+            _Core(
+                begin=self._begin,
+                end=self._end,
+                seek=self._seek,
+                quiet=self._quiet,
+                finished=lambda: self._finished.callback(None),
+            )
+        )
+
+    def startService(self) -> None:
+        """Begin to seek the mastership."""
+        super().startService()
+        self._candidate.campaign()
+
+    def stopService(self) -> Deferred[None]:
+        """End the term, if there is one; fires when all its services have ended."""
+        self._candidate.stop()
+        return self._finished.addCallback(lambda _: super(Leadership, self).stopService())
+
+    def deposed(self) -> None:
+        """A higher term has been heard of."""
+        self._candidate.deposed()
+
+    def _seek(self) -> None:
+        self._seeking = Deferred.fromCoroutine(self._campaign())
+        self._seeking.addErrback(lambda f: f.trap(CancelledError) and None)
+
+    def _quiet(self) -> None:
+        self._seeking.cancel()
+
+    async def _campaign(self) -> None:
+        while True:
+            try:
+                term = await self._election.win()
+            except RapiError as e:
+                self._log.error("the election could not be held: {reason}", reason=str(e))
+                await deferLater(self._clock, self._retry)
+                continue
+            self._candidate.won(term)
+            return
+
+    def _begin(self, term: int) -> None:
+        self._log.info("master for term {term}", term=term)
+        self.term = term
+        self._build(term).setServiceParent(self)
+
+    def _end(self) -> None:
+        self._log.info("term {term} ends", term=self.term)
+        self.term = None
+        waits = [d for service in list(self) if (d := service.disownServiceParent()) is not None]
+        Deferred.fromCoroutine(self._ended(waits))
+
+    async def _ended(self, waits: list[Deferred[None]]) -> None:
+        for wait in waits:
+            try:
+                await wait
+            except Exception:  # noqa: BLE001 -- ending goes on whatever one service does
+                self._log.failure("a service of the term did not end well")
+        self._candidate.duties_ended()
