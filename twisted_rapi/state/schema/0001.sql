@@ -1,0 +1,12 @@
+CREATE TABLE entries (
+    key TEXT NOT NULL PRIMARY KEY,
+    value BLOB NOT NULL,
+    revision INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE progress (
+    one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    revision INTEGER NOT NULL
+);
+
+INSERT INTO progress VALUES (1, 0);

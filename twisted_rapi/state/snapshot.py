@@ -1,0 +1,256 @@
+"""
+What reads are served from: the records of the store in memory, kept up to date by its watch.
+
+Jobs are not here: the master keeps those itself (`twisted_rapi.jobs.table`).
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.logger import Logger
+
+from twisted_rapi.errors import Compacted, StoreClosed, StoreError
+from twisted_rapi.model.records import (
+    ClusterRecord,
+    ElectionRecord,
+    GroupRecord,
+    InstanceRecord,
+    JoinTokenRecord,
+    LeftoverRecord,
+    NodeRecord,
+    Record,
+)
+from twisted_rapi.model.seen import NodeReport
+from twisted_rapi.plan.view import View
+from twisted_rapi.state.codec import decode
+from twisted_rapi.state.interface import Changes, IStateStore, IWatch
+
+PREFIXES = ("cluster", "group/", "node/", "instance/", "leftover/", "jointoken/", "election")
+
+Observed = Sequence[tuple[str, Record | None, Record | None]]
+"""What changed: key, record before, record after."""
+
+Observer = Callable[[Observed], None]
+
+NAMED = ("group", "node", "instance")
+
+
+@attrs.define(eq=False, slots=False)
+class Snapshot(Service):
+    """
+    The cluster's records as of `revision`; made by `load`, which also begins to follow the store.
+
+    All mappings are keyed by uuid and must not be changed.
+
+    :ivar names: per kind (``group``, ``node``, ``instance``) the uuids by name.
+    """
+
+    _log = Logger()
+
+    store: IStateStore
+    revision: int = 0
+    groups: dict[str, GroupRecord] = attrs.field(factory=dict)
+    nodes: dict[str, NodeRecord] = attrs.field(factory=dict)
+    instances: dict[str, InstanceRecord] = attrs.field(factory=dict)
+    leftovers: dict[str, LeftoverRecord] = attrs.field(factory=dict)
+    join_tokens: dict[str, JoinTokenRecord] = attrs.field(factory=dict)
+    election: ElectionRecord | None = None
+    names: dict[str, dict[str, str]] = attrs.field(factory=lambda: {kind: {} for kind in NAMED})
+    _cluster: ClusterRecord | None = None
+    _primary: dict[str, set[str]] = attrs.field(factory=lambda: defaultdict(set))
+    _secondary: dict[str, set[str]] = attrs.field(factory=lambda: defaultdict(set))
+    _revisions: dict[str, int] = attrs.field(factory=dict)
+    _records: dict[str, Record] = attrs.field(factory=dict)
+    _observers: list[Observer] = attrs.field(factory=list)
+    _awaited: list[tuple[int, Deferred[None]]] = attrs.field(factory=list)
+    _watch: IWatch | None = None
+    _following: Deferred[None] = attrs.field(factory=lambda: succeed(None))
+
+    @property
+    def cluster(self) -> ClusterRecord:
+        """
+        The cluster's record.
+
+        :raises StoreError: the store has no cluster: it was never initialised.
+        """
+        if self._cluster is None:
+            raise StoreError("the store holds no cluster yet: run rapi-admin init")
+        return self._cluster
+
+    def revision_of(self, key: str) -> int:
+        """The revision a key was last written at; 0 when there is no such key."""
+        return self._revisions.get(key, 0)
+
+    def primary(self, node: str) -> frozenset[str]:
+        """The uuids of the instances whose primary node it is."""
+        return frozenset(self._primary.get(node, ()))
+
+    def secondary(self, node: str) -> frozenset[str]:
+        """The uuids of the instances that have it as a secondary node."""
+        return frozenset(self._secondary.get(node, ()))
+
+    def view(self, reports: Mapping[str, NodeReport], now: float, chance: Random) -> View:
+        """What a plan looks at; valid until the reactor is given back."""
+        return View(
+            cluster=self.cluster,
+            groups=self.groups,
+            nodes=self.nodes,
+            instances=self.instances,
+            names=self.names,
+            reports=reports,
+            now=now,
+            chance=chance,
+        )
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Call `observer` after each change; answers how to end that."""
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    async def reached(self, revision: int) -> None:
+        """Wait until everything up to this revision is here."""
+        if revision > self.revision:
+            waiting: Deferred[None] = Deferred()
+            self._awaited.append((revision, waiting))
+            await waiting
+
+    # Following the store.
+
+    async def read(self) -> None:
+        """
+        Read everything, as of one revision at least, and tell what differs from before.
+
+        :raises StoreError: the store cannot be read.
+        """
+        found: dict[str, tuple[Record, int]] = {}
+        first: int | None = None
+        for prefix in PREFIXES:
+            after: str | None = ""
+            while after is not None:
+                page = await self.store.list(prefix, after)
+                first = page.revision if first is None else min(first, page.revision)
+                found.update({k: (decode(k, e.value), e.revision) for k, e in page.entries.items()})
+                after = page.more
+        gone = [(key, None, 0) for key in self._records if key not in found]
+        new = [(key, record, revision) for key, (record, revision) in found.items()]
+        # What changed while the pages were read comes again by the watch from the first page's revision.
+        self._apply([*gone, *new], first or 0)
+        self._watch = self.store.watch(PREFIXES, first or 0)
+
+    def startService(self) -> None:
+        """Follow the store's changes."""
+        super().startService()
+        self._following = Deferred.fromCoroutine(self._follow())
+        self._following.addErrback(self._log_end)
+
+    def _log_end(self, failure: object) -> None:
+        self._log.error("the snapshot no longer follows the store: {why}", why=str(failure))
+
+    def stopService(self) -> None:
+        """No longer follow."""
+        super().stopService()
+        if self._watch is not None:
+            self._watch.close()
+
+    async def _follow(self) -> None:
+        while self._watch is not None and self.running:
+            try:
+                for change in await self._watch.next():
+                    self._take(change)
+            except Compacted:
+                self._log.warn("changes were missed; reading everything again")
+                await self.read()
+            except (StoreClosed, CancelledError):
+                return
+
+    def _take(self, change: Changes) -> None:
+        changed = [
+            (key, None if value is None else decode(key, value), change.revision)
+            for key, value in change.values.items()
+            if change.revision > self._revisions.get(key, 0)
+        ]
+        self._apply(changed, change.revision)
+
+    def _apply(self, changed: Iterable[tuple[str, Record | None, int]], revision: int) -> None:
+        told: list[tuple[str, Record | None, Record | None]] = []
+        for key, record, at in changed:
+            before = self._records.pop(key, None)
+            self._revisions.pop(key, None)
+            if before is not None:
+                self._remove(before)
+            if record is not None:
+                self._records[key] = record
+                self._revisions[key] = at
+                self._add(record)
+            if before != record:
+                told.append((key, before, record))
+        self.revision = max(self.revision, revision)
+        ready = [d for wanted, d in self._awaited if wanted <= self.revision]
+        self._awaited = [(wanted, d) for wanted, d in self._awaited if wanted > self.revision]
+        if told:
+            for observer in tuple(self._observers):
+                observer(told)
+        for d in ready:
+            if not d.called:
+                d.callback(None)
+
+    def _remove(self, record: Record) -> None:
+        match record:
+            case InstanceRecord():
+                del self.instances[record.uuid]
+                self._unname("instance", record.name, record.uuid)
+                self._primary[record.primary_node].discard(record.uuid)
+                for node in record.secondary_nodes:
+                    self._secondary[node].discard(record.uuid)
+            case NodeRecord():
+                del self.nodes[record.uuid]
+                self._unname("node", record.name, record.uuid)
+            case GroupRecord():
+                del self.groups[record.uuid]
+                self._unname("group", record.name, record.uuid)
+            case LeftoverRecord():
+                del self.leftovers[record.uuid]
+            case JoinTokenRecord():
+                del self.join_tokens[record.digest]
+
+    def _unname(self, kind: str, name: str, uuid: str) -> None:
+        if self.names[kind].get(name) == uuid:
+            del self.names[kind][name]
+
+    def _add(self, record: Record) -> None:
+        match record:
+            case InstanceRecord():
+                self.instances[record.uuid] = record
+                self.names["instance"][record.name] = record.uuid
+                self._primary[record.primary_node].add(record.uuid)
+                for node in record.secondary_nodes:
+                    self._secondary[node].add(record.uuid)
+            case NodeRecord():
+                self.nodes[record.uuid] = record
+                self.names["node"][record.name] = record.uuid
+            case GroupRecord():
+                self.groups[record.uuid] = record
+                self.names["group"][record.name] = record.uuid
+            case LeftoverRecord():
+                self.leftovers[record.uuid] = record
+            case JoinTokenRecord():
+                self.join_tokens[record.digest] = record
+            case ClusterRecord():
+                self._cluster = record
+            case ElectionRecord():
+                self.election = record
+
+
+async def load(store: IStateStore) -> Snapshot:
+    """
+    A snapshot of what the store holds; start it as a service to have it follow.
+
+    :raises StoreError: the store cannot be read.
+    """
+    snapshot = Snapshot(store)
+    await snapshot.read()
+    return snapshot
