@@ -1,0 +1,81 @@
+"""From an instance's record to what a node needs to know of it."""
+
+from typing import Any
+
+from twisted_rapi.model import params
+from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord
+from twisted_rapi.model.steps import DiskSpec, DomainSpec, NicSpec
+from twisted_rapi.plan.view import View
+
+
+def disk_spec(instance: InstanceRecord, index: int, disk: DiskRecord) -> DiskSpec:
+    """A disk of the instance."""
+    return DiskSpec(
+        uuid=disk.uuid,
+        index=index,
+        template=disk.dev_type,
+        size=disk.size,
+        logical_id=tuple(disk.logical_id),
+        mode=disk.mode,
+        name=disk.name,
+        params=disk.params,
+    )
+
+
+def disk_specs(instance: InstanceRecord) -> tuple[DiskSpec, ...]:
+    """All disks of the instance."""
+    return tuple(disk_spec(instance, n, disk) for n, disk in enumerate(instance.disks))
+
+
+def nic_spec(view: View, nic: NicRecord) -> NicSpec:
+    """A NIC with its parameters filled in."""
+    filled = params.nicparams(view.cluster, nic)
+    return NicSpec(
+        uuid=nic.uuid,
+        mac=nic.mac,
+        mode=filled["mode"],
+        link=filled["link"],
+        vlan=filled["vlan"],
+        ip=nic.ip,
+        name=nic.name,
+    )
+
+
+def domain_spec(
+    view: View,
+    instance: InstanceRecord,
+    hvparams: dict[str, Any] | None = None,
+    beparams: dict[str, Any] | None = None,
+    osparams: dict[str, Any] | None = None,
+) -> DomainSpec:
+    """
+    The machine with all parameters filled in.
+
+    :param hvparams: values for this one start, as are `beparams` and `osparams`.
+    """
+    backend = {**params.beparams(view.cluster, instance), **(beparams or {})}
+    nodes = view.nodes
+    return DomainSpec(
+        name=instance.name,
+        instance_uuid=instance.uuid,
+        hypervisor=instance.hypervisor,
+        memory=backend["maxmem"],
+        minmem=backend["minmem"],
+        vcpus=backend["vcpus"],
+        disks=disk_specs(instance),
+        nics=tuple(nic_spec(view, nic) for nic in instance.nics),
+        hvparams={**params.hvparams(view.cluster, instance), **(hvparams or {})},
+        beparams=backend,
+        console_port=instance.network_port,
+        os=instance.os,
+        osparams={
+            **params.osparams(view.cluster, instance),
+            **instance.osparams_private,
+            **(osparams or {}),
+        },
+        primary_node=nodes[instance.primary_node].name,
+        secondary_nodes=tuple(nodes[n].name for n in instance.secondary_nodes),
+        tags=instance.tags,
+        ctime=instance.ctime,
+        mtime=instance.mtime,
+    )
