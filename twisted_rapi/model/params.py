@@ -68,10 +68,11 @@ def _bool(name: str, value: object) -> bool:
 
 def _int(name: str, value: object) -> int:
     try:
-        if isinstance(value, (int, str)) and not isinstance(value, bool):
-            number: int = int(value)
-            if abs(number) <= MOST:
-                return number
+        number: int = (
+            int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else MOST + 1
+        )
+        if abs(number) <= MOST:
+            return number
     except ValueError:
         pass
     raise TypeEnforcementError(f"'{name}' (value {value}) is not a valid integer")
@@ -204,11 +205,13 @@ def check_hv(hypervisor: str, values: Mapping[str, Any], allow_default: bool = F
 _CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
     "kvm": {
         "boot_order": ("cdrom", "disk", "floppy", "network"),
-        "disk_type": tuple(
-            ["ide", "mtd", "paravirtual", "pflash", "scsi", "scsi-block", "scsi-cd", "scsi-generic", "scsi-hd", "sd"]
+        "disk_type": (
+            *("ide", "mtd", "paravirtual", "pflash", "sd"),
+            *("scsi", "scsi-block", "scsi-cd", "scsi-generic", "scsi-hd"),
         ),
-        "nic_type": tuple(
-            ["e1000", "i82551", "i82557b", "i82559er", "ne2k_isa", "ne2k_pci", "paravirtual", "pcnet", "rtl8139"]
+        "nic_type": (
+            *("e1000", "paravirtual", "pcnet", "rtl8139"),
+            *("i82551", "i82557b", "i82559er", "ne2k_isa", "ne2k_pci"),
         ),
         "disk_cache": ("default", "none", "writeback", "writethrough"),
         "disk_aio": ("threads", "native", "io_uring"),

@@ -101,9 +101,10 @@ def known_osparams(definition: OsSeen, names: set[str], node: NodeRecord) -> Non
     """
     unknown = names - {name for name, _ in definition.parameters}
     if unknown:
+        listed = ", ".join(sorted(unknown))
         raise OpExecError(
             f"OS Parameters validation failed on node {node.name}: "
-            f"The following parameters are not supported by the OS {definition.name}: {', '.join(sorted(unknown))}"
+            f"The following parameters are not supported by the OS {definition.name}: {listed}"
         )
 
 

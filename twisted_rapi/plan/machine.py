@@ -8,8 +8,8 @@ from twisted_rapi.model.steps import DiskSpec, DomainSpec, NicSpec
 from twisted_rapi.plan.view import View
 
 
-def disk_spec(instance: InstanceRecord, index: int, disk: DiskRecord) -> DiskSpec:
-    """A disk of the instance."""
+def disk_spec(index: int, disk: DiskRecord) -> DiskSpec:
+    """A disk as a node needs to know it."""
     return DiskSpec(
         uuid=disk.uuid,
         index=index,
@@ -24,7 +24,7 @@ def disk_spec(instance: InstanceRecord, index: int, disk: DiskRecord) -> DiskSpe
 
 def disk_specs(instance: InstanceRecord) -> tuple[DiskSpec, ...]:
     """All disks of the instance."""
-    return tuple(disk_spec(instance, n, disk) for n, disk in enumerate(instance.disks))
+    return tuple(disk_spec(n, disk) for n, disk in enumerate(instance.disks))
 
 
 def nic_spec(view: View, nic: NicRecord) -> NicSpec:

@@ -1,0 +1,212 @@
+"""New disks and NICs: from what a client gives to records."""
+
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Any, Literal
+
+from msgspec.structs import replace
+
+from twisted_rapi.errors import prereq
+from twisted_rapi.model import params
+from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord
+from twisted_rapi.plan.condition import answering, primary
+from twisted_rapi.plan.view import View
+
+MAX_DISKS = 16
+MAX_NICS = 8
+FILE_TEMPLATES = ("file", "sharedfile")
+TEMPLATES = ("diskless", *FILE_TEMPLATES)
+"""The templates this release can keep."""
+
+NIC_MODES = ("bridged", "routed")
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
+_WORD = re.compile(r"[\w.:@/+-]*", re.ASCII)
+_PATH = re.compile(r"[\w.+-]+(/[\w.+-]+)*", re.ASCII)
+_DISK_KEYS = frozenset(
+    {"size", "mode", "name", "adopt", "vg", "metavg", "spindles", "provider", "access", "dev_type"}
+)
+
+
+# Disks.
+
+
+def _size(given: Mapping[str, Any]) -> int:
+    if "size" not in given:
+        raise prereq("Missing disk size")
+    try:
+        size = params.mebibytes(given["size"])
+    except ValueError as e:
+        raise prereq(f"Invalid disk size: {e}") from e
+    if size < 1:
+        raise prereq("Invalid disk size: a disk has at least 1 MiB")
+    return size
+
+
+def disk_mode(value: object) -> Literal["rw", "ro"]:
+    """
+    An access mode.
+
+    :raises OpPrereqError: ``wrong_input``.
+    """
+    if value == "rw":
+        return "rw"
+    if value == "ro":
+        return "ro"
+    raise prereq(f"Invalid disk access mode '{value}'")
+
+
+def device_name(value: object) -> str | None:
+    """
+    The name of a disk or NIC; ``none`` for no name.
+
+    :raises OpPrereqError: ``wrong_input``.
+    """
+    if value is None or value == "none":
+        return None
+    if not isinstance(value, str) or not value or len(value) > 128 or not _WORD.fullmatch(value):
+        raise prereq(f"Invalid device name {value!r}")
+    return value
+
+
+def file_folder(view: View, template: str, folder: str | None) -> str:
+    """
+    Where files of this template are kept.
+
+    :param folder: a relative folder below it.
+    :raises OpPrereqError: ``wrong_input``: it does not stay below.
+    """
+    cluster = view.cluster
+    base = cluster.file_storage_dir if template == "file" else cluster.shared_file_storage_dir
+    if folder is None:
+        return base
+    if not _PATH.fullmatch(folder) or ".." in folder.split("/"):
+        raise prereq(f"File storage directory path not relative or not below its base: {folder!r}")
+    return f"{base}/{folder}"
+
+
+def logical_id(folder: str, driver: str, name: str, template: str, uuid: str, index: int) -> tuple[str, str]:
+    """The address of a file: driver and path, laid out as Ganeti does (observations)."""
+    return (driver, f"{folder}/{name}/{uuid}.{template}.disk{index}")
+
+
+def new_disk(
+    view: View, name: str, template: str, index: int, given: Mapping[str, Any], folder: str, driver: str
+) -> DiskRecord:
+    """
+    A disk of the instance called `name` as a client describes it.
+
+    :raises OpPrereqError: ``wrong_input``.
+    """
+    unknown = set(given) - _DISK_KEYS
+    if unknown:
+        raise prereq(f"Unknown disk parameter '{min(unknown)}'")
+    if "adopt" in given:
+        raise prereq(f"Disk adoption is not supported for the '{template}' disk template")
+    uuid = view.new_uuid()
+    return DiskRecord(
+        uuid=uuid,
+        size=_size(given),
+        name=device_name(given.get("name")),
+        mode=disk_mode(given.get("mode", "rw")),
+        dev_type=template,
+        logical_id=logical_id(folder, driver, name, template, uuid, index),
+        ctime=view.now,
+        mtime=view.now,
+    )
+
+
+# NICs.
+
+
+def _used_macs(view: View) -> set[str]:
+    return {nic.mac for i in view.instances.values() for nic in i.nics}
+
+
+def mac_address(view: View, given: str, taken: Iterable[str]) -> str:
+    """
+    The address a client gives, or a new one below the cluster's prefix.
+
+    :raises OpPrereqError: ``wrong_input``, ``already_exists`` for one in use.
+    """
+    used = {*_used_macs(view), *taken}
+    if given in ("auto", "generate"):
+        for _ in range(1000):
+            tail = view.chance.getrandbits(24).to_bytes(3, "big").hex(":")
+            mac = f"{view.cluster.mac_prefix}:{tail}"
+            if mac not in used:
+                return mac
+        raise prereq("Can't generate a unique MAC address", "insufficient_resources")
+    mac = given.lower()
+    if not _MAC.fullmatch(mac):
+        raise prereq(f"Invalid MAC address '{given}'")
+    if mac in used:
+        raise prereq(f"MAC address {mac} already in use in cluster", "already_exists")
+    return mac
+
+
+def _address(value: str | None, mode: str) -> str | None:
+    if value is None or value == "none":
+        if mode == "routed":
+            raise prereq("Routed nic mode requires an ip address")
+        return None
+    try:
+        return str(ip_address(value))
+    except ValueError as e:
+        raise prereq(f"Invalid IP address '{value}'") from e
+
+
+def nic_values(view: View, nic: NicRecord, given: Mapping[Any, str | None]) -> NicRecord:
+    """
+    A NIC with a client's values laid over it, the MAC address aside.
+
+    :raises OpPrereqError: ``wrong_input``.
+    """
+    if given.get("network") not in (None, "none"):
+        raise prereq(f"Network '{given['network']}' not known", "unknown_entity")
+    custom = dict(nic.params)
+    for key in ("mode", "link", "vlan"):
+        if given.get(key) is not None:
+            custom[key] = str(given[key])
+    if given.get("bridge") is not None:
+        if custom.get("mode", "bridged") != "bridged":
+            raise prereq("Bridge can only be given for bridged NICs")
+        custom["link"] = str(given["bridge"])
+    custom = params.update(custom, {})
+    filled = {**params.cluster_nicparams(view.cluster), **custom}
+    if filled["mode"] not in NIC_MODES:
+        raise prereq(f"Invalid NIC mode '{filled['mode']}': one of {', '.join(NIC_MODES)}")
+    for key in ("link", "vlan"):
+        if not _WORD.fullmatch(filled[key]) or len(filled[key]) > 64:
+            raise prereq(f"Invalid NIC {key} {filled[key]!r}")
+    if filled["vlan"]:
+        raise prereq("VLANs need an Open vSwitch, which this release does not drive")
+    ip = _address(given.get("ip", nic.ip), filled["mode"])
+    name = device_name(given["name"]) if "name" in given else nic.name
+    return replace(nic, params=custom, ip=ip, name=name)
+
+
+def new_nic(view: View, given: Mapping[Any, str | None], taken: Iterable[str] = ()) -> NicRecord:
+    """
+    A NIC as a client describes it.
+
+    :param taken: MAC addresses that are not in the records yet.
+    :raises OpPrereqError: ``wrong_input``, ``already_exists``, ``unknown_entity``.
+    """
+    mac = mac_address(view, given.get("mac") or "auto", taken)
+    return nic_values(view, NicRecord(uuid=view.new_uuid(), mac=mac), given)
+
+
+def check_bridges(view: View, instance: InstanceRecord) -> None:
+    """
+    The primary node has the bridges its NICs want.
+
+    :raises OpPrereqError: ``environment_error``.
+    """
+    node = primary(view, instance)
+    there = answering(view, node).bridges
+    for nic in instance.nics:
+        filled = params.nicparams(view.cluster, nic)
+        if filled["mode"] == "bridged" and filled["link"] not in there:
+            raise prereq(f"Missing bridges on node {node.name}: {filled['link']}", "environment_error")

@@ -1,0 +1,43 @@
+"""What could not be cleaned away because a node did not answer, and when it can be."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import NAMESPACE_OID, uuid5
+
+import msgspec
+
+from twisted_rapi.model.records import LeftoverRecord
+from twisted_rapi.model.seen import NodeReport
+from twisted_rapi.model.steps import AnyStep, Outcome
+from twisted_rapi.plan.stage import Do, InSequence
+
+
+def leftovers(
+    done: Sequence[Do], outcomes: Sequence[Outcome | None], reason: str
+) -> tuple[LeftoverRecord, ...]:
+    """
+    Records of the steps that have no outcome; the same steps always have the same record.
+
+    :param done: the steps of a `twisted_rapi.plan.stage.Perform`; `outcomes` are those it gave.
+    """
+    given = [*outcomes, *[None] * (len(done) - len(outcomes))]
+    by_node: dict[str, list[Do]] = {}
+    for do, outcome in zip(done, given, strict=True):
+        if outcome is None:
+            by_node.setdefault(do.node, []).append(do)
+    return tuple(_record(node, failed, reason) for node, failed in sorted(by_node.items()))
+
+
+def _record(node: str, failed: Sequence[Do], reason: str) -> LeftoverRecord:
+    steps = tuple(msgspec.to_builtins(do.step) for do in failed)
+    name = f"{node} {msgspec.json.encode(steps, order='sorted').decode()}"
+    return LeftoverRecord(uuid=str(uuid5(NAMESPACE_OID, name)), node=node, reason=reason, steps=steps)
+
+
+def due(
+    left: Mapping[str, LeftoverRecord], reports: Mapping[str, NodeReport]
+) -> Iterator[tuple[LeftoverRecord, InSequence]]:
+    """The leftovers of nodes that answer, with the work that settles each."""
+    for record in left.values():
+        if record.node in reports:
+            steps = msgspec.convert(record.steps, tuple[AnyStep, ...])
+            yield record, InSequence(tuple(Do(record.node, step) for step in steps))

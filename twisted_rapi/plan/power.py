@@ -1,0 +1,177 @@
+"""Starting, stopping and rebooting instances, and removing them (behaviour.md §5)."""
+
+from typing import Any
+
+from twisted_rapi.errors import prereq
+from twisted_rapi.model import params
+from twisted_rapi.model.opcodes.instance import (
+    InstanceReboot,
+    InstanceRemove,
+    InstanceShutdown,
+    InstanceStartup,
+)
+from twisted_rapi.model.records import AdminState, InstanceRecord, name_key
+from twisted_rapi.model.steps import DeleteVolume, StartDomain, StopDomain
+from twisted_rapi.plan.condition import answering, changed, enough_memory, not_offline, primary
+from twisted_rapi.plan.devices import check_bridges
+from twisted_rapi.plan.leftover import leftovers
+from twisted_rapi.plan.machine import disk_specs, domain_spec
+from twisted_rapi.plan.stage import Change, Do, Finish, InSequence, Perform, Progress, Stage, steps_of
+from twisted_rapi.plan.view import View
+
+
+def _marked(view: View, instance: InstanceRecord, state: AdminState) -> tuple[InstanceRecord, ...]:
+    """The record with the wanted state, where that is a change."""
+    if instance.admin_state == state and instance.disks_active == (state == "up"):
+        return ()
+    return (
+        changed(instance, view, admin_state=state, admin_state_source="admin", disks_active=state == "up"),
+    )
+
+
+def stop_step(instance: InstanceRecord, timeout: int, force: bool = False, boot: str = "") -> StopDomain:
+    """The step that stops the instance's domain."""
+    return StopDomain(
+        instance=instance.name,
+        hypervisor=instance.hypervisor,
+        instance_uuid=instance.uuid,
+        timeout=timeout,
+        force=force,
+        boot=boot,
+    )
+
+
+def _start_step(view: View, instance: InstanceRecord, **more: Any) -> StartDomain:
+    return StartDomain(instance=instance.name, domain=domain_spec(view, instance), **more)
+
+
+def plan_startup(op: InstanceStartup, progress: Progress, view: View) -> Stage:
+    """Mark it up, unless asked not to remember, then start it."""
+    instance = view.instance(op.instance_name)
+    match progress.stage:
+        case "":
+            stage = _check_startup(op, view, instance)
+            if stage is not None:
+                return stage
+            return Change(stage="marked", puts=() if op.no_remember else _marked(view, instance, "up"))
+        case "marked":
+            once_hv = params.check_hv(instance.hypervisor, op.hvparams)
+            once_be = params.check_be(op.beparams)
+            start = StartDomain(
+                instance=instance.name,
+                domain=domain_spec(view, instance, hvparams=once_hv, beparams=once_be),
+                paused=op.startup_paused,
+            )
+            return Perform(work=Do(instance.primary_node, start), stage="started")
+    return Finish()
+
+
+def _check_startup(op: InstanceStartup, view: View, instance: InstanceRecord) -> Finish | None:
+    not_offline(instance, "start")
+    once_be = {**params.beparams(view.cluster, instance), **params.check_be(op.beparams)}
+    params.judge_be(once_be)
+    params.check_hv(instance.hypervisor, op.hvparams)
+    node = primary(view, instance)
+    if op.ignore_offline_nodes and node.offline:
+        marked = () if op.no_remember else _marked(view, instance, "up")
+        return Finish(puts=marked, log=(" - WARNING: Ignoring offline primary node",))
+    answering(view, node)
+    check_bridges(view, instance)
+    domain = view.domain(instance)
+    if domain is None or not domain.running:
+        enough_memory(view, instance, once_be["maxmem"])
+    return None
+
+
+def plan_shutdown(op: InstanceShutdown, progress: Progress, view: View) -> Stage:
+    """Mark it down, unless asked not to remember, then stop it."""
+    instance = view.instance(op.instance_name)
+    match progress.stage:
+        case "":
+            if not op.force:
+                not_offline(instance, "shutdown")
+            node = primary(view, instance)
+            state: AdminState = "offline" if instance.admin_state == "offline" else "down"
+            marked = () if op.no_remember else _marked(view, instance, state)
+            if op.ignore_offline_nodes and node.offline:
+                return Finish(puts=marked, log=(" - WARNING: Ignoring offline primary node",))
+            answering(view, node)
+            return Change(stage="marked", puts=marked)
+        case "marked":
+            return Perform(work=Do(instance.primary_node, stop_step(instance, op.timeout)), stage="stopped")
+    return Finish()
+
+
+def plan_reboot(op: InstanceReboot, progress: Progress, view: View) -> Stage:
+    """
+    Stop the boot that runs now and start another; one that is stopped is just started.
+
+    The boot is noted before, so that asking again after a crash never ends the new one.
+    """
+    instance = view.instance(op.instance_name)
+    match progress.stage:
+        case "":
+            not_offline(instance, "reboot")
+            answering(view, primary(view, instance))
+            check_bridges(view, instance)
+            domain = view.domain(instance)
+            running = domain is not None and domain.running
+            if not running:
+                enough_memory(view, instance, params.beparams(view.cluster, instance)["maxmem"])
+            return Change(stage="begun", kept={"boot": domain.boot if domain is not None and running else ""})
+        case "begun":
+            boot = progress.kept["boot"]
+            node = instance.primary_node
+            stop = stop_step(instance, op.shutdown_timeout, force=op.reboot_type == "hard", boot=boot)
+            start = Do(node, _start_step(view, instance))
+            return Perform(work=InSequence((Do(node, stop), start) if boot else (start,)), stage="restarted")
+    return Finish(puts=_marked(view, instance, "up"))
+
+
+def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
+    """Stop it, remove its disks, forget it."""
+    instance = view.instance(op.instance_name)
+    node = primary(view, instance)
+    stop = Do(node.uuid, stop_step(instance, op.shutdown_timeout))
+    disks = tuple(
+        Do(node.uuid, DeleteVolume(instance=instance.name, disk=disk)) for disk in disk_specs(instance)
+    )
+    match progress.stage:
+        case "":
+            if node.offline or node.uuid not in view.reports:
+                if not op.ignore_failures:
+                    answering(view, node)
+                return _forget(instance, (stop, *disks), (), progress)
+            return Change(stage="begun", puts=_marked(view, instance, "down"))
+        case "begun":
+            return Perform(work=stop, stage="stopped", failed="stopped" if op.ignore_failures else None)
+        case "stopped":
+            failed = "removed" if op.ignore_failures else None
+            return Perform(
+                work=InSequence(disks), stage="removed", failed=failed, log=("* removing instance disks...",)
+            )
+    return _forget(instance, disks, progress.outcomes, progress)
+
+
+def _forget(
+    instance: InstanceRecord, done: tuple[Do, ...], outcomes: tuple[Any, ...], progress: Progress
+) -> Finish:
+    left = leftovers(tuple(d for do in done for d in steps_of(do)), outcomes, f"removal of {instance.name}")
+    log = tuple(f" - WARNING: {record.reason}: work is left for node {record.node}" for record in left)
+    return Finish(
+        puts=left,
+        deletes=(instance,),
+        free=(name_key("instance", instance.name),),
+        log=log if progress.error is None else (f" - WARNING: {progress.error.text}", *log),
+    )
+
+
+def still_running(view: View, instance: InstanceRecord) -> None:
+    """
+    The instance's domain runs.
+
+    :raises OpPrereqError: ``wrong_state``.
+    """
+    domain = view.domain(instance)
+    if domain is None or not domain.running:
+        raise prereq(f"Instance '{instance.name}' is not running", "wrong_state")
