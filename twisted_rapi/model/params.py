@@ -55,7 +55,8 @@ def mebibytes(value: object) -> int:
         raise ValueError(f"{value!r} is not a size")
     digits = found[2] or ""
     scale = 10 ** len(digits)
-    return -(-int(found[1] + digits) * _UNITS[found[3].lower()] // scale)
+    units = int(found[1] + digits) * _UNITS[found[3].lower()]
+    return int(-(-units // scale))
 
 
 def _bool(name: str, value: object) -> bool:
