@@ -72,6 +72,15 @@ class UnsupportedMediaType(RequestError):
     status = 415
 
 
+class QueueDrained(RequestError):
+    """The queue takes no jobs; a real cluster answers 500 with this text (observations.md)."""
+
+    status = 500
+
+    def __init__(self) -> None:
+        super().__init__("Queue drained")
+
+
 class MethodNotImplemented(RequestError):
     """The URI exists without this method."""
 

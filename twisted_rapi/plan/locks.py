@@ -134,12 +134,16 @@ class LockTable:
         """
         locks = self._locks.pop(owner, frozenset())
         rank = self._ranks.pop(owner, None)
+        freed = []
         for lock in locks:
             queue = self._queues[lock.level, lock.name]
+            # Where one sharer of many leaves and all that wait would share too, nobody waited for this lock.
+            if not lock.shared or queue.exclusive:
+                freed.append(lock)
             queue.holders.pop(owner, None)
             if rank is not None:
                 queue.drop(rank)
-        granted = self._wake(locks)
+        granted = self._wake(freed)
         for lock in locks:
             queue = self._queues[lock.level, lock.name]
             if not queue.holders and not queue.waiting:

@@ -39,7 +39,7 @@ class LockTableTests(SynchronousTestCase):
         self.assertEqual(self.table.holders(), {("instance", "a"): {2: False}})
 
     def test_shared(self) -> None:
-        """Sharers go together; one that wants it alone waits for all, and those after it wait for that one."""
+        """Sharers go together; one that wants it alone waits for all, those after it wait for that one."""
         self.assertTrue(self.ask(1, inst("a", True)))
         self.assertTrue(self.ask(2, inst("a", True)))
         self.assertFalse(self.ask(3, inst("a")))

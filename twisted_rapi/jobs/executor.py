@@ -1,0 +1,182 @@
+"""
+Executing jobs: from acceptance to their end.
+
+Note [Resuming].  What is in the store of a job that runs is how far its opcodes have come
+(`OpRecord.stage`, `OpRecord.kept`), written in one commit with the records that changed.  Transient states are not stored.  A new
+master loads the jobs that have not ended and runs each again from there: its locks first, then its plan is
+asked what comes next.
+"""
+
+from collections.abc import Callable, Mapping
+from heapq import heappop, heappush
+from random import Random
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.logger import Logger
+
+from twisted_rapi.errors import StaleTerm, StoreError
+from twisted_rapi.jobs.life import Canceled, Life
+from twisted_rapi.jobs.queue import Failpoint
+from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.records import FINAL, JobRecord, job_status
+from twisted_rapi.observe import job_id as current_job
+from twisted_rapi.plan.locks import Lock, LockTable
+from twisted_rapi.plan.table import PlanFunction
+from twisted_rapi.plan.view import View
+from twisted_rapi.rpc.interface import INodes
+from twisted_rapi.state.codec import decode
+from twisted_rapi.state.interface import IStateStore
+from twisted_rapi.state.snapshot import Snapshot
+
+
+@attrs.frozen(kw_only=True)
+class Means:
+    """
+    What executing needs.
+
+    :ivar now: seconds since the epoch.
+    :ivar deposed: told when the store or a node knows a higher term.
+    :ivar failpoint: called before and after each commit, for crash tests.
+    """
+
+    store: IStateStore
+    snapshot: Snapshot
+    nodes: INodes
+    table: JobTable
+    plans: Mapping[type[Opcode], PlanFunction]
+    locks_for: Callable[[Opcode, View], frozenset[Lock]]
+    now: Callable[[], float]
+    chance: Random
+    term: int
+    deposed: Callable[[], None] = lambda: None
+    failpoint: Failpoint = lambda _: None
+
+    def view(self) -> View:
+        """The cluster as of now."""
+        return self.snapshot.view(self.nodes.reports, self.now(), self.chance)
+
+
+class Executor(Service):
+    """Runs the jobs of one term; each starts as soon as its dependencies, its locks and the limit let it."""
+
+    _log = Logger()
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self.locks = LockTable()
+        self._lives: dict[int, Life] = {}
+        self._running: dict[int, Deferred[None]] = {}
+        self._waiting: dict[int, Deferred[None]] = {}
+        self._slots = 0
+        self._for_slot: list[tuple[int, int, Deferred[None]]] = []
+        self._stopping = False
+
+    async def recover(self) -> None:
+        """
+        Load the jobs of the store into the table and go on with those that have not ended.
+
+        :raises StoreError: the store cannot be read.
+        """
+        after: str | None = ""
+        while after is not None:
+            page = await self._means.store.list("job/", after)
+            for key, entry in page.entries.items():
+                job = decode(key, entry.value)
+                assert isinstance(job, JobRecord)
+                self._means.table.put(job)
+            after = page.more
+        for job in self._means.table:
+            if job_status(job) not in FINAL:
+                self.begin(job)
+
+    def begin(self, job: JobRecord) -> None:
+        """Run a job from where it is."""
+        life = Life(job, self._means, self)
+        self._lives[job.id] = life
+        d = Deferred.fromCoroutine(self._run(life))
+        if not d.called:
+            self._running[job.id] = d
+            d.addBoth(lambda _: self._running.pop(job.id, None))
+
+    async def _run(self, life: Life) -> None:
+        current_job.set(life.job.id)
+        try:
+            await life.live()
+        except CancelledError:
+            if not self._stopping:
+                raise
+        except StaleTerm as e:
+            self._log.warn("job {job}: {reason}", job=life.job.id, reason=str(e))
+            self._means.deposed()
+        except StoreError as e:
+            # The store no longer takes what jobs come to: the term cannot go on; what is stored resumes.
+            self._log.error("job {job}: the store failed: {reason}", job=life.job.id, reason=str(e))
+            self._means.deposed()
+        finally:
+            self._lives.pop(life.job.id, None)
+            self.release(life.job.id)
+
+    def stopService(self) -> Deferred[None]:
+        """Let go of all jobs, as they are; nothing is marked as ended."""
+        super().stopService()
+        self._stopping = True
+        running = list(self._running.values())
+        for d in running:
+            d.cancel()
+        return DeferredList(running, consumeErrors=True).addCallback(lambda _: None)
+
+    # Locks and slots, for `Life`.
+
+    async def acquire(self, job_id: int, priority: int, locks: frozenset[Lock]) -> None:
+        """Wait for locks."""
+        if self.locks.request(job_id, priority, job_id, locks):
+            return
+        granted: Deferred[None] = Deferred()
+        self._waiting[job_id] = granted
+        try:
+            await granted
+        finally:
+            self._waiting.pop(job_id, None)
+
+    def release(self, job_id: int) -> None:
+        """Give back the locks a job has, or stop waiting for them."""
+        for owner in self.locks.release(job_id):
+            granted = self._waiting.get(owner)
+            if granted is not None and not granted.called:
+                granted.callback(None)
+
+    async def slot(self, job_id: int, priority: int) -> None:
+        """Wait until the limit on running jobs admits this one."""
+        if self._slots < self._means.snapshot.cluster.max_running_jobs:
+            self._slots += 1
+            return
+        free: Deferred[None] = Deferred()
+        heappush(self._for_slot, (priority, job_id, free))
+        await free
+
+    def leave_slot(self) -> None:
+        """A job no longer runs; the first that waits may."""
+        while self._for_slot:
+            free = heappop(self._for_slot)[2]
+            if not free.called:
+                free.callback(None)
+                return
+        self._slots -= 1
+
+    async def cancel(self, job_id: int) -> tuple[bool, str]:
+        """See `twisted_rapi.cluster.interface.ICluster.cancel`; texts as observed."""
+        life = self._lives.get(job_id)
+        if life is None:
+            return False, f"Job {job_id} not found in queue"
+        return await life.cancel()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many locks are held and how many jobs wait for some, for those who watch."""
+        return {"held": len(self.locks.holders()), "waiting": len(self.locks.waiting())}
+
+
+__all__ = ["Canceled", "Executor", "Means"]

@@ -1,0 +1,343 @@
+"""The life of one job, opcode by opcode (behaviour.md §3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from msgspec.structs import replace
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from twisted_rapi.errors import BadRequest, Conflict, JobError, OpExecError, RapiError, prereq
+from twisted_rapi.jobs.queue import timestamp
+from twisted_rapi.jobs.work import Worker
+from twisted_rapi.model.opcodes import Opcode, from_wire
+from twisted_rapi.model.records import FINAL, JobRecord, JobStatus, OpRecord, Record, job_key, job_status
+from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage
+from twisted_rapi.state.codec import encode
+from twisted_rapi.state.writer import commit_of
+
+if TYPE_CHECKING:
+    from twisted_rapi.jobs.executor import Executor, Means
+
+MOST_CONFLICTS = 20
+DRY_RUN = " - INFO: dry-run mode requested, not actually executing the operation"
+
+
+class Canceled(Exception):
+    """The job was cancelled while it waited."""
+
+
+class _Stored(Exception):
+    """The opcode ended in an error that is in the store already."""
+
+
+class Life:
+    """
+    A job from where it is to its end.
+
+    :ivar job: the job as of now.
+    """
+
+    _log = Logger()
+
+    def __init__(self, job: JobRecord, means: Means, executor: Executor) -> None:
+        self.job = job
+        self._means = means
+        self._executor = executor
+        self._waits: Deferred[None] | None = None
+        self._canceled = False
+        self._in_slot = False
+        self._gone: list[Deferred[None]] = []
+
+    async def live(self) -> None:
+        """
+        Run every opcode that has not ended.
+
+        :raises StaleTerm, StoreError: the end could not be stored; the job is as it was in the store.
+        """
+        for index, record in enumerate(self.job.ops):
+            if record.status in FINAL:
+                continue
+            try:
+                op = from_wire(record.input)
+                await self._wait_turn(index, op)
+                await self._opcode(index, op)
+            except Canceled:
+                await self._end_canceled(index)
+                return
+            except (JobError, BadRequest) as e:
+                error = e if isinstance(e, JobError) else OpExecError(str(e))
+                await self._end_in_error(index, error)
+                return
+            except _Stored:
+                return
+            except (RapiError, CancelledError):
+                raise
+            except Exception:  # noqa: BLE001 -- a bug ends the job, with an incident in the log
+                await self._end_in_error(index, self._incident())
+                return
+            finally:
+                self._leave()
+
+    def _incident(self) -> OpExecError:
+        incident = str(UUID(int=self._means.chance.getrandbits(128), version=4))
+        self._log.failure("job {job} met a bug, incident {incident}", job=self.job.id, incident=incident)
+        return OpExecError(f"Internal error, incident {incident}; the log of the master has the details")
+
+    def _leave(self) -> None:
+        self._executor.release(self.job.id)
+        if self._in_slot:
+            self._in_slot = False
+            self._executor.leave_slot()
+
+    # Waiting: dependencies, locks, the limit.
+
+    async def _wait_turn(self, index: int, op: Opcode) -> None:
+        if self.job.canceling:
+            raise Canceled
+        self._show(index, status="waiting")
+        await self._waiting(self._depend(op))
+        await self._waiting(self._locks(op))
+        await self._waiting(self._slot(op))
+        now = timestamp(self._means.now())
+        self._show(index, status="running", start_ts=self.job.ops[index].start_ts or now)
+
+    async def _waiting(self, coroutine: Any) -> None:
+        """Wait in a way that `cancel` ends."""
+        self._waits = Deferred.fromCoroutine(coroutine)
+        try:
+            await self._waits
+        except CancelledError:
+            if self._canceled:
+                raise Canceled from None
+            raise
+        finally:
+            self._waits = None
+        if self._canceled:
+            raise Canceled
+
+    async def _slot(self, op: Opcode) -> None:
+        await self._executor.slot(self.job.id, op.priority)
+        self._in_slot = True
+
+    async def _locks(self, op: Opcode) -> None:
+        wanted = self._means.locks_for(op, self._means.view())
+        while True:
+            await self._executor.acquire(self.job.id, op.priority, wanted)
+            needed = self._means.locks_for(op, self._means.view())
+            if needed == wanted:
+                return
+            # What it is about has changed while it waited, such as an instance's node.
+            self._executor.release(self.job.id)
+            wanted = needed
+
+    async def _depend(self, op: Opcode) -> None:
+        for number, statuses in op.depends or []:
+            await self._depend_on(int(number), statuses or ["success", "error"])
+
+    async def _depend_on(self, number: int, statuses: list[Any]) -> None:
+        if number == self.job.id:
+            raise OpExecError("Job depends on itself")
+        table = self._means.table
+        while True:
+            other = table.get(number)
+            if other is None:
+                raise OpExecError(f"Dependency error: Job {number} not found")
+            status = job_status(other)
+            if status in FINAL:
+                break
+            await table.change(number)
+        if status in statuses:
+            return
+        if status == "canceled":
+            self._canceled = True
+            raise Canceled
+        wanted = ", ".join(f"'{s}'" for s in statuses)
+        raise OpExecError(
+            f"Dependency job {number} finished with status '{status}', not one of {wanted} as required"
+        )
+
+    # Cancelling.
+
+    async def cancel(self) -> tuple[bool, str]:
+        """Cancel it if it waits; the answer comes once that is stored."""
+        status = job_status(self.job)
+        if self._waits is None or status not in ("queued", "waiting"):
+            return False, "Job no longer waiting, can't cancel (informed it anyway)"
+        self._canceled = True
+        gone: Deferred[None] = Deferred()
+        self._gone.append(gone)
+        self._waits.cancel()
+        await gone
+        return True, "Job successfully cancelled" if status == "waiting" else f"Dequeued job {self.job.id}"
+
+    # One opcode.
+
+    async def _opcode(self, index: int, op: Opcode) -> None:
+        record = self.job.ops[index]
+        progress = Progress(stage=record.stage, kept=dict(record.kept), job=self.job.id)
+        plan = self._means.plans[type(op)]
+        conflicts = 0
+        while True:
+            stage: Stage = plan(op, progress, self._means.view())
+            try:
+                following = await self._stage(index, op, progress, stage)
+            except Conflict as e:
+                conflicts += 1
+                if conflicts > MOST_CONFLICTS:
+                    raise prereq(f"What it is about is in use: {e}", "wrong_state") from e
+                continue
+            if following is None:
+                return
+            progress = following
+
+    async def _stage(self, index: int, op: Opcode, progress: Progress, stage: Stage) -> Progress | None:
+        result = None
+        if isinstance(stage, DryRun):
+            result, stage = stage.result, stage.then
+        if op.dry_run and not (isinstance(stage, Perform) and stage.check):
+            self._note(index, DRY_RUN)
+            await self._finish(index, Finish(result=result))
+            return None
+        match stage:
+            case Perform():
+                return await self._perform(index, progress, stage)
+            case Change():
+                return await self._change(index, progress, stage)
+            case Finish():
+                await self._finish(index, stage)
+                return None
+        raise AssertionError(f"not a stage: {stage!r}")
+
+    async def _perform(self, index: int, progress: Progress, stage: Perform) -> Progress:
+        for line in stage.log:
+            self._note(index, line)
+        nodes = self._means.snapshot.nodes
+        worker = Worker(
+            self._means.nodes, stage.patience, lambda uuid: nodes[uuid].name if uuid in nodes else uuid
+        )
+        outcomes = await worker.carry_out(stage.work)
+        for outcome in outcomes:
+            for warning in outcome.warnings if outcome is not None else ():
+                self._note(index, f" - WARNING: {warning}")
+        self._means.failpoint("stage.performed")
+        error = worker.error
+        if error is not None and stage.failed is None:
+            raise error
+        done = stage.stage if error is None else cast(str, stage.failed)
+        return Progress(
+            stage=done,
+            kept=progress.kept,
+            outcomes=tuple(outcomes),
+            error=progress.error or error,
+            job=self.job.id,
+        )
+
+    async def _change(self, index: int, progress: Progress, stage: Change) -> Progress:
+        for line in stage.log:
+            self._note(index, line)
+        kept = {**progress.kept, **stage.kept}
+        job = self._with_op(index, stage=stage.stage, kept=kept, status="running")
+        await self._commit("stage.changed", job, stage.puts, stage.deletes, stage.names, stage.free)
+        self._set(job)
+        return Progress(stage=stage.stage, kept=kept, error=progress.error, job=self.job.id)
+
+    async def _finish(self, index: int, stage: Finish) -> None:
+        for line in stage.log:
+            self._note(index, line)
+        if stage.error is not None:
+            job = self._failed(index, stage.error)
+        else:
+            job = self._with_op(
+                index, status="success", result=stage.result, end_ts=self._now(), stage="", kept={}
+            )
+            job = self._closed(job)
+        await self._commit("op.finished", job, stage.puts, stage.deletes, stage.names, stage.free)
+        self._set(job)
+        if stage.error is not None:
+            raise _Stored
+
+    # Ends.
+
+    async def _end_in_error(self, index: int, error: JobError) -> None:
+        job = self._failed(index, error)
+        await self._commit("op.finished", job)
+        self._set(job)
+
+    def _failed(self, index: int, error: JobError) -> JobRecord:
+        now = self._now()
+        job = self._with_op(index, status="error", result=error.pair(), end_ts=now, stage="", kept={})
+        preceding = OpExecError("Preceding opcode failed").pair()
+        ops = tuple(
+            replace(op, status="error", result=preceding, end_ts=now) if n > index else op
+            for n, op in enumerate(job.ops)
+        )
+        return self._closed(replace(job, ops=ops))
+
+    async def _end_canceled(self, index: int) -> None:
+        now = self._now()
+        told = "Job canceled by request"
+        ops = tuple(
+            replace(op, status="canceled", result=told, end_ts=now) if n >= index else op
+            for n, op in enumerate(self.job.ops)
+        )
+        job = replace(self.job, ops=ops, end_ts=now)
+        await self._commit("op.finished", job)
+        self._set(job)
+        gone, self._gone = self._gone, []
+        for d in gone:
+            d.callback(None)
+
+    def _closed(self, job: JobRecord) -> JobRecord:
+        return replace(job, end_ts=self._now()) if job_status(job) in FINAL else job
+
+    # Storing and showing.
+
+    def _now(self) -> tuple[int, int]:
+        return timestamp(self._means.now())
+
+    async def _commit(
+        self,
+        what: str,
+        job: JobRecord,
+        puts: tuple[Record, ...] = (),
+        deletes: tuple[Record, ...] = (),
+        names: dict[str, str] | None = None,
+        free: tuple[str, ...] = (),
+    ) -> None:
+        snapshot = self._means.snapshot
+        change = commit_of(
+            puts,
+            deletes,
+            names,
+            free,
+            revision_of=snapshot.revision_of,
+            term=self._means.term,
+            blind={job_key(job.id): encode(job)},
+        )
+        self._means.failpoint(f"before {what}")
+        revision = await self._means.store.commit(change)
+        self._means.failpoint(f"after {what}")
+        if puts or deletes or names or free:
+            await snapshot.reached(revision)
+
+    def _with_op(self, index: int, **values: Any) -> JobRecord:
+        ops = list(self.job.ops)
+        ops[index] = replace(ops[index], **values)
+        return replace(self.job, ops=tuple(ops))
+
+    def _set(self, job: JobRecord) -> None:
+        self.job = job
+        self._means.table.put(job)
+
+    def _show(self, index: int, status: JobStatus, **values: Any) -> None:
+        job = self._with_op(index, status=status, **values)
+        self._set(replace(job, start_ts=job.start_ts or self._now()))
+
+    def _note(self, index: int, text: str) -> None:
+        serial = 1 + sum(len(op.log) for op in self.job.ops)
+        op: OpRecord = self.job.ops[index]
+        entry = (serial, self._now(), "message", text)
+        self._set(self._with_op(index, log=(*op.log, entry)))

@@ -1,0 +1,122 @@
+"""Accepting jobs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec.structs import replace as with_values
+
+from twisted_rapi.errors import BadRequest, QueueDrained, ServiceUnavailable
+from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.model.opcodes import Opcode, summary, to_wire
+from twisted_rapi.model.records import CounterRecord, JobRecord, OpRecord, Timestamp, job_key
+from twisted_rapi.state.codec import decode, encode
+from twisted_rapi.state.interface import Commit, IStateStore
+
+COUNTER = f"{CounterRecord.KIND}/job"
+LIMIT = 5000  # constants.json job_queue_size_hard_limit
+
+Failpoint = Callable[[str], None]
+
+
+def timestamp(seconds: float) -> Timestamp:
+    """Seconds since the epoch as job answers show them."""
+    micro = round(seconds * 1_000_000)
+    return micro // 1_000_000, micro % 1_000_000
+
+
+class Queue:
+    """
+    Accepts jobs for one term; made by `open_queue`.
+
+    Ids are given out in memory, and each job's commit carries the counter: no two masters write in one term,
+    and commits are made in the order they are asked for, so concurrent submissions need not wait for each
+    other and no id is ever given twice.
+    """
+
+    def __init__(
+        self,
+        store: IStateStore,
+        table: JobTable,
+        now: Callable[[], float],
+        term: int,
+        last: int,
+        drained: Callable[[], bool],
+        failpoint: Failpoint,
+        limit: int = LIMIT,
+    ) -> None:
+        self._store, self._table, self._now, self._term = store, table, now, term
+        self._last, self._drained, self._failpoint, self._limit = last, drained, failpoint, limit
+        self._accepting = 0
+
+    async def accept(self, ops: Sequence[Opcode], request_id: str) -> JobRecord:
+        """
+        Store a job of these opcodes; see `twisted_rapi.cluster.interface.ICluster.submit` for errors.
+
+        The job is in the table when this answers.
+        """
+        if not ops:
+            raise BadRequest("A job needs at least one opcode")
+        if self._drained():
+            raise QueueDrained
+        if len(self._table) + self._accepting >= self._limit:
+            raise ServiceUnavailable("Job queue is full, needs archiving")
+        job = self._new_job(ops, request_id)
+        self._accepting += 1
+        try:
+            self._failpoint("before job.accepted")
+            puts = {job_key(job.id): encode(job), COUNTER: encode(CounterRecord(value=job.id))}
+            await self._store.commit(Commit(puts=puts, term=self._term))
+            self._failpoint("after job.accepted")
+        finally:
+            self._accepting -= 1
+        self._table.put(job)
+        return job
+
+    def _new_job(self, ops: Sequence[Opcode], request_id: str) -> JobRecord:
+        job_id = self._last + 1
+        now = self._now()
+        records = tuple(self._record(op, job_id, index, now) for index, op in enumerate(ops))
+        self._last = job_id
+        return JobRecord(id=job_id, ops=records, received_ts=timestamp(now), request_id=request_id)
+
+    def _record(self, op: Opcode, job_id: int, index: int, now: float) -> OpRecord:
+        name = op.OP_ID.removeprefix("OP_").lower()
+        trail = [f"gnt:opcode:{name}", f"job={job_id};index={index}", int(now * 1e9)]
+        depends = self._depends(op, job_id)
+        stored = with_values(op, reason=[*(op.reason or []), trail], depends=depends)
+        return OpRecord(input=to_wire(stored), summary=summary(op))
+
+    def _depends(self, op: Opcode, job_id: int) -> list[tuple[Any, list[Any]]] | None:
+        """Dependencies by number; a negative one counts from this job (behaviour.md §3.5)."""
+        if op.depends is None:
+            return None
+        found: list[tuple[Any, list[Any]]] = []
+        for given, statuses in op.depends:
+            number = int(given)
+            if number < 0:
+                raise BadRequest(f"Relative job id {number} is only for several jobs submitted at once")
+            found.append((number, statuses))
+        return found
+
+
+async def open_queue(
+    store: IStateStore,
+    table: JobTable,
+    now: Callable[[], float],
+    term: int,
+    drained: Callable[[], bool],
+    failpoint: Failpoint = lambda _: None,
+    limit: int = LIMIT,
+) -> Queue:
+    """
+    The queue of a new term, which goes on counting where the store says.
+
+    :raises StoreError: the store cannot be read.
+    """
+    entry = (await store.get([COUNTER])).get(COUNTER)
+    last = 0
+    if entry is not None:
+        counter = decode(COUNTER, entry.value)
+        assert isinstance(counter, CounterRecord)
+        last = counter.value
+    return Queue(store, table, now, term, last, drained, failpoint, limit)

@@ -1,0 +1,87 @@
+"""All jobs that are not archived, in the memory of the master."""
+
+from collections.abc import Callable, Iterator
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+
+from twisted_rapi.model.records import FINAL, JobRecord, job_status
+
+Observer = Callable[[JobRecord], None]
+
+
+class JobTable:
+    """
+    The jobs by id, and who waits for them.
+
+    Transient states are shown at once; a final one only once it is in the store, so that nobody is told of
+    an end that a crash could undo.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._jobs: dict[int, JobRecord] = {}
+        self._waiters: dict[int, list[Deferred[None]]] = {}
+        self._observers: list[Observer] = []
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[JobRecord]:
+        return iter([self._jobs[job_id] for job_id in sorted(self._jobs)])
+
+    def get(self, job_id: int) -> JobRecord | None:
+        """The job, if it is not archived."""
+        return self._jobs.get(job_id)
+
+    def put(self, job: JobRecord) -> None:
+        """The job is now as given."""
+        self._jobs[job.id] = job
+        for waiter in self._waiters.pop(job.id, []):
+            waiter.callback(None)
+        for observer in tuple(self._observers):
+            observer(job)
+
+    def drop(self, job_id: int) -> None:
+        """The job is archived."""
+        self._jobs.pop(job_id, None)
+        for waiter in self._waiters.pop(job_id, []):
+            waiter.callback(None)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Call `observer` with each job that changes; answers how to end that."""
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    async def change(self, job_id: int) -> None:
+        """Wait for the next change of a job."""
+        waiter: Deferred[None] = Deferred(lambda d: self._forget(job_id, d))
+        self._waiters.setdefault(job_id, []).append(waiter)
+        await waiter
+
+    def _forget(self, job_id: int, waiter: Deferred[None]) -> None:
+        waiters = self._waiters.get(job_id, [])
+        if waiter in waiters:
+            waiters.remove(waiter)
+        if not waiters:
+            self._waiters.pop(job_id, None)
+
+    async def wait(
+        self, job_id: int, unchanged: Callable[[JobRecord], bool], timeout: float
+    ) -> JobRecord | None:
+        """See `twisted_rapi.cluster.interface.ICluster.wait`."""
+        deadline = self._clock.seconds() + timeout
+        while True:
+            job = self._jobs.get(job_id)
+            if job is None or job_status(job) in FINAL or not unchanged(job):
+                return job
+            left = deadline - self._clock.seconds()
+            if left <= 0:
+                return job
+            changed = Deferred.fromCoroutine(self.change(job_id))
+            changed.addTimeout(left, self._clock)
+            try:
+                await changed
+            except DeferredTimeout:
+                return self._jobs.get(job_id)
