@@ -2,9 +2,9 @@
 Executing jobs: from acceptance to their end.
 
 Note [Resuming].  What is in the store of a job that runs is how far its opcodes have come
-(`OpRecord.stage`, `OpRecord.kept`), written in one commit with the records that changed.  Transient states are not stored.  A new
-master loads the jobs that have not ended and runs each again from there: its locks first, then its plan is
-asked what comes next.
+(`OpRecord.stage`, `OpRecord.kept`), written in one commit with the records that changed.  Transient states
+are not stored.  A new master loads the jobs that have not ended and runs each again from there: its locks
+first, then its plan is asked what comes next.
 """
 
 from collections.abc import Callable, Mapping
