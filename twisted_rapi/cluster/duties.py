@@ -1,0 +1,107 @@
+"""What a master runs for one term."""
+
+from collections.abc import Awaitable, Callable
+from random import Random
+
+import attrs
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_rapi.cluster.reconciler import Reconciler
+from twisted_rapi.cluster.service import Cluster
+from twisted_rapi.jobs.archive import Archive
+from twisted_rapi.jobs.executor import Executor, Means
+from twisted_rapi.jobs.queue import Failpoint, open_queue
+from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.plan.table import PLANS, locks_for
+from twisted_rapi.rpc.interface import INodes
+from twisted_rapi.state.interface import IStateStore
+from twisted_rapi.state.snapshot import Snapshot
+
+
+@attrs.frozen(kw_only=True)
+class Office:
+    """
+    What outlives a term and its duties are built of.
+
+    :ivar now: seconds since the epoch.
+    :ivar opened: told the cluster once it can be used; what it gives runs until the term ends.
+    :ivar archive_age: seconds after which an ended job is archived.
+    """
+
+    store: IStateStore
+    snapshot: Snapshot
+    nodes: INodes
+    clock: IReactorTime
+    now: Callable[[], float]
+    chance: Random
+    opened: Callable[[Cluster, JobTable, Executor], Awaitable[Service]]
+    deposed: Callable[[], None]
+    failpoint: Failpoint = lambda _: None
+    archive_age: float = 6 * 3600.0
+
+
+class Duties(MultiService):
+    """Everything of one term: the executor, the archive, the reconciler, and what `Office.opened` gives."""
+
+    _log = Logger()
+
+    def __init__(self, office: Office, term: int) -> None:
+        super().__init__()
+        self._office = office
+        self._term = term
+        self._opening: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """Begin; the cluster can be used once the unfinished jobs are loaded."""
+        super().startService()
+        self._opening = Deferred.fromCoroutine(self._open())
+        self._opening.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[None]:
+        """End all of it."""
+        if self._opening is not None:
+            self._opening.cancel()
+        ended: Deferred[None] = super().stopService()
+        return ended
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            self._log.failure("term {term} could not begin", failure, term=self._term)
+            self._office.deposed()
+
+    async def _open(self) -> None:
+        office, term = self._office, self._term
+        table = JobTable(office.clock)
+        means = Means(
+            store=office.store,
+            snapshot=office.snapshot,
+            nodes=office.nodes,
+            table=table,
+            plans=PLANS,
+            locks_for=locks_for,
+            now=office.now,
+            chance=office.chance,
+            term=term,
+            deposed=office.deposed,
+            failpoint=office.failpoint,
+        )
+        executor = Executor(means)
+        executor.setServiceParent(self)
+        queue = await open_queue(
+            office.store,
+            table,
+            office.now,
+            term,
+            lambda: office.snapshot.cluster.drained_queue,
+            office.failpoint,
+        )
+        await executor.recover()
+        archive = Archive(office.store, table, office.clock, office.now, term, office.archive_age)
+        archive.setServiceParent(self)
+        Reconciler(office.store, office.snapshot, office.nodes, office.clock, term).setServiceParent(self)
+        cluster = Cluster(office.store, office.snapshot, office.nodes, table, queue, executor)
+        (await office.opened(cluster, table, executor)).setServiceParent(self)

@@ -1,0 +1,99 @@
+"""Settling what is left over on nodes once they answer again."""
+
+from collections.abc import Callable
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from twisted_rapi.errors import RapiError
+from twisted_rapi.jobs.work import Worker
+from twisted_rapi.model.records import LeftoverRecord
+from twisted_rapi.plan.leftover import due
+from twisted_rapi.plan.stage import Work
+from twisted_rapi.rpc.interface import INodes
+from twisted_rapi.state.interface import IStateStore
+from twisted_rapi.state.snapshot import Observed, Snapshot
+from twisted_rapi.state.writer import commit_of
+
+
+class Reconciler(Service):
+    """
+    Carries leftovers out and forgets them.
+
+    It looks when a node comes back or a leftover is added; one that fails is tried again after `retry` s.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        store: IStateStore,
+        snapshot: Snapshot,
+        nodes: INodes,
+        clock: IReactorTime,
+        term: int,
+        retry: float = 30.0,
+    ) -> None:
+        self._store, self._snapshot, self._nodes = store, snapshot, nodes
+        self._clock, self._term, self._retry = clock, term, retry
+        self._ends: list[Callable[[], None]] = []
+        self._busy: dict[str, Deferred[None]] = {}
+
+    def startService(self) -> None:
+        """Begin with what is due."""
+        super().startService()
+        self._ends = [self._nodes.observe(self._node_changed), self._snapshot.observe(self._records_changed)]
+        self._look()
+
+    def stopService(self) -> Deferred[None]:
+        """End; steps under way on nodes go on there."""
+        super().stopService()
+        for end in self._ends:
+            end()
+        busy = list(self._busy.values())
+        for d in busy:
+            d.cancel()
+        return DeferredList(busy, consumeErrors=True).addCallback(lambda _: None)
+
+    def _node_changed(self, node: str) -> None:
+        if self._snapshot.leftovers:
+            self._look()
+
+    def _records_changed(self, changed: Observed) -> None:
+        if any(isinstance(after, LeftoverRecord) for _, _, after in changed):
+            self._look()
+
+    def _look(self) -> None:
+        for record, work in due(self._snapshot.leftovers, self._nodes.reports):
+            if record.uuid not in self._busy:
+                d = Deferred.fromCoroutine(self._settle(record, work))
+                self._busy[record.uuid] = d
+                d.addErrback(self._log_failure, record)
+                d.addBoth(self._settled, record.uuid)
+
+    def _log_failure(self, failure: object, record: LeftoverRecord) -> None:
+        if getattr(failure, "type", None) is not CancelledError:
+            self._log.error("leftover {uuid}: {why}", uuid=record.uuid, why=str(failure))
+
+    def _settled(self, _: object, uuid: str) -> None:
+        self._busy.pop(uuid, None)
+
+    async def _settle(self, record: LeftoverRecord, work: Work) -> None:
+        while record.uuid in self._snapshot.leftovers:
+            worker = Worker(self._nodes, 0.0, lambda uuid: uuid)
+            await worker.carry_out(work)
+            if worker.error is None:
+                change = commit_of(deletes=(record,), term=self._term)
+                try:
+                    await self._snapshot.reached(await self._store.commit(change))
+                except RapiError as e:
+                    self._log.error("leftover {uuid}: {why}", uuid=record.uuid, why=str(e))
+                else:
+                    self._log.info("settled on {node}: {reason}", node=record.node, reason=record.reason)
+                    return
+            elif record.node not in self._nodes.reports:
+                return  # it comes again when the node does
+            await deferLater(self._clock, self._retry)

@@ -1,0 +1,59 @@
+"""The cluster's use cases over the parts that make it up."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from zope.interface import implementer
+
+from twisted_rapi.cluster.interface import ICluster
+from twisted_rapi.jobs.archive import archived
+from twisted_rapi.jobs.executor import Executor
+from twisted_rapi.jobs.queue import Queue
+from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.records import JobRecord
+from twisted_rapi.rpc.interface import INodes
+from twisted_rapi.state.interface import IStateStore
+from twisted_rapi.state.snapshot import Snapshot
+
+
+@implementer(ICluster)
+class Cluster:
+    """`ICluster` for one term."""
+
+    def __init__(
+        self,
+        store: IStateStore,
+        snapshot: Snapshot,
+        nodes: INodes,
+        table: JobTable,
+        queue: Queue,
+        executor: Executor,
+    ) -> None:
+        self.snapshot = snapshot
+        self.nodes = nodes
+        self._store, self._table, self._queue, self._executor = store, table, queue, executor
+
+    async def submit(self, ops: Sequence[Opcode], request_id: str = "") -> int:
+        """See `ICluster.submit`."""
+        job = await self._queue.accept(ops, request_id)
+        self._executor.begin(job)
+        return job.id
+
+    def jobs(self) -> Iterable[JobRecord]:
+        """See `ICluster.jobs`."""
+        return self._table
+
+    async def job(self, job_id: int) -> JobRecord | None:
+        """See `ICluster.job`."""
+        return self._table.get(job_id) or await archived(self._store, job_id)
+
+    async def wait(
+        self, job_id: int, unchanged: Callable[[JobRecord], bool], timeout: float
+    ) -> JobRecord | None:
+        """See `ICluster.wait`."""
+        job = await self._table.wait(job_id, unchanged, timeout)
+        return job or await archived(self._store, job_id)
+
+    async def cancel(self, job_id: int) -> tuple[bool, str]:
+        """See `ICluster.cancel`."""
+        return await self._executor.cancel(job_id)
