@@ -1,0 +1,118 @@
+"""What every `IHypervisor` does."""
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
+
+from twisted_rapi.errors import StepFailed
+from twisted_rapi.hypervisor.interface import IHypervisor
+from twisted_rapi.model.seen import DomainSeen
+from twisted_rapi.model.steps import DomainSpec
+
+UUID = "5a1e6a0e-94a2-4b2c-8d6f-0d6f6f6b1c11"
+
+if TYPE_CHECKING:
+    _Base = TestCase
+else:
+    _Base = object
+
+
+class HypervisorContract(_Base):
+    """Mixed into a test case that makes the hypervisor with `make`.  Stops are forced: guests may be deaf."""
+
+    spec = DomainSpec(
+        name="inst1.example", instance_uuid=UUID, hypervisor="kvm", memory=128, minmem=128, vcpus=1
+    )
+
+    async def make(self) -> IHypervisor:
+        """A hypervisor that has no domain called like `spec`; the test case cleans up behind it."""
+        raise NotImplementedError
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        """Start the hypervisor, and collect what observers are told."""
+        self.hypervisor = await self.make()
+        await self.hypervisor.start_service()
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.hypervisor.stop_service()))
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.hypervisor.stop(self.spec.instance_uuid, 0)))
+        self.told: list[tuple[str, DomainSeen | None]] = []
+        self.addCleanup(self.hypervisor.observe(lambda name, seen: self.told.append((name, seen))))
+
+    async def seen(self) -> DomainSeen | None:
+        """The domain now."""
+        return (await self.hypervisor.domains()).get(self.spec.name)
+
+    async def test_interface(self) -> None:
+        """It provides the interface and says what it is."""
+        verifyObject(IHypervisor, self.hypervisor)
+        self.assertTrue(await self.hypervisor.version())
+        self.assertRegex(await self.hypervisor.acceleration(), r"^(kvm|tcg: .+|simulated)$")
+
+    async def test_start(self) -> None:
+        """A started domain runs with its name, uuid, memory and processors, and has a boot."""
+        started = await self.hypervisor.start(self.spec, [])
+        found = await self.seen()
+        assert found is not None
+        self.assertTrue(found.running)
+        self.assertEqual((found.uuid, found.memory, found.vcpus), (UUID, 128, 1))
+        self.assertEqual((found.boot, bool(found.boot)), (started.boot, True))
+
+    async def test_start_twice(self) -> None:
+        """One that runs is left as it is, whatever it would be."""
+        first = await self.hypervisor.start(self.spec, [])
+        second = await self.hypervisor.start(replace(self.spec, memory=64, minmem=64), [])
+        self.assertEqual((first.boot, second.memory), (second.boot, 128))
+
+    async def test_paused(self) -> None:
+        """A domain can be started without its guest being let go."""
+        self.assertEqual((await self.hypervisor.start(self.spec, [], paused=True)).state, "paused")
+
+    async def test_stop(self) -> None:
+        """A stopped domain is gone, definition and all; stopping it again is well."""
+        await self.hypervisor.start(self.spec, [])
+        for _ in range(2):
+            await self.hypervisor.stop(UUID, 60, force=True)
+            self.assertIsNone(await self.seen())
+
+    async def test_boots_differ(self) -> None:
+        """A domain that was stopped and started has another boot, which a stop of the old one leaves alone."""
+        first = await self.hypervisor.start(self.spec, [])
+        await self.hypervisor.stop(UUID, 0)
+        second = await self.hypervisor.start(self.spec, [])
+        self.assertNotEqual(first.boot, second.boot)
+        await self.hypervisor.stop(UUID, 0, boot=first.boot)
+        self.assertEqual((await self.hypervisor.domains())[self.spec.name].boot, second.boot)
+        await self.hypervisor.stop(UUID, 0, boot=second.boot)
+        self.assertIsNone(await self.seen())
+
+    async def test_paths_missing(self) -> None:
+        """Each disk needs a path; otherwise nothing is started."""
+        error = await self._failure(self.hypervisor.start(self.spec, ["/one/too/many"]))
+        self.assertEqual(error.kind, "hypervisor")
+        self.assertIsNone(await self.seen())
+
+    async def test_memory_of_none(self) -> None:
+        """Only a running domain's memory can be set."""
+        self.assertEqual((await self._failure(self.hypervisor.set_memory(UUID, 64))).kind, "hypervisor")
+
+    async def _failure(self, work: Any) -> StepFailed:
+        try:
+            await work
+        except StepFailed as e:
+            return e
+        self.fail("it did not fail")
+        raise AssertionError
+
+    async def test_observed(self) -> None:
+        """Observers are told of a start and of the end."""
+        await self.hypervisor.start(self.spec, [])
+        await self.settled()
+        self.assertTrue(any(n == self.spec.name and s is not None and s.running for n, s in self.told))
+        await self.hypervisor.stop(UUID, 0)
+        await self.settled()
+        self.assertEqual(self.told[-1], (self.spec.name, None))
+
+    async def settled(self) -> None:
+        """Wait until events under way have been told; at once by default."""
