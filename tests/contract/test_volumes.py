@@ -15,11 +15,11 @@ from twisted_rapi.testing.contracts.volumes import VolumeDriverContract
 from twisted_rapi.testing.volumes import MemoryVolumes
 
 
-def at_once(work: Callable[[], Any]) -> Awaitable[Any]:
+def at_once(work: Callable[..., Any], *args: Any) -> Awaitable[Any]:
     """Run it here."""
 
     async def run() -> Any:
-        return await succeed(work())
+        return await succeed(work(*args))
 
     return run()
 
@@ -41,7 +41,7 @@ class FileDriverTests(VolumeDriverContract, SynchronousTestCase):
 
     def make(self) -> tuple[IVolumeDriver, str]:
         base = os.path.abspath(self.mktemp())
-        return FileDriver("file", base, at_once), base
+        return FileDriver("file", Path(base), at_once), base
 
     def test_file(self) -> None:
         """A volume is a sparse file of exactly that size that only its owner may open."""
@@ -91,6 +91,6 @@ class FileDriverTests(VolumeDriverContract, SynchronousTestCase):
     def test_interrupted(self) -> None:
         """What an interrupted creation left neither hinders the next one nor stays after a removal."""
         os.makedirs(f"{self.base}/inst1")
-        Path(f"{self.base}/inst1/.u.file.disk0.new").write_bytes(b"half")
+        Path(f"{self.base}/inst1/.u.file.disk0.part").write_bytes(b"half")
         self.done(self.driver.delete(self.disk))
         self.assertEqual(os.listdir(self.base), [])

@@ -72,6 +72,8 @@ class FileDriver:
     async def _run(self, work: Callable[..., Any], *args: Any) -> Any:
         try:
             return await self._in_thread(work, *args)
+        except OverflowError as e:
+            raise StepFailed("the disk is larger than a file can be", "storage") from e
         except OSError as e:
             raise StepFailed(f"{e.filename or self._base}: {e.strerror or e}", "storage") from e
 
@@ -105,7 +107,7 @@ class FileDriver:
                 os.close(handle)
             part.replace(path)
             _sync_folder(path.parent)
-        except OSError:
+        except (OSError, OverflowError):
             part.unlink(missing_ok=True)
             self._drop_folder(path.parent)
             raise

@@ -77,7 +77,7 @@ class HypervisorContract(_Base):
             self.assertIsNone(await self.seen())
 
     async def test_boots_differ(self) -> None:
-        """A domain that was stopped and started has another boot, which a stop of the old one leaves alone."""
+        """A domain that was stopped and started has another boot, left alone by a stop of the old."""
         first = await self.hypervisor.start(self.spec, [])
         await self.hypervisor.stop(UUID, 0)
         second = await self.hypervisor.start(self.spec, [])

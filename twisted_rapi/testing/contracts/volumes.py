@@ -62,7 +62,7 @@ class VolumeDriverContract(_Base):
         self.assertEqual(self.size(self.disk), 4)
 
     def test_create_other_size(self) -> None:
-        """An existing volume of another size is not taken for the one asked for, unless it may be replaced."""
+        """An existing volume of another size is not taken for it, unless it may be replaced."""
         self.done(self.driver.create(self.disk))
         larger = replace(self.disk, size=8)
         self.fails(self.driver.create(larger))
