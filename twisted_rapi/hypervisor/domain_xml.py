@@ -20,6 +20,14 @@ NAMESPACE = "https://twisted-rapi.invalid/xmlns/instance/1"
 DISK_BUS = {"paravirtual": "virtio", "ide": "ide", "scsi": "scsi", "scsi-hd": "scsi", "sata": "sata"}
 LETTERS = {"virtio": "vd", "ide": "hd", "scsi": "sd", "sata": "sd"}
 NIC_MODEL = {"paravirtual": "virtio"}
+VIDEO = {
+    "std": "vga",
+    "cirrus": "cirrus",
+    "vmware": "vmvga",
+    "qxl": "qxl",
+    "virtio": "virtio",
+    "none": "none",
+}
 BOOT = {"disk": "hd", "cdrom": "cdrom", "network": "network"}
 UNSUPPORTED = frozenset(
     {
@@ -207,7 +215,7 @@ def _display(devices: ET.Element, domain: DomainSpec) -> None:
             where["keymap"] = hv["keymap"]
         ET.SubElement(devices, "graphics", {"type": "vnc", "listen": address, **where})
     if hv.get("vga"):
-        ET.SubElement(ET.SubElement(devices, "video"), "model", type=hv["vga"])
+        ET.SubElement(ET.SubElement(devices, "video"), "model", type=_choice(VIDEO, "vga", hv["vga"]))
 
 
 def from_xml(text: str) -> DomainRead:
