@@ -1,0 +1,52 @@
+"""What this machine is and has; read in a thread.  Memory is MiB."""
+
+import os
+from pathlib import Path
+
+import attrs
+
+from twisted_rapi.agent.settings import Simulated
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """Sizes and bridges of a machine."""
+
+    memory_total: int
+    memory_free: int
+    cpus: int
+    sockets: int = 1
+    numa_nodes: int = 1
+    bridges: tuple[str, ...] = ()
+
+
+def read(proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
+    """The machine's own."""
+    memory = {}
+    for line in (proc / "meminfo").read_text(encoding="ascii").splitlines():
+        name, _, rest = line.partition(":")
+        memory[name] = int(rest.split()[0]) // 1024
+    bridges = sorted(p.parent.name for p in (sysfs / "class/net").glob("*/bridge"))
+    numa = len(list((sysfs / "devices/system/node").glob("node[0-9]*"))) or 1
+    packages = {
+        p.read_text(encoding="ascii").strip()
+        for p in (sysfs / "devices/system/cpu").glob("cpu[0-9]*/topology/physical_package_id")
+    }
+    return Facts(
+        memory_total=memory["MemTotal"],
+        memory_free=memory.get("MemAvailable", memory["MemFree"]),
+        cpus=os.cpu_count() or 1,
+        sockets=len(packages) or 1,
+        numa_nodes=numa,
+        bridges=tuple(bridges),
+    )
+
+
+def simulated(sizes: Simulated, used: int) -> Facts:
+    """Those of a simulated machine whose guests use so many MiB."""
+    return Facts(
+        memory_total=sizes.memory,
+        memory_free=max(0, sizes.memory - used),
+        cpus=sizes.cpus,
+        bridges=sizes.bridges,
+    )

@@ -1,0 +1,32 @@
+"""What the agent asks of the parts it does not share with the master."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zope.interface import Interface
+
+from twisted_rapi.model.seen import OsSeen
+from twisted_rapi.model.steps import RunOs
+
+
+class IOsRunner(Interface):
+    """The OS definitions of this node (behaviour.md §8)."""
+
+    async def discover() -> tuple[OsSeen, ...]:
+        """All definitions of the search path, those that cannot be used included, by name."""
+
+    async def verify(os: str, osparams: Mapping[str, Any]) -> None:
+        """
+        Have the definition check parameters.
+
+        :param os: the definition's name, with ``+variant`` where one is chosen.
+        :raises StepFailed: kind ``os``: there is no such definition, or it does not take the parameters.
+        """
+
+    async def run(step: RunOs, paths: Sequence[str]) -> None:
+        """
+        Run one of the definition's scripts for an instance.
+
+        :param paths: where the instance's disks are, in their order.
+        :raises StepFailed: kind ``os``: with the last lines the script printed.
+        """

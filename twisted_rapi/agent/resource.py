@@ -1,0 +1,146 @@
+"""The agent's listener: the node protocol as HTTP resources."""
+
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Site
+
+from twisted_rapi.errors import RapiError
+from twisted_rapi.model.seen import Sighting
+from twisted_rapi.rpc import protocol
+from twisted_rapi.rpc.authority import Role
+from twisted_rapi.rpc.interface import INodeAgent
+from twisted_rapi.rpc.protocol import Refusal
+from twisted_rapi.rpc.tls import peer_role
+
+
+class _Malformed(RapiError):
+    """A request that is not of the protocol."""
+
+
+def _only_master(request: Request) -> Role | None:
+    """The role of the caller, by the certificate it showed."""
+    transport: Any = request.transport
+    return peer_role(transport.getHandle() if hasattr(transport, "getHandle") else None)
+
+
+class _Call(Resource):
+    """One call of the protocol; `answer` says what it does."""
+
+    isLeaf = True
+    _log = Logger()
+
+    def __init__(self, agent: INodeAgent, role_of: Any) -> None:
+        super().__init__()
+        self._agent = agent
+        self._role_of = role_of
+
+    def render_POST(self, request: Request) -> int:
+        """Answer, in the end."""
+        if self._role_of(request) is not Role.MASTER:
+            _refuse(request, Refusal(error="forbidden", text="only a master may ask"))
+            return NOT_DONE_YET
+        d = Deferred.fromCoroutine(self._handle(request))
+        request.notifyFinish().addErrback(lambda _: d.cancel())
+        d.addErrback(self._failed, request)
+        return NOT_DONE_YET
+
+    async def _handle(self, request: Request) -> None:
+        text = request.requestHeaders.getRawHeaders(protocol.TERM, [""])[0]
+        if not text.isdigit() or len(text) > 18:
+            raise _Malformed("no term was given")
+        await self.answer(request, int(text))
+
+    async def answer(self, request: Request, term: int) -> None:
+        """Carry the call out and write the answer."""
+        raise NotImplementedError
+
+    def _failed(self, failure: Failure, request: Request) -> None:
+        if failure.check(CancelledError):
+            return
+        error = failure.value
+        if isinstance(error, (_Malformed, msgspec.DecodeError)):
+            _refuse(request, Refusal(error="malformed", text=str(error)))
+        elif isinstance(error, RapiError):
+            _refuse(request, protocol.refusal_of(error))
+        else:
+            self._log.failure("a call met a bug", failure)
+            _refuse(request, Refusal(error="internal", text="internal error of the agent"))
+
+
+def _refuse(request: Request, refusal: Refusal) -> None:
+    if request.startedWriting:
+        request.loseConnection()
+        return
+    request.setResponseCode(protocol.STATUS[refusal.error])
+    _write(request, protocol.encode(refusal))
+
+
+def _write(request: Request, body: bytes) -> None:
+    request.setHeader("content-type", protocol.MEDIA_TYPE)
+    request.write(body)
+    request.finish()
+
+
+class Perform(_Call):
+    """``POST /rpc/1/perform``."""
+
+    async def answer(self, request: Request, term: int) -> None:
+        """Carry a step out."""
+        assert request.content is not None
+        body = request.content.read(protocol.MOST_BYTES + 1)
+        if len(body) > protocol.MOST_BYTES:
+            raise _Malformed("the step is too large")
+        outcome = await self._agent.perform(protocol.decode_step(body), term)
+        _write(request, protocol.encode(outcome))
+
+
+class Watch(_Call):
+    """``POST /rpc/1/watch``; answered for as long as the master listens."""
+
+    async def answer(self, request: Request, term: int) -> None:
+        """Write a line for each sighting."""
+
+        def seen(sighting: Sighting) -> None:
+            if not request.startedWriting:
+                request.setHeader("content-type", protocol.MEDIA_TYPE)
+            request.write(protocol.encode(sighting) + b"\n")
+
+        await self._agent.watch(term, seen)
+
+
+class _Nothing(Resource):
+    """Any other path: perhaps of another version of the protocol."""
+
+    isLeaf = True
+
+    def render(self, request: Request) -> int:
+        """Say that it is not spoken here."""
+        _refuse(request, Refusal(error="mismatch", text="this agent speaks version 1 of the protocol"))
+        return NOT_DONE_YET
+
+
+class _Root(Resource):
+    def getChild(self, path: bytes, request: Any) -> IResource:
+        """Whatever is not a call."""
+        return _Nothing()
+
+
+def make_site(agent: INodeAgent, role_of: Any = _only_master) -> Site:
+    """
+    The site of an agent's listener.
+
+    :param role_of: the role of who sends a request; by default as its certificate says.
+    """
+    root, rpc, version = _Root(), _Root(), _Root()
+    _, name, number = protocol.PREFIX.split("/")
+    root.putChild(name.encode(), rpc)
+    rpc.putChild(number.encode(), version)
+    version.putChild(b"perform", Perform(agent, role_of))
+    version.putChild(b"watch", Watch(agent, role_of))
+    return Site(root)

@@ -1,0 +1,83 @@
+"""The agent's configuration, as ``agent.toml`` holds it."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from twisted_rapi.errors import ConfigurationError
+
+
+class Simulated(Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes to report instead of the machine's own.  Memory and disk are MiB."""
+
+    memory: int = 16384
+    cpus: int = 8
+    disk: int = 102400
+    bridges: tuple[str, ...] = ("br0",)
+    boot_time: float = 0.0
+    shutdown_time: float = 0.0
+
+
+class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    What an agent needs to know; relative paths are below the configuration's folder.
+
+    :ivar listen: host and port of the RPC listener.
+    :ivar authority: PEM files of the cluster's authority, the node's certificate and its key.
+    :ivar hypervisors: ``kvm`` (libvirt) and ``fake`` (simulated).
+    """
+
+    listen: str = "[::]:1811"
+    authority: str = "ca.pem"
+    certificate: str = "node.pem"
+    key: str = "node.key"
+    state_dir: str = "/var/lib/twisted_rapi/agent"
+    log_dir: str = "/var/log/twisted_rapi/os"
+    hypervisors: tuple[str, ...] = ("kvm",)
+    libvirt_uri: str = "qemu:///system"
+    serial_dir: str = ""
+    file_storage_dir: str = "/var/lib/twisted_rapi/file-storage"
+    shared_file_storage_dir: str = "/var/lib/twisted_rapi/shared-file-storage"
+    os_search_path: tuple[str, ...] = (
+        "/srv/ganeti/os",
+        "/usr/local/lib/ganeti/os",
+        "/usr/lib/ganeti/os",
+        "/usr/share/ganeti/os",
+    )
+    log_file: str = ""
+    simulated: Simulated | None = None
+
+
+def load(path: Path) -> AgentSettings:
+    """
+    The settings in a TOML file, with all paths absolute.
+
+    :raises ConfigurationError: it cannot be read, or says something that cannot be meant.
+    """
+    try:
+        found = msgspec.toml.decode(path.read_bytes(), type=AgentSettings)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise ConfigurationError(f"{path}: {e}") from e
+    if not found.hypervisors or set(found.hypervisors) - {"kvm", "fake"}:
+        raise ConfigurationError(f"{path}: hypervisors: one or both of kvm and fake")
+    parse_listen(found.listen, str(path))
+    folder = path.resolve().parent
+    names = ("authority", "certificate", "key", "state_dir", "log_dir", "file_storage_dir")
+    optional = ("serial_dir", "log_file")
+    values = {name: str(folder / getattr(found, name)) for name in (*names, "shared_file_storage_dir")}
+    values |= {name: str(folder / value) for name in optional if (value := getattr(found, name))}
+    search = tuple(str(folder / p) for p in found.os_search_path)
+    return msgspec.structs.replace(found, os_search_path=search, **values)
+
+
+def parse_listen(text: str, where: str) -> tuple[str, int]:
+    """
+    Host and port of ``host:port`` or ``[address]:port``.
+
+    :raises ConfigurationError: it is neither.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigurationError(f"{where}: {text!r} is not of the form host:port")
+    return host.strip("[]"), int(port)

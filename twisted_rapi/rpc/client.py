@@ -1,0 +1,131 @@
+"""The master's end of the node protocol: an agent that is reached over HTTPS."""
+
+from collections.abc import Callable
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseFailed, ResponseNeverReceived
+from twisted.web.http_headers import Headers
+from zope.interface import implementer
+
+from twisted_rapi.errors import NodeUnreachable, RapiError
+from twisted_rapi.model.seen import Sighting
+from twisted_rapi.model.steps import Outcome, Step, deadline
+from twisted_rapi.rpc import protocol
+from twisted_rapi.rpc.interface import INodeAgent
+
+_LOST = (
+    *(ConnectError, ConnectionClosed, DNSLookupError, DeferredTimeout),
+    *(ResponseFailed, ResponseNeverReceived, OSError),
+)
+
+
+def _reason(error: BaseException) -> str:
+    """What was wrong with a connection, in words; those of TLS are inside of others."""
+    inner = [f.getErrorMessage() for f in getattr(error, "reasons", [])]
+    return "; ".join(inner) or str(error) or type(error).__name__
+
+
+@implementer(INodeAgent)
+class RemoteAgent:
+    """
+    `INodeAgent` over HTTPS.
+
+    :param http: a treq client that knows the cluster's authority and shows the master's certificate.
+    :param url: of the agent, without a path: ``https://node1.example.com:1811``.
+    """
+
+    def __init__(self, http: HTTPClient, url: str, clock: IReactorTime) -> None:
+        self._http, self._url, self._clock = http, url, clock
+
+    async def perform(self, step: Step, term: int) -> Outcome:
+        """See `INodeAgent.perform`."""
+        status, body = await self._in_time(self._ask(protocol.encode(step), term), deadline(step))
+        return protocol.decode_answer(status, body)
+
+    async def _ask(self, body: bytes, term: int) -> tuple[int, bytes]:
+        response = await self._post(protocol.PERFORM, body, term)
+        return response.code, await response.content()
+
+    async def _post(self, path: str, body: bytes, term: int, **more: Any) -> Any:
+        headers = Headers({"Content-Type": [protocol.MEDIA_TYPE], protocol.TERM: [str(term)]})
+        return await self._http.post(self._url + path, data=body, headers=headers, **more)
+
+    async def _in_time(self, work: Any, seconds: float) -> Any:
+        d = Deferred.fromCoroutine(work)
+        d.addTimeout(seconds, self._clock)
+        try:
+            return await d
+        except RapiError:
+            raise
+        except _LOST as e:
+            raise NodeUnreachable(_reason(e)) from e
+
+    async def watch(self, term: int, seen: Callable[[Sighting], None]) -> None:
+        """See `INodeAgent.watch`."""
+        post = self._post(protocol.WATCH, b"", term, unbuffered=True)
+        response = await self._in_time(post, protocol.SILENCE)
+        if response.code != 200:
+            body = await self._in_time(response.content(), protocol.SILENCE)
+            protocol.decode_answer(response.code, body)
+        lines = _Lines(seen, self._clock)
+        response.original.deliverBody(lines) if hasattr(response, "original") else response.deliverBody(lines)
+        try:
+            await lines.ended
+        except CancelledError:
+            lines.abandon()
+            raise
+
+
+class _Lines(Protocol):
+    """A body of lines, each a sighting; ended by silence, the connection or a line that is none."""
+
+    def __init__(self, seen: Callable[[Sighting], None], clock: IReactorTime) -> None:
+        self.ended: Deferred[None] = Deferred()
+        self._seen = seen
+        self._rest = b""
+        self._silence = clock.callLater(protocol.SILENCE, self._silent)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take the lines that are whole."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > protocol.MOST_BYTES:
+            self._end(NodeUnreachable("the agent sent a line without end"))
+            return
+        if self._silence.active():
+            self._silence.reset(protocol.SILENCE)
+        for line in lines:
+            if self.ended.called:
+                return
+            try:
+                self._seen(protocol.decode_sighting(line))
+            except RapiError as e:
+                self._end(e)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The agent went away."""
+        self._end(NodeUnreachable(f"the connection was lost: {reason.getErrorMessage()}"))
+
+    def _silent(self) -> None:
+        self._end(NodeUnreachable(f"nothing was heard for {protocol.SILENCE:g} s"))
+
+    def abandon(self) -> None:
+        """No longer listen."""
+        if self._silence.active():
+            self._silence.cancel()
+        transport: Any = self.transport
+        if transport is not None:
+            transport.loseConnection() if not hasattr(transport, "abortConnection") else (
+                transport.abortConnection()
+            )
+
+    def _end(self, error: RapiError) -> None:
+        self.abandon()
+        if not self.ended.called:
+            self.ended.errback(error)

@@ -1,0 +1,230 @@
+"""All nodes as the master reaches and sees them."""
+
+from collections.abc import Callable, Iterable
+from random import Random
+
+import attrs
+from msgspec.structs import replace
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_rapi.errors import NodeError, NodeUnreachable, StaleTerm
+from twisted_rapi.model.records import NodeRecord
+from twisted_rapi.model.seen import DomainChanged, FullReport, Heartbeat, NodeReport, Sighting
+from twisted_rapi.model.steps import Outcome, Step
+from twisted_rapi.rpc.interface import INodeAgent, INodes
+
+LONGEST_PAUSE = 2.0  # seconds between attempts to reach a node
+
+
+@attrs.define(eq=False)
+class _Node:
+    """
+    One node that is being watched.
+
+    :ivar back: fires when it answers; who waits for that is in there.
+    """
+
+    record: NodeRecord
+    agent: INodeAgent
+    watching: Deferred[None] | None = None
+    heard: float | None = None
+    back: list[Deferred[None]] = attrs.field(factory=list)
+
+
+@implementer(INodes)
+class Nodes(Service):
+    """
+    Keeps a watch on every node that is not marked offline, and reaches nodes for steps.
+
+    :param connect: makes the agent of a node.
+    :param term: the master's term as of now; ``None`` while there is none.
+    :param deposed: called when an agent has heard of a higher term.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        connect: Callable[[NodeRecord], INodeAgent],
+        clock: IReactorTime,
+        random: Random,
+        term: Callable[[], int | None],
+        deposed: Callable[[], None],
+    ) -> None:
+        self.reports: dict[str, NodeReport] = {}
+        self._connect, self._clock, self._random = connect, clock, random
+        self._term, self._deposed = term, deposed
+        self._nodes: dict[str, _Node] = {}
+        self._observers: list[Callable[[str], None]] = []
+
+    def set_nodes(self, records: Iterable[NodeRecord]) -> None:
+        """These are the nodes now."""
+        wanted = {record.uuid: record for record in records}
+        for uuid in [u for u in self._nodes if u not in wanted]:
+            self._drop(uuid)
+        for uuid, record in wanted.items():
+            node = self._nodes.get(uuid)
+            if node is not None and _same_place(node.record, record):
+                node.record = record
+                continue
+            if node is not None:
+                self._drop(uuid)
+            self._nodes[uuid] = _Node(record, self._connect(record))
+            self._begin(self._nodes[uuid])
+
+    def startService(self) -> None:
+        """Begin to watch."""
+        super().startService()
+        for node in self._nodes.values():
+            self._begin(node)
+
+    def stopService(self) -> Deferred[None]:
+        """End all watches; what is known of nodes is forgotten."""
+        super().stopService()
+        ended = [self._end(node) for node in self._nodes.values()]
+        for uuid in list(self.reports):
+            self._lose(uuid)
+        return DeferredList(ended, consumeErrors=True).addCallback(lambda _: None)
+
+    def _begin(self, node: _Node) -> None:
+        if self.running and not node.record.offline and node.watching is None:
+            node.watching = Deferred.fromCoroutine(self._watch(node))
+            node.watching.addErrback(self._watch_failed, node)
+
+    def _watch_failed(self, failure: Failure, node: _Node) -> None:
+        if failure.check(CancelledError) is None:
+            self._log.failure("watching {node} met a bug", failure, node=node.record.name)
+
+    def _end(self, node: _Node) -> Deferred[None]:
+        watching, node.watching = node.watching, None
+        if watching is None:
+            watching = Deferred()
+            watching.callback(None)
+        watching.cancel()
+        return watching
+
+    def _drop(self, uuid: str) -> None:
+        self._end(self._nodes.pop(uuid))
+        self._lose(uuid)
+
+    async def _watch(self, node: _Node) -> None:
+        failures = 0
+        while True:
+            heard_before = node.heard
+            try:
+                term = self._term()
+                if term is not None:
+                    await node.agent.watch(term, lambda sighting: self._see(node, sighting))
+            except StaleTerm as e:
+                self._log.warn("{node}: {reason}", node=node.record.name, reason=str(e))
+                self._deposed()
+            except NodeError as e:
+                if node.record.uuid in self.reports:
+                    self._log.warn("{node} is lost: {reason}", node=node.record.name, reason=str(e))
+            self._lose(node.record.uuid)
+            failures = 0 if node.heard != heard_before else failures + 1
+            pause = min(LONGEST_PAUSE, 0.1 * 2**failures) * self._random.uniform(0.7, 1.0)
+            await deferLater(self._clock, pause)
+
+    def _lose(self, uuid: str) -> None:
+        if self.reports.pop(uuid, None) is not None:
+            self._tell(uuid)
+
+    def _tell(self, uuid: str) -> None:
+        for observer in tuple(self._observers):
+            observer(uuid)
+
+    def _see(self, node: _Node, sighting: Sighting) -> None:
+        uuid = node.record.uuid
+        node.heard = self._clock.seconds()
+        before = self.reports.get(uuid)
+        after = _after(before, sighting)
+        if after is None or after == before:
+            return
+        if before is None:
+            self._log.info("{node} answers", node=node.record.name)
+        self.reports[uuid] = after
+        self._tell(uuid)
+        back, node.back = node.back, []
+        for d in back:
+            if not d.called:
+                d.callback(None)
+
+    # What `INodes` offers.
+
+    async def perform(self, node: str, step: Step, patience: float = 0.0) -> Outcome:
+        """See `INodes.perform`."""
+        deadline = self._clock.seconds() + patience
+        while True:
+            found = self._nodes.get(node)
+            term = self._term()
+            if found is None or term is None:
+                raise NodeUnreachable("there is no such node" if found is None else "this is not the master")
+            if found.record.offline:
+                raise NodeUnreachable(f"{found.record.name} is marked offline")
+            try:
+                return await found.agent.perform(step, term)
+            except StaleTerm:
+                self._deposed()
+                raise
+            except NodeUnreachable:
+                if not await self._comes_back(found, deadline):
+                    raise
+
+    async def _comes_back(self, node: _Node, deadline: float) -> bool:
+        """Wait until the node is heard of anew; false when that takes too long."""
+        left = deadline - self._clock.seconds()
+        if left <= 0:
+            return False
+        # Its report is from before it failed to answer: only a new one says that it is back.
+        self._restart(node)
+        back: Deferred[None] = Deferred()
+        node.back.append(back)
+        back.addTimeout(left, self._clock)
+        try:
+            await back
+        except DeferredTimeout:
+            return False
+        return True
+
+    def _restart(self, node: _Node) -> None:
+        if node.record.uuid in self.reports:
+            self._end(node)
+            self._lose(node.record.uuid)
+            self._begin(node)
+
+    def age(self, node: str) -> float | None:
+        """See `INodes.age`."""
+        found = self._nodes.get(node)
+        return None if found is None or found.heard is None else self._clock.seconds() - found.heard
+
+    def observe(self, observer: Callable[[str], None]) -> Callable[[], None]:
+        """See `INodes.observe`."""
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+
+def _same_place(a: NodeRecord, b: NodeRecord) -> bool:
+    return (a.agent_host, a.agent_port, a.offline) == (b.agent_host, b.agent_port, b.offline)
+
+
+def _after(before: NodeReport | None, sighting: Sighting) -> NodeReport | None:
+    """What is known of a node after a sighting; nothing before the first full report."""
+    match sighting:
+        case FullReport():
+            return sighting.report
+        case DomainChanged() if before is not None:
+            domains = {name: seen for name, seen in before.domains.items() if name != sighting.name}
+            if sighting.seen is not None:
+                domains[sighting.name] = sighting.seen
+            return replace(before, domains=domains)
+        case Heartbeat() if before is not None:
+            return replace(before, memory_free=sighting.memory_free, disk_free=sighting.disk_free)
+    return before

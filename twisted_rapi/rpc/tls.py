@@ -1,0 +1,82 @@
+"""TLS between master and agents: both show certificates of the cluster's authority, each for its role."""
+
+import attrs
+from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    PrivateCertificate,
+    TLSVersion,
+    optionsForClientTLS,
+)
+from twisted.web.iweb import IPolicyForHTTPS
+from zope.interface import implementer
+
+from twisted_rapi.rpc.authority import Role, role_of
+
+
+@attrs.frozen
+class Identity:
+    """A certificate with its key, and the authority's certificate; all PEM."""
+
+    authority: bytes
+    certificate: bytes
+    key: bytes
+
+    def private(self) -> PrivateCertificate:
+        """As Twisted wants it."""
+        private: PrivateCertificate = PrivateCertificate.loadPEM(self.certificate.rstrip() + b"\n" + self.key)
+        return private
+
+    def trusted(self) -> Certificate:
+        """The authority's certificate, as Twisted wants it."""
+        return Certificate.loadPEM(self.authority)
+
+
+def agent_tls(identity: Identity) -> CertificateOptions:
+    """What an agent's listener uses: a client certificate of the cluster's authority is demanded."""
+    private = identity.private()
+    return CertificateOptions(
+        privateKey=private.privateKey.original,
+        certificate=private.original,
+        trustRoot=identity.trusted(),
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+    )
+
+
+@implementer(IPolicyForHTTPS)
+class MasterTLS:
+    """What the master's client uses: agents are known by the cluster's authority and the name they have."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._trusted = identity.trusted()
+        self._private = identity.private()
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
+        """See `IPolicyForHTTPS`."""
+        return optionsForClientTLS(
+            hostname.decode("ascii"), trustRoot=self._trusted, clientCertificate=self._private
+        )
+
+
+def peer_role(connection: SSL.Connection | None) -> Role | None:
+    """The role of who is at the other end of a TLS connection; ``None`` for nobody known."""
+    certificate = None if connection is None else connection.get_peer_certificate()
+    if certificate is None:
+        return None
+    return role_of(crypto.dump_certificate(crypto.FILETYPE_PEM, certificate))
+
+
+def server_options(certificate: bytes, key: bytes) -> CertificateOptions:
+    """What the API's listener uses; `certificate` may be followed by the certificates above it."""
+    chain = Certificate.loadPEM(certificate)
+    parts = certificate.split(b"-----END CERTIFICATE-----\n")
+    above = [Certificate.loadPEM(p + b"-----END CERTIFICATE-----\n").original for p in parts[1:] if p.strip()]
+    private = PrivateCertificate.loadPEM(chain.dumpPEM().rstrip() + b"\n" + key)
+    return CertificateOptions(
+        privateKey=private.privateKey.original,
+        certificate=private.original,
+        extraCertChain=above,
+        raiseMinimumTo=TLSVersion.TLSv1_2,
+    )
