@@ -1,0 +1,124 @@
+"""The agent put together: everything built once, inside out."""
+
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, wrapServerTLS
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_rapi import __version__
+from twisted_rapi.agent.node import Node, Parts
+from twisted_rapi.agent.os_runner import OsRunner
+from twisted_rapi.agent.resource import make_site
+from twisted_rapi.agent.settings import AgentSettings, Simulated, parse_listen
+from twisted_rapi.hypervisor.interface import IHypervisor
+from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
+from twisted_rapi.notify import Notifier
+from twisted_rapi.observe.service import LogToFile
+from twisted_rapi.rpc.tls import Identity, agent_tls
+from twisted_rapi.storage.file import FileDriver
+
+SHIPPED = Path(__file__).parent / "os"
+
+
+def _hypervisors(
+    settings: AgentSettings, reactor: Any, random: Random, in_thread: Any
+) -> dict[str, IHypervisor]:
+    found: dict[str, IHypervisor] = {}
+    sizes = settings.simulated or Simulated()
+    state = Path(settings.state_dir)
+    if "kvm" in settings.hypervisors:
+        from twisted_rapi.hypervisor.libvirt import LibvirtHypervisor
+
+        found["kvm"] = LibvirtHypervisor(settings.libvirt_uri, reactor)
+    if "fake" in settings.hypervisors:
+        found["fake"] = SimulatedHypervisor(
+            state / "fake", reactor, in_thread, random, sizes.boot_time, sizes.shutdown_time
+        )
+    return found
+
+
+class Listening(Service):
+    """The node at work, and its listener."""
+
+    _log = Logger()
+
+    def __init__(self, settings: AgentSettings, node: Node, runner: OsRunner, reactor: Any) -> None:
+        self._settings, self._node, self._runner, self._reactor = settings, node, runner, reactor
+        self._port: IListeningPort | None = None
+        self._opened: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """Begin; an agent that cannot ends the process."""
+        super().startService()
+        self._opened = Deferred.fromCoroutine(self._open())
+        self._opened.addErrback(self._failed)
+
+    async def _open(self) -> None:
+        settings = self._settings
+        await self._runner.clean()
+        await self._node.begin()
+        identity = Identity(
+            Path(settings.authority).read_bytes(),
+            Path(settings.certificate).read_bytes(),
+            Path(settings.key).read_bytes(),
+        )
+        host, port = parse_listen(settings.listen, "listen")
+        kind = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
+        endpoint = wrapServerTLS(agent_tls(identity), kind(self._reactor, port, interface=host))
+        self._port = await endpoint.listen(make_site(self._node))
+        self._log.info("the agent listens on {listen}", listen=settings.listen)
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("the agent cannot run", failure)
+        self._reactor.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """End; machines run on."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        if self._port is not None:
+            stopped: Awaitable[None] | None = self._port.stopListening()
+            if stopped is not None:
+                await stopped
+        await self._node.end()
+
+
+def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiService:
+    """The whole agent, not started."""
+
+    def in_thread(work: Any, *args: Any) -> Awaitable[Any]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
+
+    state = Path(settings.state_dir)
+    search = [*map(Path, settings.os_search_path), SHIPPED]
+    runner = OsRunner(
+        search, Path(settings.log_dir), state / "scripts", reactor, reactor, time.time, in_thread
+    )
+    folders = {"file": settings.file_storage_dir, "sharedfile": settings.shared_file_storage_dir}
+    parts = Parts(
+        hypervisors=_hypervisors(settings, reactor, random, in_thread),
+        volumes={t: FileDriver(t, Path(folder), in_thread) for t, folder in folders.items()},
+        os_runner=runner,
+        clock=reactor,
+        now=time.time,
+        in_thread=in_thread,
+        state_dir=state,
+        simulated=settings.simulated,
+    )
+    whole = MultiService()
+    if settings.log_file:
+        LogToFile(Path(settings.log_file)).setServiceParent(whole)
+    Listening(settings, Node(parts, __version__), runner, reactor).setServiceParent(whole)
+    Notifier(reactor).setServiceParent(whole)
+    return whole
