@@ -1,0 +1,1 @@
+"""What the API shows of objects: a table of fields for each kind."""

@@ -1,0 +1,110 @@
+"""What a handler is given of a request, and what it may declare."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+import attrs
+
+from twisted_rapi.cluster.answers import Answers
+from twisted_rapi.cluster.interface import ICluster
+from twisted_rapi.errors import BadRequest
+from twisted_rapi.web.reply import Reply
+
+Access = Literal["anyone", "reader", "writer"]
+
+
+@attrs.frozen
+class Api:
+    """What handlers work with, for one term."""
+
+    cluster: ICluster
+    answers: Answers
+    now: Callable[[], float]
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """
+    A request that may be answered: its user has the right to it.
+
+    :ivar names: what stands in the URI for the pattern's names, as received.
+    :ivar query: the raw query string.
+    :ivar body: the decoded body; ``None`` without one.
+    """
+
+    api: Api
+    method: str
+    names: Mapping[str, str]
+    query: str
+    body: Any = None
+    request_id: str = ""
+
+    def arguments(self) -> dict[str, list[str]]:
+        """The query's arguments; empty values are as if absent (behaviour.md §1.1)."""
+        found: dict[str, list[str]] = {}
+        try:
+            pairs = parse_qsl(self.query.replace(";", "&"), max_num_fields=10_000)
+        except ValueError as e:
+            raise BadRequest("Too many query arguments") from e
+        for name, value in pairs:
+            found.setdefault(name, []).append(value)
+        return found
+
+    def argument(self, name: str) -> str | None:
+        """The first value of an argument."""
+        values = self.arguments().get(name)
+        return values[0] if values else None
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """
+        A yes-or-no argument: an integer, zero for no.
+
+        :raises BadRequest: it is no integer.
+        """
+        text = self.argument(name)
+        if text is None:
+            return default
+        try:
+            return bool(int(text)) if len(text) < 100 else True
+        except ValueError as e:
+            raise BadRequest(f"Invalid value for the '{name}' parameter") from e
+
+    def fields(self) -> dict[str, Any]:
+        """
+        The body as an object; none at all is an empty one.
+
+        :raises BadRequest: it is something else.
+        """
+        if self.body is None:
+            return {}
+        if not isinstance(self.body, dict):
+            kind = {list: "list", str: "str", bool: "bool", int: "int", float: "float"}[type(self.body)]
+            raise BadRequest(f"Body contents: Type is '{kind}', but 'dict' is expected")
+        return dict(self.body)
+
+
+Handler = Callable[[Call], Reply | Awaitable[Reply]]
+
+
+@attrs.frozen
+class Endpoint:
+    """
+    What a method of a URI does.
+
+    :ivar handler: answers at once, or a coroutine's result.
+    :ivar kept: whether the answer depends on nothing but records, reports and the URI, so that it may be kept.
+    """
+
+    handler: Handler
+    access: Access = "anyone"
+    kept: bool = False
+
+
+@attrs.frozen
+class Route:
+    """A URI pattern, such as ``/2/jobs/[job_id]``, and its methods."""
+
+    pattern: str
+    methods: Mapping[str, Endpoint]
+    html: bool = False  # errors as pages, as RAPI 1.2 has them

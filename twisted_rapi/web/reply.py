@@ -1,0 +1,73 @@
+"""Answers and refusals as they go over the wire (behaviour.md §1.4, §1.5)."""
+
+import html
+from typing import Any
+
+import attrs
+import msgspec
+
+from twisted_rapi.cluster.answers import encode
+from twisted_rapi.errors import BadRequest, RequestError
+
+REALM = "Ganeti Remote API"
+
+# The long standard text of each status, in the words the field's servers use (observations.md).
+_EXPLAIN = {
+    400: ("Bad Request", "Bad request syntax or unsupported method"),
+    401: ("Unauthorized", "No permission -- see authorization schemes"),
+    403: ("Forbidden", "Request forbidden -- authorization will not help"),
+    404: ("Not Found", "Nothing matches the given URI"),
+    413: ("Request Entity Too Large", "Entity is too large"),
+    415: ("Unsupported Media Type", "Entity body in unsupported format"),
+    500: ("Internal Server Error", "Server got itself in trouble"),
+    501: ("Not Implemented", "Server does not support this operation"),
+    502: ("Bad Gateway", "Invalid responses from another server/proxy"),
+    503: ("Service Unavailable", "The server cannot process the request due to a high load"),
+    504: ("Gateway Timeout", "The gateway server did not receive a timely response"),
+}
+
+JSON = b"application/json"
+
+
+@attrs.frozen
+class Reply:
+    """A whole answer; the body is ready bytes."""
+
+    body: bytes
+    status: int = 200
+    media_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def ready(body: bytes) -> Reply:
+    """A success whose JSON is encoded already."""
+    return Reply(body + b"\n")
+
+
+def success(value: Any) -> Reply:
+    """A success with a value as JSON."""
+    return ready(encode(value))
+
+
+def refusal(error: RequestError) -> Reply:
+    """What a client is told of an error."""
+    phrase, explain = _EXPLAIN[error.status]
+    message = html.escape(phrase if error.message is None else error.message, quote=True)
+    headers = ((b"WWW-Authenticate", f'Basic realm="{REALM}"'.encode()),) if error.status == 401 else ()
+    body = encode({"code": error.status, "message": message, "explain": explain}) + b"\n"
+    return Reply(body, error.status, JSON, headers)
+
+
+def parse(body: bytes) -> Any:
+    """
+    The JSON of a body.
+
+    :raises BadRequest: it is none, is nested too deeply, or has numbers nobody can hold.
+    """
+    try:
+        value = msgspec.json.decode(body)
+        # Text with halves of surrogate pairs cannot be stored or sent on.
+        msgspec.json.encode(value)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, OverflowError) as e:
+        raise BadRequest("Unable to parse JSON data") from e
+    return value

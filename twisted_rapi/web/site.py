@@ -1,0 +1,237 @@
+"""
+The site: from a raw request to a handler and back.
+
+Order of checks as behaviour.md §1.2 has it: URI, method, credentials, rights, body.  URIs are matched as they
+were received, without decoding.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from twisted_rapi.errors import (
+    BodyTooLarge,
+    Forbidden,
+    MethodNotImplemented,
+    NotFound,
+    RapiError,
+    RequestError,
+    ServiceUnavailable,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from twisted_rapi.observe import request_id as current_request
+from twisted_rapi.web.auth import User, Users
+from twisted_rapi.web.call import Api, Call, Endpoint, Route
+from twisted_rapi.web.pages import page
+from twisted_rapi.web.reply import Reply, parse, refusal
+
+MAX_BODY = 10 * 1024 * 1024  # constants.json http: newest
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_NUMBER = re.compile(r"[0-9]{1,40}")
+_TYPES = re.compile(rb"application/json(\s*;\s*charset=\"?utf-?8\"?)?\s*", re.IGNORECASE)
+METHODS = ("GET", "PUT", "POST", "DELETE")
+Observer = Callable[[str, str, int, float], None]
+
+
+class Routes:
+    """Finds the route of a path."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._plain = {r.pattern: r for r in routes if "[" not in r.pattern}
+        self._patterns: dict[int, list[tuple[list[str], Route]]] = {}
+        for route in routes:
+            if "[" in route.pattern:
+                parts = route.pattern.split("/")
+                self._patterns.setdefault(len(parts), []).append((parts, route))
+
+    def find(self, path: str) -> tuple[Route, Mapping[str, str]]:
+        """
+        The route, and what stands for its names.
+
+        :raises NotFound: there is none.
+        """
+        plain = self._plain.get(path)
+        if plain is not None:
+            return plain, {}
+        given = path.split("/")
+        for parts, route in self._patterns.get(len(given), []):
+            names = _match(parts, given)
+            if names is not None:
+                return route, names
+        raise NotFound
+
+
+def _match(parts: list[str], given: list[str]) -> dict[str, str] | None:
+    names = {}
+    for part, text in zip(parts, given, strict=True):
+        if part.startswith("["):
+            form = _NUMBER if part in ("[job_id]", "[disk_index]") else _NAME
+            if not form.fullmatch(text):
+                return None
+            names[part[1:-1]] = text
+        elif part != text:
+            return None
+    return names
+
+
+class _Request(Request):
+    """A request whose body may not be larger than the limit; one that is gets its answer at once."""
+
+    def gotLength(self, length: int | None) -> None:
+        """Refuse a length over the limit before anything of it is kept."""
+        self.too_large = length is not None and length > MAX_BODY
+        super().gotLength(0 if self.too_large else length)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep a part of the body, up to the limit."""
+        assert self.content is not None
+        if self.too_large or self.content.tell() + len(data) > MAX_BODY:
+            self.too_large = True
+            return
+        super().handleContentChunk(data)
+
+
+class ApiResource(Resource):
+    """
+    Everything below the root.
+
+    :ivar api: what answers, while this process is master; without it everything is 503.
+    """
+
+    isLeaf = True
+    _log = Logger()
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        users: Users,
+        clock: IReactorTime,
+        chance: Random,
+        observer: Observer = lambda *_: None,
+        require_authentication: bool = False,
+    ) -> None:
+        super().__init__()
+        self.api: Api | None = None
+        self._routes = Routes(routes)
+        self._users, self._clock, self._chance = users, clock, chance
+        self._observer, self._require = observer, require_authentication
+
+    def render(self, request: Any) -> int:
+        """Answer from what is kept, or begin to."""
+        begun = self._clock.seconds()
+        api = self.api
+        if request.method == b"GET" and api is not None and not self._require and not request.too_large:
+            kept = api.answers.kept(request.uri)
+            headers = request.requestHeaders
+            if kept is not None and not headers.hasHeader(b"authorization") and not request.content.read(1):
+                self._write(request, kept[0], kept[1], begun)
+                return NOT_DONE_YET
+            request.content.seek(0)
+        d = Deferred.fromCoroutine(self._answer(request, begun))
+        request.notifyFinish().addErrback(lambda _: d.cancel())
+        d.addErrback(lambda f: f.trap(CancelledError) and None)
+        return NOT_DONE_YET
+
+    def _write(self, request: Any, reply: Reply, route: str, begun: float) -> None:
+        request.setResponseCode(reply.status)
+        headers = request.responseHeaders
+        headers.setRawHeaders(b"content-type", [reply.media_type])
+        headers.setRawHeaders(b"content-length", [b"%d" % len(reply.body)])
+        headers.setRawHeaders(b"server", [b"Ganeti 3.0.2"])
+        for name, value in reply.headers:
+            headers.setRawHeaders(name, [value])
+        if request.too_large:
+            headers.setRawHeaders(b"connection", [b"close"])
+        request.write(reply.body)
+        request.finish()
+        self._observer(
+            request.method.decode("ascii", "replace"), route, reply.status, self._clock.seconds() - begun
+        )
+
+    async def _answer(self, request: Any, begun: float) -> None:
+        number = f"{self._chance.getrandbits(64):016x}"
+        current_request.set(number)
+        route: Route | None = None
+        try:
+            path, _, query = request.uri.decode("ascii").partition("?")
+            if self._require and not request.requestHeaders.hasHeader(b"authorization"):
+                raise Unauthorized
+            route, names = self._routes.find(path)
+            reply = await self._routed(request, route, names, query, number)
+        except RequestError as e:
+            reply = page(e) if route is not None and route.html else refusal(e)
+        except UnicodeDecodeError:
+            reply = refusal(NotFound())
+        except CancelledError:
+            raise
+        except RapiError as e:
+            self._log.error("a request could not be served: {reason}", reason=str(e))
+            reply = refusal(ServiceUnavailable(str(e)))
+        except Exception:  # noqa: BLE001 -- a bug is answered too, and is in the log
+            self._log.failure("a request met a bug, incident {incident}", incident=number)
+            reply = refusal(_Bug(f"Internal error, incident {number}"))
+        self._write(request, reply, route.pattern if route is not None else "", begun)
+
+    async def _routed(
+        self, request: Any, route: Route, names: Mapping[str, str], query: str, number: str
+    ) -> Reply:
+        method = request.method.decode("ascii", "replace").upper()
+        endpoint = route.methods.get(method) if method in METHODS else None
+        if endpoint is None:
+            raise MethodNotImplemented(f"Method {method} is unsupported for path {request.uri.decode()}")
+        await self._authorize(request, endpoint)
+        api = self.api
+        if api is None:
+            raise ServiceUnavailable("There is no master at present")
+        body = _body(request)
+        call = Call(api=api, method=method, names=names, query=query, body=body, request_id=number)
+        answer = endpoint.handler(call)
+        reply = answer if isinstance(answer, Reply) else await answer
+        if endpoint.kept and method == "GET":
+            api.answers.keep(request.uri, (reply, route.pattern))
+        return reply
+
+    async def _authorize(self, request: Any, endpoint: Endpoint) -> None:
+        header = request.requestHeaders.getRawHeaders("authorization")
+        user: User | None = None
+        if header is not None:
+            user = await self._users.check(header[0], str(getattr(request.getClientAddress(), "host", "")))
+        if endpoint.access == "anyone" and not self._require:
+            return
+        if user is None:
+            raise Unauthorized
+        wanted = {"anyone": None, "reader": {"read", "write"}, "writer": {"write"}}[endpoint.access]
+        if wanted is not None and not wanted & user.options:
+            raise Forbidden
+
+
+class _Bug(RequestError):
+    """Something that was not meant to happen."""
+
+    status = 500
+
+
+def _body(request: Any) -> Any:
+    """The decoded body; ``None`` for an empty one."""
+    if request.too_large:
+        raise BodyTooLarge
+    content: bytes = request.content.read()
+    if not content:
+        return None
+    kind = request.requestHeaders.getRawHeaders(b"content-type", [b""])[0]
+    if not _TYPES.fullmatch(kind.strip()):
+        raise UnsupportedMediaType
+    return parse(content)
+
+
+def make_site(resource: ApiResource) -> Site:
+    """The site of the API's listener."""
+    return Site(resource, requestFactory=_Request, timeout=120)
