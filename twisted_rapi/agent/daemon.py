@@ -18,7 +18,8 @@ from twisted_rapi import __version__
 from twisted_rapi.agent.node import Node, Parts
 from twisted_rapi.agent.os_runner import OsRunner
 from twisted_rapi.agent.resource import make_site
-from twisted_rapi.agent.settings import AgentSettings, Simulated, parse_listen
+from twisted_rapi.agent.settings import AgentSettings, Simulated
+from twisted_rapi.config import listen_address
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
 from twisted_rapi.notify import Notifier
@@ -71,7 +72,7 @@ class Listening(Service):
             Path(settings.certificate).read_bytes(),
             Path(settings.key).read_bytes(),
         )
-        host, port = parse_listen(settings.listen, "listen")
+        host, port = listen_address(settings.listen, "listen")
         kind = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
         endpoint = wrapServerTLS(agent_tls(identity), kind(self._reactor, port, interface=host))
         self._port = await endpoint.listen(make_site(self._node))

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from twisted_rapi.config import listen_address
 from twisted_rapi.errors import ConfigurationError
 
 
@@ -61,7 +62,7 @@ def load(path: Path) -> AgentSettings:
         raise ConfigurationError(f"{path}: {e}") from e
     if not found.hypervisors or set(found.hypervisors) - {"kvm", "fake"}:
         raise ConfigurationError(f"{path}: hypervisors: one or both of kvm and fake")
-    parse_listen(found.listen, str(path))
+    listen_address(found.listen, f"{path}: listen")
     folder = path.resolve().parent
     names = ("authority", "certificate", "key", "state_dir", "log_dir", "file_storage_dir")
     optional = ("serial_dir", "log_file")
@@ -69,15 +70,3 @@ def load(path: Path) -> AgentSettings:
     values |= {name: str(folder / value) for name in optional if (value := getattr(found, name))}
     search = tuple(str(folder / p) for p in found.os_search_path)
     return msgspec.structs.replace(found, os_search_path=search, **values)
-
-
-def parse_listen(text: str, where: str) -> tuple[str, int]:
-    """
-    Host and port of ``host:port`` or ``[address]:port``.
-
-    :raises ConfigurationError: it is neither.
-    """
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ConfigurationError(f"{where}: {text!r} is not of the form host:port")
-    return host.strip("[]"), int(port)

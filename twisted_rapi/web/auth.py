@@ -1,9 +1,9 @@
 """
 Who may do what: the users file (behaviour.md §2).
 
-Note [Passwords].  Clear text and ``{ha1}`` are compared at once, in constant time.  ``{argon2}`` takes tens of
-milliseconds on purpose, so it is computed in a thread, and a success is remembered for a while under a keyed
-digest of the password (the key is of this process, and passwords themselves are not kept).
+Note [Passwords].  Clear text and ``{ha1}`` are compared at once, in constant time.  ``{argon2}`` takes tens
+of milliseconds on purpose, so it is computed in a thread, and a success is remembered for a while under a
+keyed digest of the password (the key is of this process, and passwords themselves are not kept).
 """
 
 import base64

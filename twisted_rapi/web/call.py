@@ -93,7 +93,7 @@ class Endpoint:
     What a method of a URI does.
 
     :ivar handler: answers at once, or a coroutine's result.
-    :ivar kept: whether the answer depends on nothing but records, reports and the URI, so that it may be kept.
+    :ivar kept: whether the answer depends on nothing but records, reports and the URI, and may be kept.
     """
 
     handler: Handler

@@ -13,6 +13,7 @@ def page(error: RequestError) -> Reply:
     status = 400 if error.status == 501 else error.status
     title = _TITLES.get(status, "Error")
     text = html.escape(error.message or title, quote=True)
-    body = f"<html><head><title>{title}</title></head><body><h1>{title}</h1><p>Error code {status}.</p><p>{text}</p></body></html>\n"
+    head = f"<html><head><title>{title}</title></head>"
+    body = f"{head}<body><h1>{title}</h1><p>Error code {status}.</p><p>{text}</p></body></html>\n"
     headers = ((b"WWW-Authenticate", b'Basic realm="Ganeti Remote API"'),) if status == 401 else ()
     return Reply(body.encode(), status, b"text/html", headers)

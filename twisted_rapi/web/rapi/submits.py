@@ -35,8 +35,7 @@ class Submission:
 
     :ivar handler: its name in the reason trail.
     :ivar names: parameter -> name in the URI.
-    :ivar query: argument -> parameter and how it is read; these are the query's in the older forms, and a body
-        may give them too.
+    :ivar query: argument -> parameter and how it is read: the older form; a body may give them too.
     :ivar body: whether the body's keys are parameters.
     :ivar renames: older key of the body -> parameter.
     """

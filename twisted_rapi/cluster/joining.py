@@ -1,0 +1,114 @@
+"""
+How a new node becomes one of the cluster's, by a token that is good once.
+
+A token is ``SECRET.FINGERPRINT``: the secret is known to the store only as a digest, and the fingerprint of
+the authority's certificate lets the new node know the master it talks to.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import attrs
+
+from twisted_rapi.errors import BadRequest, Conflict, Forbidden
+from twisted_rapi.model.records import GroupRecord, JoinTokenRecord, NodeRecord, name_key
+from twisted_rapi.plan.naming import host_name
+from twisted_rapi.rpc.authority import Role, issue
+from twisted_rapi.state.interface import IStateStore
+from twisted_rapi.state.snapshot import Snapshot
+from twisted_rapi.state.writer import commit_of
+
+InThread = Callable[..., Awaitable[Any]]
+LONGEST = 7 * 86400.0
+
+
+@attrs.frozen(kw_only=True)
+class Joining:
+    """What joining works with; `authority` and `authority_key` are PEM."""
+
+    store: IStateStore
+    snapshot: Snapshot
+    term: int
+    now: Callable[[], float]
+    in_thread: InThread
+    authority: bytes
+    authority_key: bytes
+    fingerprint: str
+
+    async def new_token(self, seconds: float) -> str:
+        """
+        A token that is good once within so many seconds.
+
+        :raises BadRequest: no time, or more than a week.
+        """
+        if not 0 < seconds <= LONGEST:
+            raise BadRequest("A token is good for at least a second and at most a week")
+        secret = secrets.token_urlsafe(24)
+        record = JoinTokenRecord(digest=digest(secret), expires=self.now() + seconds)
+        old = [t for t in self.snapshot.join_tokens.values() if t.expires < self.now()]
+        await self._commit(puts=(record,), deletes=tuple(old))
+        return f"{secret}.{self.fingerprint}"
+
+    async def join(
+        self, token: str, name: str, address: str, port: int, request: bytes, group: str | None
+    ) -> dict[str, str]:
+        """
+        Make a node of who has the token; answers its certificate and the authority's, as PEM.
+
+        :raises Forbidden: the token is none, was used, or is too old.
+        :raises BadRequest: the name is taken or no name, the group is unknown, the request is malformed.
+        """
+        record = self._token(token)
+        full = host_name(name)
+        if full in self.snapshot.names["node"]:
+            raise BadRequest(f"There is a node {full} already")
+        now = self.now()
+        certificate = await self.in_thread(
+            issue, self.authority, self.authority_key, Role.NODE, full, [full, address], request, now
+        )
+        node = NodeRecord(
+            uuid=str(uuid4()),
+            name=full,
+            ctime=now,
+            mtime=now,
+            group=self._group(group).uuid,
+            primary_ip=address,
+            secondary_ip=address,
+            agent_host=address,
+            agent_port=port,
+        )
+        names = {name_key("node", full): node.uuid}
+        try:
+            await self._commit(puts=(node,), deletes=(record,), names=names)
+        except Conflict as e:
+            raise Forbidden("The token was used, or the name taken, a moment ago") from e
+        return {"certificate": certificate.decode(), "authority": self.authority.decode(), "uuid": node.uuid}
+
+    def _token(self, token: str) -> JoinTokenRecord:
+        wanted = digest(token.partition(".")[0])
+        for record in self.snapshot.join_tokens.values():
+            if hmac.compare_digest(record.digest, wanted) and record.expires > self.now():
+                return record
+        raise Forbidden("The token is not known, was used, or is too old")
+
+    def _group(self, name: str | None) -> GroupRecord:
+        groups = self.snapshot.groups
+        if name is None:
+            return min(groups.values(), key=lambda g: (g.name != "default", g.name))
+        uuid = self.snapshot.names["group"].get(name)
+        if uuid is None:
+            raise BadRequest(f"There is no group {name}")
+        return groups[uuid]
+
+    async def _commit(self, **what: Any) -> None:
+        change = commit_of(**what, revision_of=self.snapshot.revision_of, term=self.term)
+        await self.snapshot.reached(await self.store.commit(change))
+
+
+def digest(secret: str) -> str:
+    """What the store knows of a token's secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,137 @@
+"""The master's configuration, as ``rapi.toml`` holds it."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from twisted_rapi.errors import ConfigurationError
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file; relative paths are below the file's folder."""
+
+
+class ApiSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    ``[api]``: where clients are served.
+
+    :ivar certificate: PEM, followed by what is above it up to the authority; `key`: its key.
+    :ivar users: the users file (behaviour.md §2).
+    """
+
+    listen: str = "[::]:5080"
+    certificate: str = "api.pem"
+    key: str = "api.key"
+    users: str = "users"
+    require_authentication: bool = False
+
+
+class RpcSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[rpc]``: how the master shows itself to agents."""
+
+    authority: str = "ca.pem"
+    certificate: str = "master.pem"
+    key: str = "master.key"
+
+
+class StoreSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[store]``: where the state is kept."""
+
+    path: str = "/var/lib/twisted_rapi/state.db"
+
+
+class AuthoritySection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[authority]``: what certificates of new nodes are issued with."""
+
+    key: str = "ca.key"
+
+
+class MetricsSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[metrics]``: the listener for ``/metrics``, ``/healthy`` and ``/ready``; empty for none."""
+
+    listen: str = "127.0.0.1:5081"
+
+
+class JobsSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[jobs]``: seconds after which an ended job is archived."""
+
+    archive_age: float = 21600.0
+
+
+class LogSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[log]``: a file for the JSON log; empty for none but twistd's own."""
+
+    file: str = ""
+    level: str = "info"
+
+
+class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    Everything the master needs to know before it starts.
+
+    :ivar node: name of the node this candidate is on.
+    """
+
+    node: str
+    api: ApiSection = field(default_factory=ApiSection)
+    rpc: RpcSection = field(default_factory=RpcSection)
+    store: StoreSection = field(default_factory=StoreSection)
+    authority: AuthoritySection = field(default_factory=AuthoritySection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)
+    jobs: JobsSection = field(default_factory=JobsSection)
+    log: LogSection = field(default_factory=LogSection)
+
+
+_PATHS = {
+    "api": ("certificate", "key", "users"),
+    "rpc": ("authority", "certificate", "key"),
+    "store": ("path",),
+    "authority": ("key",),
+    "log": ("file",),
+}
+
+
+def load(path: Path) -> Config:
+    """
+    The configuration in a TOML file, with all paths absolute.
+
+    :raises ConfigurationError: it cannot be read, or says something that cannot be meant.
+    """
+    try:
+        found = msgspec.toml.decode(path.read_bytes(), type=Config)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise ConfigurationError(f"{path}: {e}") from e
+    _check(found, path)
+    folder = path.resolve().parent
+    sections = {}
+    for name, keys in _PATHS.items():
+        section = getattr(found, name)
+        values = {key: str(folder / value) for key in keys if (value := getattr(section, key))}
+        sections[name] = replace(section, **values)
+    return replace(found, **sections)
+
+
+def _check(found: Config, path: Path) -> None:
+    if not found.node:
+        raise ConfigurationError(f"{path}: node: the name of this node is needed")
+    listen_address(found.api.listen, f"{path}: api.listen")
+    if found.metrics.listen:
+        listen_address(found.metrics.listen, f"{path}: metrics.listen")
+    if not 0 <= found.jobs.archive_age <= 10**9:
+        raise ConfigurationError(f"{path}: jobs.archive_age: seconds, zero or more")
+    if found.log.level not in ("debug", "info", "warn", "error", "critical"):
+        raise ConfigurationError(f"{path}: log.level: one of debug, info, warn, error, critical")
+
+
+def listen_address(text: str, where: str) -> tuple[str, int]:
+    """
+    Host and port of ``host:port`` or ``[address]:port``.
+
+    :raises ConfigurationError: it is neither.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigurationError(f"{where}: {text!r} is not of the form host:port")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,271 @@
+"""The master daemon put together: everything built once, inside out."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, wrapServerTLS
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from twisted_rapi.cluster.answers import Answers
+from twisted_rapi.cluster.duties import Duties, Office
+from twisted_rapi.cluster.service import Cluster
+from twisted_rapi.config import Config, listen_address
+from twisted_rapi.errors import ConfigurationError
+from twisted_rapi.failpoint import from_environment
+from twisted_rapi.ha.election import SoleCandidate
+from twisted_rapi.ha.leadership import Leadership
+from twisted_rapi.jobs.executor import Executor
+from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.model.records import NodeRecord, job_status
+from twisted_rapi.notify import Notifier
+from twisted_rapi.observe.measured import MeasuredAgent, MeasuredStore
+from twisted_rapi.observe.metrics import Metrics, ReactorLag
+from twisted_rapi.observe.service import LogToFile
+from twisted_rapi.observe.site import make_site as make_metrics_site
+from twisted_rapi.rpc.client import RemoteAgent
+from twisted_rapi.rpc.interface import INodeAgent
+from twisted_rapi.rpc.nodes import Nodes
+from twisted_rapi.rpc.tls import Identity, MasterTLS, server_options
+from twisted_rapi.state.snapshot import Observed, Snapshot, load
+from twisted_rapi.state.sqlite import open_store
+from twisted_rapi.web.auth import Users
+from twisted_rapi.web.call import Api
+from twisted_rapi.web.join import joining_routes
+from twisted_rapi.web.rapi.routes import ROUTES
+from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
+from twisted_rapi.web.site import ApiResource, make_site
+
+
+def _endpoint(reactor: Any, listen: str) -> Any:
+    host, port = listen_address(listen, "listen")
+    kind = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
+    return kind(reactor, port, backlog=511, interface=host)
+
+
+class _Term(Service):
+    """The API's connection to one term: while it runs, requests are answered."""
+
+    def __init__(self, resource: ApiResource, api: Api) -> None:
+        self._resource, self._api = resource, api
+
+    def startService(self) -> None:
+        """Answer."""
+        super().startService()
+        self._resource.api = self._api
+
+    def stopService(self) -> None:
+        """No longer answer."""
+        super().stopService()
+        self._resource.api = None
+        self._api.answers.close()
+
+
+class Master(MultiService):
+    """The whole daemon, from opening the store to listening."""
+
+    _log = Logger()
+
+    def __init__(self, config: Config, reactor: Any, random: Random) -> None:
+        super().__init__()
+        self._config, self._reactor, self._random = config, reactor, random
+        self.metrics = Metrics()
+        self._failpoint = from_environment()
+        self._store: MeasuredStore | None = None
+        self._leadership: Leadership | None = None
+        self._term: tuple[JobTable, Executor] | None = None
+        self._opened: Deferred[None] | None = None
+
+    def in_thread(self, work: Any, *args: Any) -> Awaitable[Any]:
+        """Run blocking work elsewhere."""
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work, *args)
+
+    def startService(self) -> None:
+        """Begin; a daemon that cannot ends the process."""
+        super().startService()
+        self._opened = Deferred.fromCoroutine(self._open())
+        self._opened.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[None]:
+        """End the term, then close the store."""
+        return Deferred.fromCoroutine(self._close(super().stopService()))
+
+    async def _close(self, ended: Any) -> None:
+        await ended
+        if self._store is not None:
+            await self._store.close()
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("the daemon cannot run", failure)
+        # Nothing was begun that has to be ended in order, and whoever started the daemon is to see a failure.
+        self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
+        self._reactor.stop()
+
+    async def _open(self) -> None:
+        config, reactor = self._config, self._reactor
+        store = await open_store(Path(config.store.path), reactor, self._failpoint)
+        self._store = MeasuredStore(store, self.metrics, reactor)
+        snapshot = await load(self._store)
+        snapshot.setServiceParent(self)
+        here = snapshot.names["node"].get(config.node)
+        if here is None:
+            raise ConfigurationError(f"node: the cluster has no node {config.node}")
+        nodes = self._nodes(snapshot)
+        nodes.setServiceParent(self)
+        resource, users = self._resource()
+        users.setServiceParent(self)
+        await users.refresh()
+        self._observe(snapshot, nodes)
+        election = SoleCandidate(self._store, here)
+        office = Office(
+            store=self._store,
+            snapshot=snapshot,
+            nodes=nodes,
+            clock=reactor,
+            now=time.time,
+            chance=self._random,
+            opened=lambda cluster, table, executor: self._begin_term(resource, cluster, table, executor),
+            deposed=self._deposed,
+            failpoint=self._failpoint,
+            archive_age=config.jobs.archive_age,
+        )
+        self._leadership = Leadership(election, lambda term: Duties(office, term), reactor)
+        self._leadership.setServiceParent(self)
+        await self._listen(resource)
+
+    def _deposed(self) -> None:
+        if self._leadership is not None:
+            self._leadership.deposed()
+
+    async def _begin_term(
+        self, resource: ApiResource, cluster: Cluster, table: JobTable, executor: Executor
+    ) -> Service:
+        self._term = (table, executor)
+        table.observe(self.metrics.job_changed)
+        answers = Answers(cluster.snapshot, cluster.nodes, time.time, self._random)
+        return _Term(resource, Api(cluster, answers, time.time))
+
+    # Parts.
+
+    def _nodes(self, snapshot: Snapshot) -> Nodes:
+        rpc = self._config.rpc
+        identity = Identity(
+            Path(rpc.authority).read_bytes(), Path(rpc.certificate).read_bytes(), Path(rpc.key).read_bytes()
+        )
+        pool = HTTPConnectionPool(self._reactor, persistent=True)
+        pool.maxPersistentPerHost = 8
+        pool.cachedConnectionTimeout = 30
+        agent = Agent(self._reactor, MasterTLS(identity), connectTimeout=3.0, pool=pool)
+        http = HTTPClient(agent)
+
+        def connect(node: NodeRecord) -> INodeAgent:
+            url = f"https://{node.agent_host}:{node.agent_port}"
+            return MeasuredAgent(RemoteAgent(http, url, self._reactor), self.metrics, self._reactor)
+
+        nodes = Nodes(connect, self._reactor, self._random, self._current_term, self._deposed)
+        nodes.set_nodes(snapshot.nodes.values())
+
+        def changed(observed: Observed) -> None:
+            if any(isinstance(before or after, NodeRecord) for _, before, after in observed):
+                nodes.set_nodes(snapshot.nodes.values())
+
+        snapshot.observe(changed)
+        return nodes
+
+    def _current_term(self) -> int | None:
+        return None if self._leadership is None else self._leadership.term
+
+    def _resource(self) -> tuple[ApiResource, Users]:
+        config = self._config
+        users = Users(Path(config.api.users), self._reactor, self.in_thread)
+        joining = joining_routes(config, self._store, self._current_term, self.in_thread)
+        resource = ApiResource(
+            (*ROUTES, *ROUTES_OF_1_2, *joining),
+            users,
+            self._reactor,
+            self._random,
+            self.metrics.request,
+            config.api.require_authentication,
+        )
+        return resource, users
+
+    async def _listen(self, resource: ApiResource) -> None:
+        config = self._config
+        tls = server_options(Path(config.api.certificate).read_bytes(), Path(config.api.key).read_bytes())
+        endpoint = wrapServerTLS(tls, _endpoint(self._reactor, config.api.listen))
+        _Port(endpoint, make_site(resource), config.api.listen).setServiceParent(self)
+        if config.metrics.listen:
+            healthy = {"store": lambda: "" if self._store is not None else "it is not open"}
+            ready = {"master": lambda: "" if resource.api is not None else "there is no term"}
+            site = make_metrics_site(self.metrics, healthy, ready)
+            _Port(
+                _endpoint(self._reactor, config.metrics.listen), site, config.metrics.listen
+            ).setServiceParent(self)
+
+    def _observe(self, snapshot: Snapshot, nodes: Nodes) -> None:
+        metrics = self.metrics
+        metrics.gauge("rapi_jobs", "Jobs that are not archived.", ("status",), self._jobs)
+        metrics.gauge("rapi_locks", "Locks held, and jobs that wait for some.", ("what",), self._locks)
+        metrics.gauge(
+            "rapi_nodes",
+            "Nodes, and those that answer.",
+            ("what",),
+            lambda: {("known",): len(snapshot.nodes), ("answering",): len(nodes.reports)},
+        )
+        ReactorLag(metrics, self._reactor).setServiceParent(self)
+
+    def _jobs(self) -> Mapping[tuple[str, ...], float]:
+        table = () if self._term is None else self._term[0]
+        return {(status,): count for status, count in Counter(map(job_status, table)).items()}
+
+    def _locks(self) -> Mapping[tuple[str, ...], float]:
+        return {} if self._term is None else {(k,): v for k, v in self._term[1].counts.items()}
+
+
+class _Port(Service):
+    """A listener."""
+
+    _log = Logger()
+
+    def __init__(self, endpoint: Any, site: Any, listen: str) -> None:
+        self._endpoint, self._site, self._listen = endpoint, site, listen
+        self._port: Any = None
+
+    def startService(self) -> None:
+        """Listen."""
+        super().startService()
+        self._endpoint.listen(self._site).addCallbacks(self._listening, self._failed)
+
+    def _listening(self, port: Any) -> None:
+        self._port = port
+        self._log.info("listening on {listen}", listen=self._listen)
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.critical(
+            "cannot listen on {listen}: {why}", listen=self._listen, why=failure.getErrorMessage()
+        )
+
+    def stopService(self) -> Any:
+        """No longer listen."""
+        super().stopService()
+        return None if self._port is None else self._port.stopListening()
+
+
+def make_daemon(config: Config, reactor: Any, random: Random) -> MultiService:
+    """The whole daemon, not started."""
+    whole = MultiService()
+    if config.log.file:
+        LogToFile(Path(config.log.file), config.log.level).setServiceParent(whole)
+    Master(config, reactor, random).setServiceParent(whole)
+    Notifier(reactor).setServiceParent(whole)
+    return whole

@@ -1,0 +1,166 @@
+"""A whole cluster on this machine: a master and agents as processes, over TLS on loopback."""
+
+import shutil
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from twisted_rapi.admin.files import set_user
+from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
+from twisted_rapi.testing.processes import Daemon, free_port, twistd
+
+_AGENT = """\
+listen = "127.0.0.1:{port}"
+state_dir = "state"
+log_dir = "log"
+hypervisors = ["{hypervisor}"]
+file_storage_dir = "{files}"
+shared_file_storage_dir = "{shared}"
+os_search_path = []
+log_file = "agent.log"
+{more}
+"""
+
+_SIMULATED = """
+[simulated]
+memory = 65536
+cpus = 16
+disk = 1048576
+bridges = ["br0"]
+"""
+
+_MASTER = """\
+[api]
+listen = "127.0.0.1:{port}"
+
+[store]
+path = "{store}"
+
+[metrics]
+listen = "127.0.0.1:{metrics}"
+
+[log]
+file = "rapi.log"
+"""
+
+
+@attrs.define
+class LocalCluster:
+    """
+    A cluster below one directory.
+
+    :ivar more: further lines of every ``agent.toml``; simulated machines by default.
+    :ivar environment: of the master.
+    """
+
+    directory: Path
+    nodes: int = 3
+    port: int = attrs.field(factory=free_port)
+    hypervisor: str = "fake"
+    more: str = _SIMULATED
+    environment: Mapping[str, str] = attrs.field(factory=dict)
+    master: Daemon = attrs.field(init=False)
+    agents: list[Daemon] = attrs.field(init=False, factory=list)
+
+    @property
+    def config(self) -> Path:
+        """The folder of the master's configuration."""
+        return self.directory / "master"
+
+    def set_up(self) -> None:
+        """Found the cluster, unless it has been before."""
+        ports = [free_port() for _ in range(self.nodes + 1)]
+        if not (self.config / "rapi.toml").exists():
+            self._found(ports)
+        self._set_port()
+        self.master = Daemon(
+            "rapi",
+            twistd("rapi", self.config / "rapi.toml", self.config),
+            self.config / "twistd.log",
+            self.ready,
+            self.environment,
+        )
+        self.agents = [self._agent(n) for n in range(1, self.nodes + 1)]
+
+    def _found(self, ports: list[int]) -> None:
+        files, shared = self.directory / "file-storage", self.directory / "shared-file-storage"
+        plans = [
+            NodePlan(
+                name=f"node{n}.example.com",
+                address="127.0.0.1",
+                port=ports[n],
+                directory=self.directory / f"node{n}",
+                settings=_AGENT.format(
+                    port=ports[n], hypervisor=self.hypervisor, files=files, shared=shared, more=self.more
+                ),
+            )
+            for n in range(1, self.nodes + 1)
+        ]
+        plan = ClusterPlan(
+            name="cluster.example.com",
+            directory=self.config,
+            store=self.directory / "state.db",
+            nodes=plans,
+            settings=_MASTER.format(port=self.port, store=self.directory / "state.db", metrics=ports[0]),
+            hypervisor=self.hypervisor,
+            file_storage_dir=str(files),
+            shared_file_storage_dir=str(shared),
+        )
+        found(plan)
+
+    def _set_port(self) -> None:
+        """The address may be another one than when the cluster was founded."""
+        file = self.config / "rapi.toml"
+        lines = file.read_text(encoding="utf-8").splitlines()
+        at = lines.index("[api]") + 1
+        lines[at] = f'listen = "127.0.0.1:{self.port}"'
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def _agent(self, n: int) -> Daemon:
+        folder = self.directory / f"node{n}"
+        log = folder / "agent.log"
+        command = twistd("rapi-agent", folder / "agent.toml", folder)
+
+        def ready() -> bool:
+            return log.exists() and "the agent listens" in log.read_text(errors="replace")
+
+        return Daemon(f"node{n}", command, folder / "twistd.log", ready)
+
+    def add_user(self, name: str, password: str, options: str = "write") -> None:
+        """Let a user in."""
+        set_user(self.config / "users", name, password, options)
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return f"https://127.0.0.1:{self.port}"
+
+    def ready(self) -> bool:
+        """Whether the API answers and all agents that run are seen."""
+        context = ssl._create_unverified_context()
+        try:
+            with urllib.request.urlopen(f"{self.url}/2/info", timeout=2, context=context) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def start(self) -> None:
+        """Start everything and wait until it can be used."""
+        for daemon in (*self.agents, self.master):
+            daemon.start(wait=False)
+        for daemon in (*self.agents, self.master):
+            daemon.await_ready()
+
+    def stop(self) -> None:
+        """End everything."""
+        for daemon in (self.master, *self.agents):
+            daemon.stop()
+
+    def remove(self) -> None:
+        """End everything and leave no file."""
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)

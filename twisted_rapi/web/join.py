@@ -1,0 +1,83 @@
+"""``/2/join-tokens`` and ``/2/join``: how a new node becomes one of the cluster's.  An extension of RAPI."""
+
+import re
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from twisted_rapi.cluster.interface import ICluster
+from twisted_rapi.cluster.joining import Joining
+from twisted_rapi.config import Config
+from twisted_rapi.errors import BadRequest, OpPrereqError, ServiceUnavailable
+from twisted_rapi.rpc.authority import fingerprint
+from twisted_rapi.state.interface import IStateStore
+from twisted_rapi.web.call import Call, Endpoint, Route
+from twisted_rapi.web.reply import Reply, success
+
+InThread = Callable[..., Awaitable[Any]]
+_TEXT = re.compile(r"[\x20-\x7e\n]{1,20000}")
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not _TEXT.fullmatch(value):
+        raise BadRequest(f"'{name}' is needed, as text")
+    return value
+
+
+def joining_routes(
+    config: Config, store: IStateStore | None, term: Callable[[], int | None], in_thread: InThread
+) -> tuple[Route, ...]:
+    """The routes, for a store and an authority."""
+
+    async def joining(cluster: ICluster, now: Callable[[], float]) -> Joining:
+        current = term()
+        if store is None or current is None:
+            raise ServiceUnavailable("There is no master at present")
+        authority = await in_thread(Path(config.rpc.authority).read_bytes)
+        return Joining(
+            store=store,
+            snapshot=cluster.snapshot,
+            term=current,
+            now=now,
+            in_thread=in_thread,
+            authority=authority,
+            authority_key=await in_thread(Path(config.authority.key).read_bytes),
+            fingerprint=fingerprint(authority),
+        )
+
+    async def new_token(call: Call) -> Reply:
+        """``POST /2/join-tokens``."""
+        seconds = call.fields().get("seconds", 3600)
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise BadRequest("'seconds' must be a number")
+        found = await joining(call.api.cluster, call.api.now)
+        return success({"token": await found.new_token(float(seconds))})
+
+    async def join(call: Call) -> Reply:
+        """``POST /2/join``; its right is the token."""
+        body = call.fields()
+        address, port, group = _text(body, "address"), body.get("port", 1811), body.get("group")
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
+            raise BadRequest("'port' must be the number of a port")
+        if group is not None and not isinstance(group, str):
+            raise BadRequest("'group' must be text")
+        try:
+            ip_address(address)
+        except ValueError as e:
+            raise BadRequest("'address' must be an IP address") from e
+        found = await joining(call.api.cluster, call.api.now)
+        request = _text(body, "request").encode()
+        try:
+            answer = await found.join(
+                _text(body, "token"), _text(body, "name"), address, port, request, group
+            )
+        except OpPrereqError as e:
+            raise BadRequest(e.text) from e
+        return success(answer)
+
+    return (
+        Route("/2/join-tokens", {"POST": Endpoint(new_token, "writer")}),
+        Route("/2/join", {"POST": Endpoint(join)}),
+    )
