@@ -320,7 +320,7 @@ class Life:
         self._means.failpoint(f"before {what}")
         revision = await self._means.store.commit(change)
         self._means.failpoint(f"after {what}")
-        if puts or deletes or names or free:
+        if puts or deletes:  # names are not among what the snapshot follows
             await snapshot.reached(revision)
 
     def _with_op(self, index: int, **values: Any) -> JobRecord:

@@ -43,4 +43,6 @@ def make_site(metrics: Metrics, healthy: Mapping[str, Check], ready: Mapping[str
     root.putChild(b"metrics", _Text(lambda: (200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry))))
     root.putChild(b"healthy", _Text(lambda: _checked(healthy)))
     root.putChild(b"ready", _Text(lambda: _checked(ready)))
-    return Site(root)
+    site = Site(root)
+    site.noisy = False
+    return site

@@ -112,7 +112,11 @@ class Snapshot(Service):
         return lambda: self._observers.remove(observer)
 
     async def reached(self, revision: int) -> None:
-        """Wait until everything up to this revision is here."""
+        """
+        Wait until a commit with this revision is here.
+
+        It has to be one that changes something the snapshot follows: others do not show in the watch.
+        """
         if revision > self.revision:
             waiting: Deferred[None] = Deferred()
             self._awaited.append((revision, waiting))

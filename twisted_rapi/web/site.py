@@ -203,7 +203,7 @@ class ApiResource(Resource):
         header = request.requestHeaders.getRawHeaders("authorization")
         user: User | None = None
         if header is not None:
-            user = await self._users.check(header[0], str(getattr(request.getClientAddress(), "host", "")))
+            user = await self._users.check(header[0], _address(request))
         if endpoint.access == "anyone" and not self._require:
             return
         if user is None:
@@ -211,6 +211,10 @@ class ApiResource(Resource):
         wanted = {"anyone": None, "reader": {"read", "write"}, "writer": {"write"}}[endpoint.access]
         if wanted is not None and not wanted & user.options:
             raise Forbidden
+
+
+def _address(request: Any) -> str:
+    return str(getattr(request.getClientAddress(), "host", ""))
 
 
 class _Bug(RequestError):
@@ -232,6 +236,15 @@ def _body(request: Any) -> Any:
     return parse(content)
 
 
+class _Site(Site):
+    """A site without the access log of twisted.web: `ApiResource` tells what is worth telling."""
+
+    noisy = False
+
+    def log(self, request: Any) -> None:
+        """Say nothing."""
+
+
 def make_site(resource: ApiResource) -> Site:
     """The site of the API's listener."""
-    return Site(resource, requestFactory=_Request, timeout=120)
+    return _Site(resource, requestFactory=_Request, timeout=120)
