@@ -1,0 +1,66 @@
+# Two commands that need nothing before them: make demo, make test.
+
+PORT ?= 5080
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+SYSTEM_PYTHON ?= python3
+export PYTHONPATH :=
+
+# What the functional and acceptance suites use, as Debian calls it.
+PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system \
+	libvirt-clients libvirt-dev pkg-config gcc iproute2 busybox-static linux-image-cloud-amd64 \
+	python3-ganeti-rapi systemd syslinux mtools dosfstools cpio util-linux
+DEBIAN_ROOT := $(shell [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ] && echo yes)
+
+.PHONY: help demo test lint bench clean packages
+
+help:
+	@echo "make demo    run a cluster with simulated machines on https://127.0.0.1:$(PORT) (PORT= changes it)"
+	@echo "make test    set up what the tests need and run all of them"
+	@echo "make lint    ruff, mypy, import-linter"
+	@echo "make bench   print figures, measured side by side in one run"
+	@echo "make clean   remove what these made"
+
+$(VENV)/installed: setup.py
+	$(SYSTEM_PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable .
+	touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[test]'
+	touch $@
+
+ifeq ($(DEBIAN_ROOT),yes)
+packages: $(VENV)/packages
+
+$(VENV)/packages: Makefile | $(VENV)/tested
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[libvirt]'
+	touch $@
+else
+packages: | $(VENV)/tested
+	@echo "Not root on Debian: the packages for the functional and acceptance tests are not installed;"
+	@echo "suites that miss theirs are left out, each with its reason (see 'skipped' below)."
+endif
+
+demo: $(VENV)/installed
+	@exec $(PYTHON) -m twisted_rapi.testing.demo --port $(PORT)
+
+test: $(VENV)/tested packages lint
+	$(PYTHON) -m tests.run
+
+lint: $(VENV)/tested
+	$(VENV)/bin/ruff format --check --quiet .
+	$(VENV)/bin/ruff check --quiet .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/tested
+ifeq ($(DEBIAN_ROOT),yes)
+	@command -v wrk >/dev/null || apt-get install -y -qq wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq wrk >/dev/null; }
+endif
+	$(PYTHON) -m bench.run
+
+clean:
+	rm -rf $(VENV) .demo _trial_temp* build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,28 @@
+"""What a suite needs of the machine: a reason to leave it out, or a failure where nothing may be left out."""
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+
+def missing(*needs: str) -> str | None:
+    """
+    Why a suite with these needs cannot run; ``None`` when it can, for a test case's ``skip``.
+
+    A need is a command, ``module:NAME``, or ``file:PATTERN`` below ``/``.  With ``REQUIRE_ALL`` in the
+    environment nothing is left out: the suite runs, and fails on what it misses.
+    """
+    if os.environ.get("REQUIRE_ALL"):
+        return None
+    gone = [need for need in needs if not _there(need)]
+    return f"not on this machine: {', '.join(gone)}" if gone else None
+
+
+def _there(need: str) -> bool:
+    kind, colon, name = need.partition(":")
+    if not colon:
+        return shutil.which(need) is not None
+    if kind == "module":
+        return importlib.util.find_spec(name) is not None
+    return any(Path("/").glob(name.lstrip("/")))
