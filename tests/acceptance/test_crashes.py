@@ -1,0 +1,248 @@
+"""kill -9 of the master and of agents, at every commit boundary and at random moments, under load."""
+
+import http.client
+import json
+import random
+import ssl
+import threading
+import time
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.processes import await_true
+
+SEED = 20261121
+
+
+class Api:
+    """A client that lives through the death of the master: what was not answered was not acknowledged."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._context = ssl._create_unverified_context()
+        credentials = b64encode(b"demo:secret").decode()
+        self._headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The decoded answer; OSError or HTTPException when there is none."""
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=15, context=self._context)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+            response = connection.getresponse()
+            data = response.read()
+        finally:
+            connection.close()
+        if response.status == 503:
+            raise ConnectionError(data)
+        assert response.status == 200, (method, path, response.status, data)
+        return json.loads(data)
+
+    def tried(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer, or ``None`` when the master died meanwhile."""
+        try:
+            return self.ask(method, path, body)
+        except (OSError, http.client.HTTPException):
+            return None
+
+
+def creation(name: str) -> dict[str, Any]:
+    """The body that creates an instance with a disk."""
+    return {
+        "__version__": 1,
+        "mode": "create",
+        "instance_name": name,
+        "disk_template": "file",
+        "disks": [{"size": 8}],
+        "nics": [{}],
+        "os_type": "noop+default",
+        "beparams": {"memory": 64},
+    }
+
+
+class CrashCase(SynchronousTestCase):
+    """A cluster, and what must hold of it after any crash."""
+
+    def setUp(self) -> None:
+        self.cluster = LocalCluster(Path(self.mktemp()).resolve(), nodes=2)
+        self.addCleanup(self.cluster.remove)
+        self.cluster.set_up()
+        (self.cluster.config / "users").write_text("demo secret write\n")
+        self.api = Api(self.cluster.port)
+
+    def restart_master(self, **environment: str) -> None:
+        self.cluster.master.kill()
+        self.cluster.master.environment = environment
+        self.cluster.master.start()
+
+    def all_ended(self) -> list[dict[str, Any]]:
+        jobs: list[dict[str, Any]] = []
+
+        def ended() -> bool:
+            jobs[:] = self.api.ask("GET", "/2/jobs?bulk=1")
+            return all(j["status"] in ("success", "error", "canceled") for j in jobs)
+
+        await_true("all jobs have ended", ended, 60)
+        return jobs
+
+    def check_consistent(self) -> None:
+        """Every instance has its disks and its domain where it should, and there is nothing else."""
+        instances = self.api.ask("GET", "/2/instances?bulk=1")
+        folder = self.cluster.directory
+        disks = {p.parent.name for p in (folder / "file-storage").glob("*/*") if p.is_file()}
+        self.assertEqual(disks, {i["name"] for i in instances if i["disk.sizes"]})
+        files = [p for p in (folder / "file-storage").glob("*/*") if p.is_file()]
+        self.assertEqual(len(files), sum(len(i["disk.sizes"]) for i in instances), files)
+        domains = [json.loads(p.read_text()) for p in folder.glob("node*/state/fake/*.json")]
+        running = sorted(d["name"] for d in domains if d["state"] == "running")
+        self.assertEqual(running, sorted(i["name"] for i in instances if i["admin_state"] == "up"))
+        for instance in instances:
+            self.assertIn(instance["status"], ("running", "ADMIN_down"), instance["name"])
+
+
+class CommitBoundaryTests(CrashCase):
+    """The master dies at each commit boundary of each kind of job, once."""
+
+    # The jobs of one life; each is submitted to a master that dies at the n-th place it comes to.
+    LIFE = (
+        ("create", "POST", "/2/instances", creation("web1.example.com")),
+        ("modify", "PUT", "/2/instances/web1.example.com/modify", {"beparams": {"vcpus": 2}}),
+        ("tag", "PUT", "/2/instances/web1.example.com/tags?tag=a", None),
+        ("reboot", "POST", "/2/instances/web1.example.com/reboot", None),
+        ("shutdown", "PUT", "/2/instances/web1.example.com/shutdown", None),
+        ("rename", "PUT", "/2/instances/web1.example.com/rename", {"new_name": "web2.example.com"}),
+        ("add disk", "PUT", "/2/instances/web2.example.com/modify", {"disks": [["add", {"size": 8}]]}),
+        ("startup", "PUT", "/2/instances/web2.example.com/startup", None),
+        ("remove", "DELETE", "/2/instances/web2.example.com", None),
+    )
+
+    def test_every_boundary(self) -> None:
+        """
+        Whatever was acknowledged is there and ends in success; what was not acknowledged either is not there
+        or ends too; in the end everything is consistent.
+        """
+        for agent in self.cluster.agents:
+            agent.start()
+        self.cluster.master.start()
+        for what, method, path, body in self.LIFE:
+            place = 1
+            while self._dies(what, method, path, body, place):
+                place += 1
+            self.assertGreater(place, 2, f"{what} came to no commit")
+            self.check_consistent()
+        self.assertEqual(self.api.ask("GET", "/2/instances"), [])
+
+    def _dies(self, what: str, method: str, path: str, body: Any, place: int) -> bool:
+        """Submit to a master that dies at a place; false when the job ended before it came there."""
+        before = {j["id"] for j in self.all_ended()}
+        self.restart_master(RAPI_FAILPOINT=f"*:{place}")
+        acknowledged = self.api.tried(method, path, body)
+        died = self.cluster.master.ended(0.1) or not self._survives(acknowledged)
+        if not died:
+            self.restart_master()
+        else:
+            self.cluster.master.kill()
+            self.restart_master()
+        jobs = {j["id"]: j for j in self.all_ended()}
+        if acknowledged is not None:
+            self.assertIn(acknowledged, jobs, f"{what}: an acknowledged job is lost")
+            found = self.api.ask("GET", f"/2/jobs/{acknowledged}")
+            self.assertEqual(found["status"], "success", (what, place, found))
+        done = [j for number, j in jobs.items() if number not in before and j["status"] == "success"]
+        if died and done:
+            self._take_back(what)
+        elif died:
+            self.assertEqual([n for n in jobs if n not in before], [], (what, place))
+        return died
+
+    def _survives(self, job: int | None) -> bool:
+        """Whether the master is still there when the job has ended."""
+        while job is not None:
+            found = self.api.tried("GET", f"/2/jobs/{job}")
+            if found is None:
+                return False
+            if found["status"] in ("success", "error"):
+                return not self.cluster.master.ended(0.05)
+            time.sleep(0.02)
+        return False
+
+    def _take_back(self, what: str) -> None:
+        """Undo what was done, so that the same job can be tried again."""
+        undo: dict[str, tuple[str, str, Any]] = {
+            "create": ("DELETE", "/2/instances/web1.example.com", None),
+            "tag": ("DELETE", "/2/instances/web1.example.com/tags?tag=a", None),
+            "shutdown": ("PUT", "/2/instances/web1.example.com/startup", None),
+            "rename": ("PUT", "/2/instances/web2.example.com/rename", {"new_name": "web1.example.com"}),
+            "add disk": ("PUT", "/2/instances/web2.example.com/modify", {"disks": [["remove", {}]]}),
+            "startup": ("PUT", "/2/instances/web2.example.com/shutdown", None),
+        }
+        if what == "remove":
+            self.api.ask("POST", "/2/instances", {**creation("web2.example.com")})
+        elif what in undo:
+            self.api.ask(*undo[what])
+        self.all_ended()
+
+
+class RandomMomentTests(CrashCase):
+    """The master and the agents die at random moments while clients work."""
+
+    KILLS = 50
+
+    def test_under_load(self) -> None:
+        """Nothing acknowledged is lost or done twice, no disk or domain is orphaned, every job ends."""
+        chance = random.Random(SEED)
+        self.cluster.start()
+        acknowledged: list[int] = []
+        stop = threading.Event()
+        workers = [
+            threading.Thread(target=self._work, args=(n, random.Random(SEED + n), acknowledged, stop))
+            for n in range(4)
+        ]
+        for worker in workers:
+            worker.start()
+        try:
+            for kill in range(self.KILLS):
+                time.sleep(chance.uniform(0.05, 0.5))
+                victim = self.cluster.master if kill % 5 else chance.choice(self.cluster.agents)
+                victim.kill()
+                victim.start()
+        finally:
+            stop.set()
+            for worker in workers:
+                worker.join()
+        jobs = {j["id"]: j for j in self.all_ended()}
+        self.assertGreater(len(acknowledged), 20)
+        self.assertEqual(len(set(acknowledged)), len(acknowledged), "an id was given twice")
+        lost = [number for number in acknowledged if number not in jobs]
+        self.assertEqual(lost, [])
+        self.assertEqual(sorted(jobs), sorted(set(jobs)))
+        await_true("all nodes answer", self._nodes_answer)
+        self.check_consistent()
+
+    def _nodes_answer(self) -> bool:
+        return all(n["mtotal"] for n in self.api.ask("GET", "/2/nodes?bulk=1"))
+
+    def _work(self, n: int, chance: random.Random, acknowledged: list[int], stop: threading.Event) -> None:
+        """Create, start, modify, rename and remove instances of one's own, without waiting long."""
+        names = [f"w{n}-{i}.example.com" for i in range(3)]
+        while not stop.is_set():
+            name, other = chance.choice(names), chance.choice(names)
+            uri = f"/2/instances/{name}"
+            method, path, body = chance.choice(
+                [
+                    ("POST", "/2/instances", creation(name)),
+                    ("POST", "/2/instances", creation(other)),
+                    ("PUT", f"{uri}/startup", None),
+                    ("PUT", f"{uri}/shutdown", None),
+                    ("PUT", f"{uri}/modify", {"beparams": {"vcpus": chance.randint(1, 4)}}),
+                    ("PUT", f"{uri}/rename", {"new_name": other}),
+                    ("DELETE", uri, None),
+                ]
+            )
+            job = self.api.tried(method, path, body)
+            if isinstance(job, int):
+                acknowledged.append(job)
+            time.sleep(chance.uniform(0.0, 0.1))

@@ -1,0 +1,296 @@
+"""``rapi-admin``: founding a cluster, joining nodes, users, backup, checks."""
+
+import getpass
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.python import usage
+
+from twisted_rapi.admin import joining
+from twisted_rapi.admin.check import check_all
+from twisted_rapi.admin.files import remove_user, set_user, users
+from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
+from twisted_rapi.config import load
+from twisted_rapi.errors import ConfigurationError, RapiError
+from twisted_rapi.state.database import backup
+
+CONFIG = "/etc/twisted_rapi"
+STATE = "/var/lib/twisted_rapi"
+
+
+class _Command(usage.Options):
+    """A subcommand; `run` does it and answers the exit status."""
+
+    def run(self) -> int:
+        """Do it."""
+        raise NotImplementedError
+
+    def need(self, *names: str) -> None:
+        """Refuse to go on without these options."""
+        for name in names:
+            if not self[name]:
+                raise usage.UsageError(f"--{name} is needed")
+
+
+class Init(_Command):
+    """``init``: a new cluster, this machine its first node."""
+
+    longdesc = "Found a cluster: authority, certificates, store, configuration.  Nothing is overwritten."
+    optParameters = [
+        ["cluster", None, "", "Name of the cluster."],
+        ["node", None, "", "Name of this node."],
+        ["address", None, "", "Address of this node."],
+        ["directory", None, CONFIG, "Folder for the configuration."],
+        ["state-dir", None, STATE, "Folder for state and disks."],
+        ["hypervisor", None, "kvm", "kvm, or fake for simulated machines."],
+        ["bridge", None, "br0", "Bridge that NICs are connected to unless they say otherwise."],
+        ["port", None, 1811, "Port of the agent.", int],
+    ]
+
+    def run(self) -> int:
+        """Do it."""
+        self.need("cluster", "node", "address")
+        state, directory = Path(self["state-dir"]), Path(self["directory"])
+        if self["hypervisor"] not in ("kvm", "fake"):
+            raise usage.UsageError("--hypervisor is kvm or fake")
+        files, shared = state / "file-storage", state / "shared-file-storage"
+        settings = joining.agent_settings(self["address"], self["port"], state, self["hypervisor"])
+        node = NodePlan(
+            name=self["node"],
+            address=self["address"],
+            port=self["port"],
+            directory=directory,
+            settings=settings,
+        )
+        plan = ClusterPlan(
+            name=self["cluster"],
+            directory=directory,
+            store=state / "state.db",
+            nodes=[node],
+            settings=f'[store]\npath = "{state}/state.db"\n',
+            hypervisor=self["hypervisor"],
+            bridge=self["bridge"],
+            file_storage_dir=str(files),
+            shared_file_storage_dir=str(shared),
+        )
+        found(plan)
+        _say(f"The cluster {self['cluster']} is founded; its configuration is in {directory}.")
+        _say("Next: rapi-admin user add --write NAME, rapi-admin check, then start rapi-agent and rapi.")
+        return 0
+
+
+class JoinToken(_Command):
+    """``join-token``: the right of a new node to join, once."""
+
+    longdesc = "Ask the running master for a token that one new node can join with, once."
+    optParameters = [
+        ["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."],
+        ["user", "u", "", "A user with write access."],
+        ["password-file", None, "", "A file with the password; asked for otherwise."],
+        ["seconds", None, 3600, "How long it is good.", int],
+    ]
+
+    def run(self) -> int:
+        """Do it."""
+        self.need("user")
+        config = load(Path(self["config"]))
+        _say(joining.new_token(config, self["user"], _password(self["password-file"]), self["seconds"]))
+        return 0
+
+
+class Join(_Command):
+    """``join``: make this machine a node."""
+
+    longdesc = "Make this machine a node of a cluster, with a token from rapi-admin join-token."
+    optParameters = [
+        ["master", None, "", "Address of the master's API: HOST or HOST:PORT."],
+        ["token", None, "", "The token."],
+        ["node", None, "", "Name of this node."],
+        ["address", None, "", "Address of this node."],
+        ["group", None, "", "Node group; the default one otherwise."],
+        ["directory", None, CONFIG, "Folder for the configuration."],
+        ["state-dir", None, STATE, "Folder for state and disks."],
+        ["hypervisor", None, "kvm", "kvm, or fake for simulated machines."],
+        ["port", None, 1811, "Port of the agent.", int],
+    ]
+
+    def run(self) -> int:
+        """Do it."""
+        self.need("master", "token", "node", "address")
+        settings = joining.agent_settings(
+            self["address"], self["port"], Path(self["state-dir"]), self["hypervisor"]
+        )
+        joining.join(
+            master=self["master"],
+            token=self["token"],
+            node=self["node"],
+            address=self["address"],
+            port=self["port"],
+            group=self["group"] or None,
+            directory=Path(self["directory"]),
+            settings=settings,
+        )
+        _say(f"{self['node']} is a node now; start rapi-agent.")
+        return 0
+
+
+class _UserCommand(_Command):
+    optParameters = [["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."]]
+
+    def file(self) -> Path:
+        """The users file."""
+        return Path(load(Path(self["config"])).api.users)
+
+
+class UserAdd(_UserCommand):
+    """``user add``."""
+
+    synopsis = "[options] NAME"
+    optFlags = [
+        ["write", "w", "May change things."],
+        ["read", "r", "May see consoles and query."],
+        ["password-stdin", None, "Read the password from standard input."],
+    ]
+
+    def parseArgs(self, name: str) -> None:  # type: ignore[override]
+        """Take the name."""
+        self["name"] = name
+
+    def run(self) -> int:
+        """Do it."""
+        options = ",".join(option for option in ("write", "read") if self[option])
+        password = sys.stdin.readline().rstrip("\n") if self["password-stdin"] else _ask_twice()
+        set_user(self.file(), self["name"], password, options)
+        return 0
+
+
+class UserRemove(_UserCommand):
+    """``user remove``."""
+
+    synopsis = "[options] NAME"
+
+    def parseArgs(self, name: str) -> None:  # type: ignore[override]
+        """Take the name."""
+        self["name"] = name
+
+    def run(self) -> int:
+        """Do it."""
+        remove_user(self.file(), self["name"])
+        return 0
+
+
+class UserList(_UserCommand):
+    """``user list``."""
+
+    def run(self) -> int:
+        """Do it."""
+        for name, options in sorted(users(self.file()).items()):
+            _say(f"{name} {options}".rstrip())
+        return 0
+
+
+class User(_Command):
+    """``user``: who may use the API."""
+
+    subCommands = [
+        ["add", None, UserAdd, "Add a user, or give one a new password and rights."],
+        ["remove", None, UserRemove, "Remove a user."],
+        ["list", None, UserList, "List users and their rights."],
+    ]
+
+    def run(self) -> int:
+        """Do what was named after it."""
+        return _run_sub(self)
+
+
+class Backup(_Command):
+    """``backup``: copy the store, also while the daemon runs."""
+
+    synopsis = "[options] TARGET"
+    optParameters = [["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."]]
+
+    def parseArgs(self, target: str) -> None:  # type: ignore[override]
+        """Take the file to write."""
+        self["target"] = target
+
+    def run(self) -> int:
+        """Do it."""
+        backup(Path(load(Path(self["config"])).store.path), Path(self["target"]))
+        return 0
+
+
+class Check(_Command):
+    """``check``: whether this machine is set up well."""
+
+    longdesc = "Look at configuration, certificates, store, users, libvirt and OS definitions."
+    optParameters = [["directory", None, CONFIG, "Folder of the configuration."]]
+
+    def run(self) -> int:
+        """Do it; 1 when there is a problem."""
+        problems = 0
+        for finding in check_all(Path(self["directory"])):
+            mark = "OK     " if finding.good else "PROBLEM"
+            _say(f"{mark} {finding.what}: {finding.text}")
+            problems += not finding.good
+        return 1 if problems else 0
+
+
+class Options(_Command):
+    """``rapi-admin``."""
+
+    synopsis = "COMMAND [options]"
+    subCommands = [
+        ["init", None, Init, "Found a cluster."],
+        ["join-token", None, JoinToken, "Make a token for a new node."],
+        ["join", None, Join, "Make this machine a node."],
+        ["user", None, User, "Add, remove and list users."],
+        ["backup", None, Backup, "Copy the store while it is in use."],
+        ["check", None, Check, "Find out what is wrong, and how to mend it."],
+    ]
+
+    def run(self) -> int:
+        """Do what was named."""
+        return _run_sub(self)
+
+
+def _run_sub(options: Any) -> int:
+    if options.subCommand is None:
+        raise usage.UsageError(f"a command is needed\n{options}")
+    result: int = options.subOptions.run()
+    return result
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _password(file: str) -> str:
+    return Path(file).read_text(encoding="utf-8").strip() if file else getpass.getpass()
+
+
+def _ask_twice() -> str:
+    password = getpass.getpass()
+    if getpass.getpass("Again: ") != password:
+        raise ConfigurationError("the two passwords differ")
+    return password
+
+
+def run(arguments: Sequence[str], say: Callable[[str], None]) -> int:
+    """Do what the arguments say; answers the exit status, and tells what was wrong."""
+    options = Options()
+    try:
+        options.parseOptions(list(arguments))
+        return options.run()
+    except usage.UsageError as e:
+        say(f"rapi-admin: {e}")
+        return 2
+    except (RapiError, OSError) as e:
+        say(f"rapi-admin: {e}")
+        return 1
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:], lambda text: print(text, file=sys.stderr)))
