@@ -88,8 +88,12 @@ class CrashCase(SynchronousTestCase):
         await_true("all jobs have ended", ended, 60)
         return jobs
 
+    def _nodes_answer(self) -> bool:
+        return all(n["mtotal"] for n in self.api.ask("GET", "/2/nodes?bulk=1"))
+
     def check_consistent(self) -> None:
         """Every instance has its disks and its domain where it should, and there is nothing else."""
+        await_true("all nodes answer", self._nodes_answer)
         instances = self.api.ask("GET", "/2/instances?bulk=1")
         folder = self.cluster.directory
         disks = {p.parent.name for p in (folder / "file-storage").glob("*/*") if p.is_file()}
@@ -219,11 +223,7 @@ class RandomMomentTests(CrashCase):
         lost = [number for number in acknowledged if number not in jobs]
         self.assertEqual(lost, [])
         self.assertEqual(sorted(jobs), sorted(set(jobs)))
-        await_true("all nodes answer", self._nodes_answer)
         self.check_consistent()
-
-    def _nodes_answer(self) -> bool:
-        return all(n["mtotal"] for n in self.api.ask("GET", "/2/nodes?bulk=1"))
 
     def _work(self, n: int, chance: random.Random, acknowledged: list[int], stop: threading.Event) -> None:
         """Create, start, modify, rename and remove instances of one's own, without waiting long."""

@@ -115,7 +115,8 @@ def join(
     """
     Make this machine a node: key, certificate and configuration below `directory`.
 
-    :raises ConfigurationError: there is a configuration already, or the master is not the token's, or refuses.
+    :raises ConfigurationError: there is a configuration already, or the master is not the token's,
+        or refuses.
     """
     if (directory / "agent.toml").exists():
         raise ConfigurationError(f"{directory / 'agent.toml'} is there already; nothing was changed")

@@ -39,7 +39,7 @@ def _hypervisors(
     if "kvm" in settings.hypervisors:
         from twisted_rapi.hypervisor.libvirt import LibvirtHypervisor
 
-        found["kvm"] = LibvirtHypervisor(settings.libvirt_uri, reactor)
+        found["kvm"] = LibvirtHypervisor(settings.libvirt_uri, reactor, settings.serial_dir)
     if "fake" in settings.hypervisors:
         found["fake"] = SimulatedHypervisor(
             state / "fake", reactor, in_thread, random, sizes.boot_time, sizes.shutdown_time

@@ -86,6 +86,7 @@ class Duties(MultiService):
             now=office.now,
             chance=office.chance,
             term=term,
+            clock=office.clock,
             deposed=office.deposed,
             failpoint=office.failpoint,
         )

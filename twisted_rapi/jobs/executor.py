@@ -14,6 +14,7 @@ from random import Random
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from twisted_rapi.errors import StaleTerm, StoreError
@@ -30,6 +31,8 @@ from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.state.snapshot import Snapshot
+
+SETTLE = 5.0  # seconds a new master waits for silent nodes before it judges without them
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +54,7 @@ class Means:
     now: Callable[[], float]
     chance: Random
     term: int
+    clock: IReactorTime
     deposed: Callable[[], None] = lambda: None
     failpoint: Failpoint = lambda _: None
 
@@ -73,6 +77,44 @@ class Executor(Service):
         self._slots = 0
         self._for_slot: list[tuple[int, int, Deferred[None]]] = []
         self._stopping = False
+        self._settled = False
+        self._settling: list[Deferred[None]] = []
+        self._ends: list[Callable[[], None]] = []
+        self._patience: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        """Begin to look for the nodes; jobs begin once all have been heard of, or time is up."""
+        super().startService()
+        self._ends.append(self._means.nodes.observe(lambda _: self._look_around()))
+        self._patience = self._means.clock.callLater(SETTLE, self._settle)
+        self._look_around()
+
+    def _look_around(self) -> None:
+        nodes = self._means.snapshot.nodes.values()
+        if all(node.offline or node.uuid in self._means.nodes.reports for node in nodes):
+            self._settle()
+
+    def _settle(self) -> None:
+        self._settled = True
+        self._let_go()
+        waiting, self._settling = self._settling, []
+        for d in waiting:
+            if not d.called:
+                d.callback(None)
+
+    def _let_go(self) -> None:
+        ends, self._ends = self._ends, []
+        for end in ends:
+            end()
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+
+    async def settled(self) -> None:
+        """Wait until it is known which nodes answer this master: it cannot judge what it has not seen."""
+        if not self._settled:
+            waiting: Deferred[None] = Deferred()
+            self._settling.append(waiting)
+            await waiting
 
     async def recover(self) -> None:
         """
@@ -123,6 +165,7 @@ class Executor(Service):
         """Let go of all jobs, as they are; nothing is marked as ended."""
         super().stopService()
         self._stopping = True
+        self._let_go()
         running = list(self._running.values())
         for d in running:
             d.cancel()

@@ -98,6 +98,7 @@ class Life:
         if self.job.canceling:
             raise Canceled
         self._show(index, status="waiting")
+        await self._waiting(self._executor.settled())
         await self._waiting(self._depend(op))
         await self._waiting(self._locks(op))
         await self._waiting(self._slot(op))

@@ -1,0 +1,81 @@
+"""
+Whether KVM can run a guest here.
+
+That /dev/kvm is there says little: nested virtualisation may offer it and hang on a real kernel.  So a guest
+is run: a boot sector that waits for timer interrupts and ends QEMU with a known status.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+QEMU = "qemu-system-x86_64"
+PATIENCE = 8.0
+DONE = 0x10
+DONE_STATUS = (DONE << 1) | 1  # how isa-debug-exit tells it
+
+# 16-bit code: count 20 ticks of the BIOS timer (interrupts have to come), then out 0xf4, DONE.
+#   xor ax,ax; mov ds,ax; sti; mov bx,[0x46c]; add bx,20
+#   wait: hlt; mov ax,[0x46c]; cmp ax,bx; jb wait;  mov al,DONE; out 0xf4,al; hlt
+_CODE = bytes.fromhex("31c08ed8fb8b1e6c0483c314f4a16c0439d872f8") + bytes([0xB0, DONE, 0xE6, 0xF4, 0xF4])
+SECTOR = _CODE.ljust(510, b"\x00") + b"\x55\xaa"
+
+
+class _Exit(ProcessProtocol):
+    def __init__(self) -> None:
+        self.ended: Deferred[int] = Deferred()
+
+    def processEnded(self, reason: Failure) -> None:
+        value: Any = reason.value
+        if not self.ended.called:
+            self.ended.callback(value.exitCode if value.exitCode is not None else -1)
+
+
+async def acceleration(reactor: Any, in_thread: Callable[..., Awaitable[Any]]) -> str:
+    """``kvm``, or ``tcg: `` and why not."""
+    wanted = os.environ.get("RAPI_ACCELERATION", "")
+    if wanted == "tcg":
+        return "tcg: as RAPI_ACCELERATION says"
+    if not Path("/dev/kvm").exists():
+        return "tcg: there is no /dev/kvm"
+    qemu = shutil.which(QEMU)
+    if qemu is None:
+        return f"tcg: {QEMU} is not installed"
+    folder = await in_thread(_write_sector)
+    try:
+        status = await _run(reactor, qemu, folder / "sector")
+    finally:
+        await in_thread(shutil.rmtree, folder, True)
+    return "kvm" if status == DONE_STATUS else f"tcg: a guest does not run under KVM here (status {status})"
+
+
+def _write_sector() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="rapi-probe-"))
+    (folder / "sector").write_bytes(SECTOR)
+    return folder
+
+
+async def _run(reactor: Any, qemu: str, sector: Path) -> int:
+    exit_of = _Exit()
+    arguments = [
+        *(qemu, "-accel", "kvm", "-m", "16", "-display", "none", "-nodefaults", "-no-reboot"),
+        *("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"),
+        *("-drive", f"file={sector},format=raw,if=ide"),
+    ]
+    process = reactor.spawnProcess(exit_of, qemu, arguments, env={"PATH": "/usr/bin:/bin"})
+    waiting: Deferred[int] = Deferred()
+    exit_of.ended.addCallback(lambda status: None if waiting.called else waiting.callback(status))
+    waiting.addTimeout(PATIENCE, reactor)
+    try:
+        return await waiting
+    except DeferredTimeout:
+        process.signalProcess("KILL")
+        return -2
