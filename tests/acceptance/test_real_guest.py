@@ -1,0 +1,125 @@
+"""A real guest: master and agent as processes, libvirt with QEMU; it boots what its OS definition wrote."""
+
+import json
+import os
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.acceptance.test_crashes import Api
+from tests.requirements import missing
+from twisted_rapi.testing.libvirtd import LibvirtDaemon
+from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.processes import await_true
+
+NEEDS = (
+    *("libvirtd", "virsh", "qemu-system-x86_64", "unshare", "busybox", "syslinux", "mcopy", "cpio"),
+    *("module:libvirt", "file:/boot/vmlinuz-*-cloud-amd64"),
+)
+NAME = "guest1.example.com"
+
+
+class RealGuestTests(SynchronousTestCase):
+    """Create, boot, look at, stop, kill and remove a guest that runs."""
+
+    skip = missing(*NEEDS)
+
+    def setUp(self) -> None:
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir(parents=True)
+        self.libvirt = LibvirtDaemon(folder / "libvirt")
+        self.serial = folder / "serial"
+        self.serial.mkdir()
+        self.addCleanup(self.libvirt.stop)
+        self.libvirt.start()
+        more = f'libvirt_uri = "{self.libvirt.uri}"\nserial_dir = "{self.serial}"\n'
+        self.cluster = LocalCluster(folder / "cluster", nodes=1, hypervisor="kvm", more=more)
+        self.addCleanup(self.cluster.remove)
+        self.cluster.set_up()
+        (self.cluster.config / "users").write_text("demo secret write\n")
+        # A 6.1 kernel may hang under nested KVM; which one is used the agent says in its report.
+        acceleration = os.environ.get("RAPI_ACCELERATION", "tcg")
+        self.cluster.agents[0].environment = {"RAPI_ACCELERATION": acceleration}
+        self.cluster.start()
+        self.api = Api(self.cluster.port)
+
+    def done(self, method: str, path: str, body: Any = None) -> Any:
+        """The result of a job that has to succeed."""
+        job = self.api.ask(method, path, body)
+        found: dict[str, Any] = {}
+
+        def ended() -> bool:
+            found.update(self.api.ask("GET", f"/2/jobs/{job}"))
+            return found["status"] in ("success", "error", "canceled")
+
+        await_true(f"job {job} has ended", ended, 90)
+        self.assertEqual(found["status"], "success", json.dumps(found["opresult"]))
+        return found["opresult"][-1]
+
+    def printed(self) -> str:
+        return "".join(f.read_text(errors="replace") for f in self.serial.glob("*"))
+
+    def status(self) -> str:
+        found: str = self.api.ask("GET", f"/2/instances/{NAME}")["status"]
+        return found
+
+    def create(self, **osparams: str) -> None:
+        body = {
+            "__version__": 1,
+            "mode": "create",
+            "instance_name": NAME,
+            "disk_template": "file",
+            "disks": [{"size": 64}],
+            "nics": [],
+            "os_type": "minimal+default",
+            "osparams": osparams,
+            "beparams": {"memory": 192},
+            "hvparams": {"nic_type": "e1000"},
+        }
+        self.assertEqual(self.done("POST", "/2/instances", body), ["node1.example.com"])
+
+    def remove(self) -> None:
+        self.done("DELETE", f"/2/instances/{NAME}", {"shutdown_timeout": 0})
+        self.assertEqual(self.libvirt.domains(), [])
+        self.assertEqual(self.libvirt.qemu_pids(), [])
+        self.assertEqual(list(self.cluster.directory.glob("file-storage/*/*")), [])
+
+    def test_life(self) -> None:
+        """It boots and prints its marker; the console answers; ACPI stops it; killed, it shows as an error."""
+        self.create(marker="found-me")
+        await_true("the guest prints its marker", lambda: "MARKER=found-me" in self.printed(), 90)
+        self.assertEqual(self.status(), "running")
+        console = self.api.ask("GET", f"/2/instances/{NAME}/console")
+        self.assertEqual(console["kind"], "vnc")
+        with socket.create_connection(("127.0.0.1", console["port"]), timeout=5) as s:
+            self.assertEqual(s.recv(4), b"RFB ")
+        await_true("the guest counts", lambda: "COUNT=2" in self.printed(), 30)
+
+        begun = time.monotonic()
+        self.done("PUT", f"/2/instances/{NAME}/shutdown", {"timeout": 60})
+        self.assertLess(time.monotonic() - begun, 40, "it was not stopped by ACPI but by the timeout")
+        self.assertIn("POWEROFF", self.printed())
+        self.assertEqual(self.status(), "ADMIN_down")
+
+        self.done("PUT", f"/2/instances/{NAME}/startup")
+        await_true("the guest boots again", lambda: len(re.findall("MARKER=", self.printed())) > 0, 90)
+        [pid] = self.libvirt.qemu_pids()
+        os.kill(pid, signal.SIGKILL)
+        await_true("the death is seen", lambda: self.status() == "ERROR_down", 5)
+        self.remove()
+
+    def test_deaf(self) -> None:
+        """A guest that does not hear the button is stopped when the time is up, and not before."""
+        self.create(marker="deaf", deaf="yes")
+        await_true("the guest counts", lambda: "COUNT=1" in self.printed(), 90)
+        begun = time.monotonic()
+        self.done("PUT", f"/2/instances/{NAME}/shutdown", {"timeout": 4})
+        self.assertGreater(time.monotonic() - begun, 3.9)
+        self.assertEqual((self.status(), self.libvirt.qemu_pids()), ("ADMIN_down", []))
+        self.assertNotIn("POWEROFF", self.printed())
+        self.remove()
