@@ -90,7 +90,7 @@ class RealGuestTests(SynchronousTestCase):
         self.assertEqual(list(self.cluster.directory.glob("file-storage/*/*")), [])
 
     def test_life(self) -> None:
-        """It boots and prints its marker; the console answers; ACPI stops it; killed, it shows as an error."""
+        """It boots, prints its marker, shows its console, heeds ACPI; killed, it shows as an error."""
         self.create(marker="found-me")
         await_true("the guest prints its marker", lambda: "MARKER=found-me" in self.printed(), 90)
         self.assertEqual(self.status(), "running")

@@ -1,0 +1,150 @@
+"""The real use cases over a store and nodes in memory, on a clock that the test holds."""
+
+from collections.abc import Awaitable
+from random import Random
+from typing import Any
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from twisted_rapi.cluster.duties import Duties, Office
+from twisted_rapi.cluster.service import Cluster
+from twisted_rapi.jobs.executor import Executor
+from twisted_rapi.jobs.queue import Failpoint
+from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.model.records import (
+    ClusterRecord,
+    ElectionRecord,
+    GroupRecord,
+    NodeRecord,
+    Record,
+    name_key,
+)
+from twisted_rapi.state.interface import IStateStore
+from twisted_rapi.state.snapshot import Snapshot, load
+from twisted_rapi.state.writer import commit_of
+from twisted_rapi.testing.memory_store import MemoryStore
+from twisted_rapi.testing.nodes import FakeNodes
+
+NOW = 1_795_000_000.0
+GROUP = "00000000-0000-4000-8000-0000000000aa"
+NODES = tuple(f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
+
+
+def founding() -> tuple[list[Record], dict[str, str]]:
+    """The records of a cluster of three nodes, and the names they have."""
+    group = GroupRecord(uuid=GROUP, name="default")
+    nodes = [
+        NodeRecord(
+            uuid=uuid,
+            name=f"node{n}.example.com",
+            group=GROUP,
+            primary_ip=f"192.0.2.{n}",
+            secondary_ip=f"192.0.2.{n}",
+            agent_host=f"192.0.2.{n}",
+            agent_port=1811,
+            master_candidate=n == 1,
+        )
+        for n, uuid in enumerate(NODES, 1)
+    ]
+    ranges = {"memory-size", "disk-size", "disk-count", "cpu-count", "nic-count", "spindle-use"}
+    minmax = {"min": dict.fromkeys(ranges, 0), "max": dict.fromkeys(ranges, 1 << 20)}
+    cluster = ClusterRecord(
+        uuid="00000000-0000-4000-8000-0000000000cc",
+        name="cluster.example.com",
+        master_node=NODES[0],
+        default_hypervisor="fake",
+        enabled_hypervisors=("fake",),
+        ipolicy={"minmax": [minmax], "disk-templates": ["file", "sharedfile", "diskless"]},
+        file_storage_dir="/files",
+        shared_file_storage_dir="/shared",
+    )
+    names = {name_key("node", node.name): node.uuid for node in nodes}
+    names[name_key("group", group.name)] = group.uuid
+    return [cluster, group, *nodes, ElectionRecord(term=1, node=NODES[0])], names
+
+
+@attrs.define(eq=False)
+class FakeCluster:
+    """
+    One master's term; made by `make_cluster`, ended by `stop`.
+
+    :ivar cluster: the real `ICluster`.
+    """
+
+    store: IStateStore
+    nodes: FakeNodes
+    clock: Clock
+    snapshot: Snapshot
+    duties: Duties
+    deposed: list[bool] = attrs.field(factory=list)
+    cluster: Cluster = attrs.field(init=False)
+    table: JobTable = attrs.field(init=False)
+    executor: Executor = attrs.field(init=False)
+
+    def stop(self) -> None:
+        """End the term and let go of the store, as a crash would: nothing is written."""
+        self.duties.stopService()
+        self.snapshot.stopService()
+
+    def now(self) -> float:
+        """Seconds since the epoch, on the held clock."""
+        return NOW + self.clock.seconds()
+
+
+def _now(awaitable: Awaitable[Any]) -> Any:
+    """The result of what needs no waiting."""
+    results: list[Any] = []
+    d: Deferred[Any] = Deferred.fromCoroutine(awaitable)  # type: ignore[arg-type]
+    d.addBoth(results.append)
+    if not results:
+        raise AssertionError("it had to be answered at once")
+    if hasattr(results[0], "raiseException"):
+        results[0].raiseException()
+    return results[0]
+
+
+def make_cluster(
+    store: IStateStore | None = None,
+    nodes: FakeNodes | None = None,
+    clock: Clock | None = None,
+    failpoint: Failpoint = lambda _: None,
+    seed: int = 0,
+) -> FakeCluster:
+    """
+    A cluster of three simulated nodes at work.
+
+    :param store: one that a cluster was founded in before is taken over; a new one gets the founding records.
+    """
+    clock = clock or Clock()
+    nodes = nodes or FakeNodes(NODES)
+    if store is None:
+        store = MemoryStore()
+        records, names = founding()
+        _now(store.commit(commit_of(records, names=names)))
+    snapshot: Snapshot = _now(load(store))
+    snapshot.startService()
+    made: list[Any] = []
+
+    async def opened(cluster: Cluster, table: JobTable, executor: Executor) -> Service:
+        made.extend([cluster, table, executor])
+        return Service()
+
+    fake: FakeCluster
+    office = Office(
+        store=store,
+        snapshot=snapshot,
+        nodes=nodes,
+        clock=clock,
+        now=lambda: NOW + clock.seconds(),
+        chance=Random(seed),
+        opened=opened,
+        deposed=lambda: fake.deposed.append(True),
+        failpoint=failpoint,
+    )
+    fake = FakeCluster(store, nodes, clock, snapshot, Duties(office, 1))
+    fake.duties.startService()
+    fake.cluster, fake.table, fake.executor = made
+    return fake

@@ -1,0 +1,185 @@
+"""Nodes in memory: what steps do to them, and what they report, at once and without a clock."""
+
+from collections.abc import Callable, Iterable
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from twisted_rapi.errors import NodeUnreachable, StepFailed
+from twisted_rapi.model import steps
+from twisted_rapi.model.seen import DomainSeen, NodeReport, OsSeen
+from twisted_rapi.model.steps import Outcome, Step
+from twisted_rapi.rpc.interface import INodes
+
+NOOP = OsSeen(
+    name="noop",
+    path="/os/noop",
+    api_versions=(20, 15, 10),
+    variants=("default", "alt"),
+    parameters=(("dhcp", "whether it asks for its address"),),
+)
+
+
+@attrs.define(eq=False)
+class FakeNode:
+    """
+    One node.
+
+    :ivar volumes: sizes in MiB by path; `domains`: what runs, by name.
+    :ivar faults: per type of step, errors that the next ones end with.
+    :ivar done: all steps that were carried out, in order.
+    :ivar down: whether it answers nobody.
+    """
+
+    volumes: dict[str, int] = attrs.field(factory=dict)
+    domains: dict[str, DomainSeen] = attrs.field(factory=dict)
+    faults: dict[type[Step], list[Exception]] = attrs.field(factory=dict)
+    done: list[Step] = attrs.field(factory=list)
+    down: bool = False
+    boots: int = 0
+
+    def report(self) -> NodeReport:
+        """What it says of itself."""
+        used = sum(d.memory for d in self.domains.values() if d.running)
+        return NodeReport(
+            hypervisors={"fake": "1"},
+            acceleration="simulated",
+            memory_total=32768,
+            memory_free=32768 - used,
+            cpu_total=16,
+            disk_total=1048576,
+            disk_free=1048576 - sum(self.volumes.values()),
+            bridges=("br0",),
+            templates=("file", "sharedfile"),
+            oses=(NOOP,),
+            domains=dict(self.domains),
+        )
+
+    def carry_out(self, step: Step) -> Outcome:
+        """
+        Do what the step asks for.
+
+        :raises StepFailed: it cannot be done, or a fault was planted.
+        """
+        if self.faults.get(type(step)):
+            raise self.faults[type(step)].pop(0)
+        self.done.append(step)
+        match step:
+            case steps.CreateVolume():
+                return self._create(step)
+            case steps.DeleteVolume():
+                self.volumes.pop(step.disk.logical_id[1], None)
+            case steps.ActivateVolume():
+                return Outcome(path=self._path(step.disk))
+            case steps.MoveVolume():
+                self._move(step)
+            case steps.StartDomain():
+                return self._start(step)
+            case steps.StopDomain():
+                self._stop(step)
+            case steps.SetMemory():
+                pass
+            case steps.RunOs():
+                for disk in step.domain.disks:
+                    self._path(disk)
+            case steps.InspectDisks():
+                return Outcome(disks=tuple(self._look(disk) for disk in step.disks))
+        return Outcome()
+
+    def _path(self, disk: steps.DiskSpec) -> str:
+        path: str = disk.logical_id[1]
+        if path not in self.volumes:
+            raise StepFailed(f"{path} does not exist", "storage")
+        return path
+
+    def _create(self, step: steps.CreateVolume) -> Outcome:
+        path = step.disk.logical_id[1]
+        self.volumes[path] = step.disk.size
+        return Outcome(path=path)
+
+    def _move(self, step: steps.MoveVolume) -> None:
+        source, target = step.disk.logical_id[1], step.to[1]
+        if source in self.volumes:
+            self.volumes[target] = self.volumes.pop(source)
+
+    def _start(self, step: steps.StartDomain) -> Outcome:
+        domain = step.domain
+        for disk in domain.disks:
+            self._path(disk)
+        there = self.domains.get(domain.name)
+        if there is None:
+            self.boots += 1
+            there = self.domains[domain.name] = DomainSeen(
+                name=domain.name,
+                uuid=domain.instance_uuid,
+                hypervisor=domain.hypervisor,
+                state="paused" if step.paused else "running",
+                memory=domain.memory,
+                vcpus=domain.vcpus,
+                boot=f"boot{self.boots}",
+            )
+        return Outcome(boot=there.boot)
+
+    def _stop(self, step: steps.StopDomain) -> None:
+        for name, domain in list(self.domains.items()):
+            if domain.uuid == step.instance_uuid and step.boot in ("", domain.boot):
+                del self.domains[name]
+
+    def _look(self, disk: steps.DiskSpec) -> dict[str, object] | None:
+        path = disk.logical_id[1]
+        size = self.volumes.get(path)
+        return None if size is None else {"path": path, "size": size, "allocated": 0}
+
+
+@implementer(INodes)
+class FakeNodes:
+    """`INodes` over `FakeNode`."""
+
+    def __init__(self, uuids: Iterable[str]) -> None:
+        self.nodes = {uuid: FakeNode() for uuid in uuids}
+        self._observers: list[Callable[[str], None]] = []
+        self.held: list[Deferred[None]] | None = None
+
+    @property
+    def reports(self) -> dict[str, NodeReport]:
+        """See `INodes.reports`."""
+        return {uuid: node.report() for uuid, node in self.nodes.items() if not node.down}
+
+    def hold(self) -> None:
+        """Let no step be carried out until `release`."""
+        self.held = []
+
+    def release(self) -> None:
+        """Let the steps that are held be carried out."""
+        held, self.held = self.held or [], None
+        for d in held:
+            if not d.called:
+                d.callback(None)
+
+    async def perform(self, node: str, step: Step, patience: float = 0.0) -> Outcome:
+        """See `INodes.perform`."""
+        if self.held is not None:
+            waiting: Deferred[None] = Deferred()
+            self.held.append(waiting)
+            await waiting
+        found = self.nodes.get(node)
+        if found is None or found.down:
+            raise NodeUnreachable("it is down")
+        outcome = found.carry_out(step)
+        self.changed(node)
+        return outcome
+
+    def age(self, node: str) -> float | None:
+        """See `INodes.age`."""
+        return 0.0 if node in self.nodes and not self.nodes[node].down else None
+
+    def observe(self, observer: Callable[[str], None]) -> Callable[[], None]:
+        """See `INodes.observe`."""
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    def changed(self, node: str) -> None:
+        """Tell that a node reports something new."""
+        for observer in tuple(self._observers):
+            observer(node)
