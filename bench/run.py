@@ -1,0 +1,195 @@
+"""
+``make bench``: figures of this machine, now.
+
+Everything is measured in one run, side by side where a ratio counts.  Goals stand beside the figures; nothing
+fails when one is missed, as machines differ.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from uuid import uuid4
+
+from bench.client import Client, idle_sockets, percentile, reads_per_second, timed
+from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord, name_key
+from twisted_rapi.state.database import Database
+from twisted_rapi.state.writer import commit_of
+from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.processes import Daemon, await_true, free_port, port_open
+
+USER, PASSWORD = "bench", "secret"
+
+
+def say(text: str) -> None:
+    """A line of the report."""
+    print(text, flush=True)
+
+
+def seed(cluster: LocalCluster, first: int, last: int) -> None:
+    """Put instances into the store of a cluster that does not run."""
+    database = Database(cluster.directory / "state.db")
+    node = next(key.partition("/")[2] for key in sorted(database.page("node/", "", 10).entries))
+    for start in range(first, last, 500):
+        records = [_instance(n, node) for n in range(start, min(start + 500, last))]
+        names = {name_key("instance", r.name): r.uuid for r in records}
+        [result] = database.commit([commit_of(records, names=names)])
+        assert isinstance(result, int), result
+    database.close()
+
+
+def _instance(n: int, node: str) -> InstanceRecord:
+    disk = DiskRecord(uuid=str(uuid4()), size=1024, logical_id=("loop", f"/files/i{n}/disk"))
+    mac = "aa:00:00:" + ":".join(f"{b:02x}" for b in n.to_bytes(3, "big"))
+    return InstanceRecord(
+        uuid=str(uuid4()),
+        name=f"inst{n}.example.com",
+        os="noop+default",
+        hypervisor="fake",
+        primary_node=node,
+        disk_template="file",
+        disks=(disk,),
+        nics=(NicRecord(uuid=str(uuid4()), mac=mac),),
+        beparams={"maxmem": 512, "minmem": 512},
+    )
+
+
+def memory(pid: int) -> float:
+    """Resident MiB of a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(pid)
+
+
+def reads(cluster: LocalCluster, folder: Path) -> None:
+    """Keep-alive reads against a bare resource that answers the same bytes."""
+    client = Client(cluster.port)
+    pem = folder / "bare.pem"
+    pem.write_bytes((cluster.config / "api.key").read_bytes() + (cluster.config / "api.pem").read_bytes())
+    for path in ("/2/info", "/2/instances/inst1.example.com"):
+        body = folder / "body"
+        body.write_bytes(client.read(path))
+        port = free_port()
+        command = (sys.executable, "-m", "bench.bare", str(port), str(pem), str(body))
+        bare = Daemon("bare", command, folder / "bare.log", lambda port=port: port_open(port))
+        bare.start()
+        try:
+            ours, theirs = [], []
+            for _ in range(3):
+                ours.append(reads_per_second(cluster.port, path))
+                theirs.append(reads_per_second(port, path))
+        finally:
+            bare.kill()
+        ratio = sorted(a / b for a, b in zip(ours, theirs, strict=True))[1]
+        say(
+            f"reads of {path}: {sorted(ours)[1]:.0f}/s, bare twisted.web {sorted(theirs)[1]:.0f}/s, "
+            f"ratio {ratio:.2f} (goal 0.85)"
+        )
+
+
+def bulk(cluster: LocalCluster, count: int, goal: str = "") -> None:
+    """The bulk list, first cold and then kept."""
+    cold = timed(Client(cluster.port).read, "/2/instances?bulk=1")
+    client = Client(cluster.port)
+    warm = min(timed(client.read, "/2/instances?bulk=1") for _ in range(5))
+    body = client.read("/2/instances?bulk=1")
+    assert len(json.loads(body)) == count
+    say(
+        f"bulk list of {count} instances: cold {cold * 1000:.0f} ms, kept {warm * 1000:.0f} ms, "
+        f"{len(body) / 1e6:.1f} MB{goal}"
+    )
+
+
+def jobs(cluster: LocalCluster, count: int = 500, clients: int = 50) -> None:
+    """Tag jobs from many clients at once: how many a second, and how soon each starts."""
+    submitted: list[int] = []
+    share = count // clients
+
+    def work(n: int) -> None:
+        client = Client(cluster.port, USER, PASSWORD)
+        for i in range(share):
+            submitted.append(
+                client.ask("PUT", f"/2/instances/inst{n * share + i}.example.com/tags?tag=bench")
+            )
+
+    begun = time.perf_counter()
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    client = Client(cluster.port, USER, PASSWORD)
+    last = max(submitted)
+    await_true(
+        "all jobs have ended",
+        lambda: all(j["status"] == "success" for j in client.ask("GET", "/2/jobs?bulk=1") if j["id"] <= last),
+        60,
+    )
+    took = time.perf_counter() - begun
+    found = [j for j in client.ask("GET", "/2/jobs?bulk=1") if j["id"] in set(submitted)]
+    waits = [_seconds(j["start_ts"]) - _seconds(j["received_ts"]) for j in found]
+    ends = max(_seconds(j["end_ts"]) for j in found) - min(_seconds(j["received_ts"]) for j in found)
+    say(
+        f"{len(found)} tag jobs from {clients} clients: {len(found) / ends:.0f} jobs/s between first accepted "
+        f"and last ended, {len(found) / took:.0f} jobs/s with the clients' own time (goal 200/s)"
+    )
+    say(
+        f"submit to start: p50 {percentile(waits, 0.5) * 1000:.1f} ms, p99 {percentile(waits, 0.99) * 1000:.1f} ms "
+        "(goal p99 200 ms)"
+    )
+
+
+def _seconds(stamp: list[int]) -> float:
+    return stamp[0] + stamp[1] / 1e6
+
+
+def idle(cluster: LocalCluster, count: int = 900) -> None:
+    """A read while many connections say nothing."""
+    sockets = idle_sockets(cluster.port, count)
+    client = Client(cluster.port)
+    client.read("/2/info")
+    took = sorted(timed(client.read, "/2/info") for _ in range(50))
+    for s in sockets:
+        s.close()
+    say(
+        f"a read with {count} idle sockets: median {took[25] * 1000:.1f} ms, worst {took[-1] * 1000:.1f} ms (goal 20 ms)"
+    )
+
+
+def main() -> None:
+    """Measure, and say it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(8192, hard)), hard))
+    if subprocess.run(["which", "wrk"], capture_output=True, check=False).returncode:
+        raise SystemExit("wrk is not installed (Debian package wrk)")
+    with tempfile.TemporaryDirectory(prefix="rapi-bench-") as name:
+        cluster = LocalCluster(Path(name) / "cluster")
+        cluster.set_up()
+        (cluster.config / "users").write_text(f"{USER} {PASSWORD} write\n")
+        try:
+            cluster.start()
+            empty = memory(cluster.master.pid)
+            cluster.stop()
+            seed(cluster, 0, 1000)
+            cluster.start()
+            reads(cluster, Path(name))
+            bulk(cluster, 1000)
+            idle(cluster)
+            jobs(cluster)
+            cluster.stop()
+            seed(cluster, 1000, 5000)
+            cluster.start()
+            bulk(cluster, 5000, " (goal 300 ms)")
+            full = memory(cluster.master.pid)
+            say(f"resident memory: {empty:.0f} MiB without instances, {full:.0f} MiB with 5000")
+        finally:
+            cluster.stop()
+
+
+if __name__ == "__main__":
+    main()
