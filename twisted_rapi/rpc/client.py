@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from OpenSSL import SSL
+from service_identity import VerificationError
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -10,7 +12,11 @@ from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupErro
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseFailed, ResponseNeverReceived
+from twisted.web.client import (
+    RequestTransmissionFailed,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
@@ -21,8 +27,9 @@ from twisted_rapi.rpc import protocol
 from twisted_rapi.rpc.interface import INodeAgent
 
 _LOST = (
-    *(ConnectError, ConnectionClosed, DNSLookupError, DeferredTimeout),
-    *(ResponseFailed, ResponseNeverReceived, OSError),
+    *(ConnectError, ConnectionClosed, DNSLookupError, DeferredTimeout, OSError),
+    *(ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed),
+    *(SSL.Error, VerificationError),
 )
 
 

@@ -6,7 +6,7 @@ from random import Random
 import attrs
 from msgspec.structs import replace
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -95,11 +95,12 @@ class Nodes(Service):
 
     def _begin(self, node: _Node) -> None:
         if self.running and not node.record.offline and node.watching is None:
-            node.watching = Deferred.fromCoroutine(self._watch(node))
-            node.watching.addErrback(self._watch_failed, node)
+            node.watching = watching = Deferred.fromCoroutine(self._watch(node))
+            watching.addErrback(self._watch_failed, node, watching)
 
-    def _watch_failed(self, failure: Failure, node: _Node) -> None:
-        if failure.check(CancelledError) is None:
+    def _watch_failed(self, failure: Failure, node: _Node, watching: Deferred[None]) -> None:
+        # One that was ended on purpose may fail in many ways: whatever it waited for was cancelled.
+        if node.watching is watching:
             self._log.failure("watching {node} met a bug", failure, node=node.record.name)
 
     def _end(self, node: _Node) -> Deferred[None]:
