@@ -121,9 +121,9 @@ class JobError(RapiError):
         self.text = text
         self.code = code
 
-    def pair(self) -> tuple[str, list[str]]:
+    def pair(self) -> list[str | list[str]]:
         """The error as a job's ``opresult`` shows it: ``[class, [text]]`` or ``[class, [text, code]]``."""
-        return type(self).__name__, [self.text] if self.code is None else [self.text, self.code]
+        return [type(self).__name__, [self.text] if self.code is None else [self.text, self.code]]
 
 
 class OpPrereqError(JobError):

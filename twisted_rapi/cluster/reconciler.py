@@ -51,7 +51,8 @@ class Reconciler(Service):
     def stopService(self) -> Deferred[None]:
         """End; steps under way on nodes go on there."""
         super().stopService()
-        for end in self._ends:
+        ends, self._ends = self._ends, []
+        for end in ends:
             end()
         busy = list(self._busy.values())
         for d in busy:

@@ -73,8 +73,9 @@ class Archive(Service):
     def stopService(self) -> Deferred[None]:
         """End, once the commit under way is made."""
         super().stopService()
-        if self._unobserve is not None:
-            self._unobserve()
+        unobserve, self._unobserve = self._unobserve, None
+        if unobserve is not None:
+            unobserve()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         return self._working

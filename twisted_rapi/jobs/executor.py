@@ -16,6 +16,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twisted_rapi.errors import StaleTerm, StoreError
 from twisted_rapi.jobs.life import Canceled, Life
@@ -141,7 +142,12 @@ class Executor(Service):
         d = Deferred.fromCoroutine(self._run(life))
         if not d.called:
             self._running[job.id] = d
-            d.addBoth(lambda _: self._running.pop(job.id, None))
+            d.addBoth(self._ended, job.id)
+
+    def _ended(self, result: object, job_id: int) -> None:
+        del self._running[job_id]
+        if isinstance(result, Failure):
+            self._log.failure("job {job} met a bug", result, job=job_id)
 
     async def _run(self, life: Life) -> None:
         current_job.set(life.job.id)
@@ -185,7 +191,13 @@ class Executor(Service):
             self._waiting.pop(job_id, None)
 
     def release(self, job_id: int) -> None:
-        """Give back the locks a job has, or stop waiting for them."""
+        """
+        Give back the locks a job has, or stop waiting for them.
+
+        At the end of a term nobody gets what becomes free: a job that was let go is not done.
+        """
+        if self._stopping:
+            return
         for owner in self.locks.release(job_id):
             granted = self._waiting.get(owner)
             if granted is not None and not granted.called:
@@ -202,6 +214,8 @@ class Executor(Service):
 
     def leave_slot(self) -> None:
         """A job no longer runs; the first that waits may."""
+        if self._stopping:
+            return
         while self._for_slot:
             free = heappop(self._for_slot)[2]
             if not free.called:
@@ -215,6 +229,11 @@ class Executor(Service):
         if life is None:
             return False, f"Job {job_id} not found in queue"
         return await life.cancel()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the term ends: jobs are let go of, not ended."""
+        return self._stopping
 
     @property
     def counts(self) -> Mapping[str, int]:

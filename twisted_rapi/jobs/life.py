@@ -75,7 +75,9 @@ class Life:
                 return
             except (RapiError, CancelledError):
                 raise
-            except Exception:  # noqa: BLE001 -- a bug ends the job, with an incident in the log
+            except Exception:
+                if self._executor.stopping:
+                    raise
                 await self._end_in_error(index, self._incident())
                 return
             finally:

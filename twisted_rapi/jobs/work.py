@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from twisted_rapi.errors import HypervisorError, JobError, NodeError, NodeUnreachable, OpExecError, StepFailed
 from twisted_rapi.model.steps import Outcome
@@ -48,7 +48,10 @@ class Worker:
 
     async def _parallel(self, work: InParallel) -> Outcomes:
         begun = [Deferred.fromCoroutine(self.carry_out(part)) for part in work.works]
-        parts = await gatherResults(begun)
+        try:
+            parts = await gatherResults(begun, consumeErrors=True)
+        except FirstError as e:
+            raise e.subFailure.value from e
         return [outcome for part in parts for outcome in part]
 
     async def _step(self, do: Do) -> Outcome | None:

@@ -37,7 +37,7 @@ def due(
     left: Mapping[str, LeftoverRecord], reports: Mapping[str, NodeReport]
 ) -> Iterator[tuple[LeftoverRecord, InSequence]]:
     """The leftovers of nodes that answer, with the work that settles each."""
-    for record in left.values():
+    for record in tuple(left.values()):
         if record.node in reports:
             steps = msgspec.convert(record.steps, tuple[AnyStep, ...])
             yield record, InSequence(tuple(Do(record.node, step) for step in steps))
