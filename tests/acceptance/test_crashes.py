@@ -246,3 +246,100 @@ class RandomMomentTests(CrashCase):
             if isinstance(job, int):
                 acknowledged.append(job)
             time.sleep(chance.uniform(0.0, 0.1))
+
+
+SLOW_AGENT = """
+[simulated]
+memory = 65536
+cpus = 16
+disk = 1048576
+bridges = ["br0"]
+boot_time = 1.5
+shutdown_time = 1.5
+"""
+
+
+class AgentDeathTests(CrashCase):
+    """The agent dies in the middle of each kind of step that takes a while."""
+
+    def setUp(self) -> None:
+        self.cluster = LocalCluster(Path(self.mktemp()).resolve(), nodes=1, more=SLOW_AGENT)
+        self.addCleanup(self.cluster.remove)
+        self.cluster.set_up()
+        (self.cluster.config / "users").write_text("demo secret write\n")
+        self.scripts = self.cluster.directory / "os"
+        self._write_slow_definition()
+        settings = self.cluster.directory / "node1/agent.toml"
+        text = settings.read_text().replace("os_search_path = []", f'os_search_path = ["{self.scripts}"]')
+        settings.write_text(text)
+        self.api = Api(self.cluster.port)
+        self.cluster.start()
+        self.agent = self.cluster.agents[0]
+
+    def _write_slow_definition(self) -> None:
+        folder = self.scripts / "slow"
+        folder.mkdir(parents=True)
+        (folder / "ganeti_api_version").write_text("10\n")
+        for name in ("create", "import", "export", "rename"):
+            script = folder / name
+            script.write_text(
+                f"#!/bin/sh\ncd {self.scripts}\necho $$ >> pids\nsleep 3 &\nwait\necho {name} >> ran\n"
+            )
+            script.chmod(0o755)
+
+    def _job_through_death(
+        self, method: str, path: str, body: Any = None, delay: float = 0.7
+    ) -> dict[str, Any]:
+        """Submit, kill the agent in the middle, start it again, and give the job once it has ended."""
+        job = self.api.ask(method, path, body)
+        time.sleep(delay)
+        self.assertEqual(self.api.ask("GET", f"/2/jobs/{job}")["status"], "running")
+        self.agent.kill()
+        time.sleep(0.3)
+        self.agent.start()
+        self.all_ended()
+        found: dict[str, Any] = self.api.ask("GET", f"/2/jobs/{job}")
+        return found
+
+    def test_each_step(self) -> None:
+        """The job goes on when the agent is back and ends well; no script of the dead agent goes on."""
+        slow = {**creation("web1.example.com"), "os_type": "slow", "start": False}
+        made = self._job_through_death("POST", "/2/instances", slow, delay=1.5)
+        self.assertEqual(made["status"], "success", made)
+        pids = (self.scripts / "pids").read_text().split()
+        self.assertEqual(len(pids), 2, "the script was run again")
+        self.assertEqual((self.scripts / "ran").read_text().split(), ["create"], "the first run was ended")
+        self.assertEqual([p for p in pids if Path(f"/proc/{p}").exists()], [])
+        uri = "/2/instances/web1.example.com"
+        for method, path, body in (
+            ("PUT", f"{uri}/startup", None),
+            ("POST", f"{uri}/reboot?type=soft", None),
+            ("PUT", f"{uri}/shutdown", None),
+        ):
+            found = self._job_through_death(method, path, body)
+            self.assertEqual(found["status"], "success", found)
+            self.check_consistent()
+        self.api.ask("DELETE", uri)
+        self.all_ended()
+        self.check_consistent()
+
+    def test_stays_dead(self) -> None:
+        """When the agent does not come back the job ends with a clear error, others are not held up."""
+        self.api.ask("POST", "/2/instances", creation("web1.example.com"))
+        self.all_ended()
+        job = self.api.ask("PUT", "/2/instances/web1.example.com/shutdown")
+        time.sleep(0.5)
+        self.agent.kill()
+        tagged = self.api.ask("PUT", "/2/tags?tag=meanwhile")
+        await_true(
+            "the other job ends", lambda: self.api.ask("GET", f"/2/jobs/{tagged}")["status"] == "success", 5
+        )
+        await_true(
+            "the node shows as down",
+            lambda: self.api.ask("GET", "/2/nodes/node1.example.com")["mtotal"] is None,
+            5,
+        )
+        self.all_ended()
+        found = self.api.ask("GET", f"/2/jobs/{job}")
+        self.assertEqual(found["status"], "error")
+        self.assertIn("did not answer", json.dumps(found["opresult"]))

@@ -51,7 +51,8 @@ class Worker:
         try:
             parts = await gatherResults(begun, consumeErrors=True)
         except FirstError as e:
-            raise e.subFailure.value from e
+            error: BaseException = e.subFailure.value or e
+            raise error from e
         return [outcome for part in parts for outcome in part]
 
     async def _step(self, do: Do) -> Outcome | None:

@@ -1,0 +1,136 @@
+"""Tests of `twisted_rapi.state.snapshot`."""
+
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_rapi.errors import OpPrereqError, StoreError
+from twisted_rapi.model.records import InstanceRecord, Record
+from twisted_rapi.state.snapshot import Snapshot, load
+from twisted_rapi.state.writer import commit_of
+from twisted_rapi.testing.cluster import NODES, founding
+from twisted_rapi.testing.memory_store import MemoryStore
+
+
+def instance(n: int, node: str = NODES[0], **values: Any) -> InstanceRecord:
+    """An instance."""
+    return InstanceRecord(
+        uuid=f"i{n}",
+        name=f"web{n}.example.com",
+        hypervisor="fake",
+        primary_node=node,
+        disk_template="diskless",
+        **values,
+    )
+
+
+class SnapshotTests(SynchronousTestCase):
+    """What was committed is seen, by all of its indexes."""
+
+    def setUp(self) -> None:
+        self.store = MemoryStore(history_length=20)
+        records, names = founding()
+        self.commit(puts=records, names=names)
+        self.snapshot: Snapshot = self.now(load(self.store))
+        self.snapshot.startService()
+        self.addCleanup(self.snapshot.stopService)
+
+    def now(self, awaitable: Any) -> Any:
+        return self.successResultOf(Deferred.fromCoroutine(awaitable))
+
+    def commit(self, **what: Any) -> int:
+        revision: int = self.now(self.store.commit(commit_of(**what)))
+        return revision
+
+    def state(self, snapshot: Snapshot) -> Any:
+        """All that a snapshot says."""
+        return (
+            snapshot.instances,
+            snapshot.nodes,
+            snapshot.groups,
+            snapshot.names,
+            {node: snapshot.primary(node) for node in NODES},
+            {node: snapshot.secondary(node) for node in NODES},
+            {key: snapshot.revision_of(key) for key in snapshot._records},
+        )
+
+    def test_empty(self) -> None:
+        """A store without a cluster says so when it is asked for."""
+        snapshot = self.now(load(MemoryStore()))
+        self.assertRaises(StoreError, lambda: snapshot.cluster)
+
+    def test_follows(self) -> None:
+        """A commit is here when it is reached, with its revision."""
+        revision = self.commit(puts=[instance(1)])
+        self.now(self.snapshot.reached(revision))
+        self.assertEqual(self.snapshot.revision_of("instance/i1"), revision)
+        self.assertEqual(self.snapshot.primary(NODES[0]), frozenset({"i1"}))
+
+    def test_renamed_and_moved(self) -> None:
+        """Names and nodes an instance had before are forgotten."""
+        self.commit(puts=[instance(1, secondary_nodes=(NODES[1],))])
+        self.commit(puts=[replace(instance(1), name="other.example.com", primary_node=NODES[2])])
+        self.assertEqual(self.snapshot.names["instance"], {"other.example.com": "i1"})
+        self.assertEqual(
+            [
+                self.snapshot.primary(NODES[0]),
+                self.snapshot.primary(NODES[2]),
+                self.snapshot.secondary(NODES[1]),
+            ],
+            [frozenset(), frozenset({"i1"}), frozenset()],
+        )
+
+    def test_observed(self) -> None:
+        """Observers see what was and what is."""
+        seen: list[tuple[str, Record | None, Record | None]] = []
+        end = self.snapshot.observe(seen.extend)
+        self.commit(puts=[instance(1)])
+        self.commit(deletes=[instance(1)])
+        end()
+        self.commit(puts=[instance(2)])
+        self.assertEqual(seen, [("instance/i1", None, instance(1)), ("instance/i1", instance(1), None)])
+
+    def test_missed(self) -> None:
+        """When changes were missed everything is read again, and nothing is kept that is gone."""
+        self.commit(puts=[instance(1)])
+        self.snapshot._watch.close()  # type: ignore[union-attr]
+        self.snapshot._watch = self.store.watch(["nothing/"], self.store.revision)
+        for n in range(30):
+            self.commit(puts=[instance(2)], deletes=[instance(1)] if n == 5 else [])
+        self.snapshot._watch = self.store.watch(["instance/"], 1)
+        self.snapshot.startService()
+        self.assertEqual(list(self.snapshot.instances), ["i2"])
+
+    def test_names(self) -> None:
+        """Objects are found by name, uuid, or the part before a dot if only one begins so."""
+        self.commit(puts=[instance(1), replace(instance(2), name="web1.example.org")])
+        view = self.snapshot.view({}, 0.0, Random(1))
+        self.assertEqual(view.find("instance", "i1"), "i1")
+        self.assertEqual(view.find("node", "node1"), NODES[0])
+        self.assertIsNone(view.find("instance", "web1"), "two begin so")
+        self.assertIsNone(view.find("instance", ""))
+        self.assertRaises(OpPrereqError, view.instance, "web1")
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(0, 4), st.sampled_from(NODES), st.sampled_from(["put", "rename", "delete"])
+            ),
+            max_size=25,
+        )
+    )
+    def test_as_read_anew(self, changes: list[tuple[int, str, str]]) -> None:
+        """After any changes it says what a new one would."""
+        for n, node, what in changes:
+            if what == "delete":
+                self.commit(deletes=[instance(n)])
+            else:
+                name = {"name": f"new{n}.example.com"} if what == "rename" else {}
+                self.commit(puts=[replace(instance(n, node), **name)])
+        self.assertEqual(self.state(self.snapshot), self.state(self.now(load(self.store))))
