@@ -207,6 +207,8 @@ class LibvirtHypervisor:
         return seen
 
     async def _kind(self) -> Any:
+        if self._uri.startswith("test:"):
+            return "qemu"
         return "kvm" if await self.acceleration() == "kvm" else "qemu"
 
     async def stop(self, uuid: str, timeout: float, force: bool = False, boot: str = "") -> None:
