@@ -105,10 +105,15 @@ class Node:
         for kind, hypervisor in self._parts.hypervisors.items():
             self._ends.append(hypervisor.observe(self._domain_changed))
             await hypervisor.start_service()
-            self._acceleration[kind] = await hypervisor.acceleration()
+            # Finding out may take a while, and a guest that is started meanwhile waits for it by itself.
+            Deferred.fromCoroutine(self._find_acceleration(kind)).addErrback(self._loop_failed)
         await self._look()
         self._beat.start(HEARTBEAT, now=False).addErrback(self._loop_failed)
         self._full.start(FULL_REPORT, now=False).addErrback(self._loop_failed)
+
+    async def _find_acceleration(self, kind: str) -> None:
+        self._acceleration[kind] = await self._parts.hypervisors[kind].acceleration()
+        self._log.info("{kind} runs guests by {how}", kind=kind, how=self._acceleration[kind])
 
     async def end(self) -> None:
         """No longer tell anybody; machines run on."""

@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import libvirt
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
@@ -92,6 +92,7 @@ class LibvirtHypervisor:
         self._stopped: dict[str, list[Deferred[None]]] = {}
         self._retry: IDelayedCall | None = None
         self._acceleration = ""
+        self._probing = DeferredLock()
         self._boot_id = ""
         self._running = False
 
@@ -184,8 +185,9 @@ class LibvirtHypervisor:
 
     async def acceleration(self) -> str:
         """See `IHypervisor.acceleration`; found out once."""
-        if not self._acceleration:
-            self._acceleration = await acceleration(self._reactor, self._in_thread)
+        async with self._probing:
+            if not self._acceleration:
+                self._acceleration = await acceleration(self._reactor, self._in_thread)
         return self._acceleration
 
     async def domains(self) -> Mapping[str, DomainSeen]:

@@ -2,7 +2,8 @@
 Whether KVM can run a guest here.
 
 That /dev/kvm is there says little: nested virtualisation may offer it and hang on a real kernel.  So a guest
-is run: a boot sector that waits for timer interrupts and ends QEMU with a known status.
+is run: a boot sector that waits for timer interrupts and ends QEMU with a known status; and then, where this
+machine has one, a kernel, until it gives up for want of a root file system.
 """
 
 import os
@@ -51,10 +52,15 @@ async def acceleration(reactor: Any, in_thread: Callable[..., Awaitable[Any]]) -
         return f"tcg: {QEMU} is not installed"
     folder = await in_thread(_write_sector)
     try:
-        status = await _run(reactor, qemu, folder / "sector")
+        status = await _run(reactor, qemu, _sector_arguments(folder / "sector"))
     finally:
         await in_thread(shutil.rmtree, folder, True)
-    return "kvm" if status == DONE_STATUS else f"tcg: a guest does not run under KVM here (status {status})"
+    if status != DONE_STATUS:
+        return f"tcg: a guest does not run under KVM here (status {status})"
+    kernels = await in_thread(lambda: sorted(Path("/boot").glob("vmlinuz-*")))
+    if kernels and await _run(reactor, qemu, _kernel_arguments(kernels[-1])) != 0:
+        return f"tcg: {kernels[-1].name} does not come up under KVM here"
+    return "kvm"
 
 
 def _write_sector() -> Path:
@@ -63,14 +69,20 @@ def _write_sector() -> Path:
     return folder
 
 
-async def _run(reactor: Any, qemu: str, sector: Path) -> int:
+def _sector_arguments(sector: Path) -> list[str]:
+    drive = f"file={sector},format=raw,if=ide"
+    return ["-m", "16", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive", drive]
+
+
+def _kernel_arguments(kernel: Path) -> list[str]:
+    # Without a root it panics, and with these it then ends at once: QEMU exits with 0.
+    return ["-m", "256", "-kernel", str(kernel), "-append", "panic=-1 quiet"]
+
+
+async def _run(reactor: Any, qemu: str, more: list[str]) -> int:
     exit_of = _Exit()
-    arguments = [
-        *(qemu, "-accel", "kvm", "-m", "16", "-display", "none", "-nodefaults", "-no-reboot"),
-        *("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"),
-        *("-drive", f"file={sector},format=raw,if=ide"),
-    ]
-    process = reactor.spawnProcess(exit_of, qemu, arguments, env={"PATH": "/usr/bin:/bin"})
+    plain = ["-accel", "kvm", "-display", "none", "-nodefaults", "-no-reboot"]
+    process = reactor.spawnProcess(exit_of, qemu, [qemu, *plain, *more], env={"PATH": "/usr/bin:/bin"})
     waiting: Deferred[int] = Deferred()
     exit_of.ended.addCallback(lambda status: None if waiting.called else waiting.callback(status))
     waiting.addTimeout(PATIENCE, reactor)
