@@ -33,6 +33,14 @@ class _Stored(Exception):
     """The opcode ended in an error that is in the store already."""
 
 
+def _without_secrets(op: OpRecord) -> OpRecord:
+    """The opcode without the values of its secret parameters: kept for no longer than they are used."""
+    secret = op.input.get("osparams_secret")
+    if not secret:
+        return op
+    return replace(op, input={**op.input, "osparams_secret": dict.fromkeys(secret)})
+
+
 class Life:
     """
     A job from where it is to its end.
@@ -286,7 +294,7 @@ class Life:
             replace(op, status="canceled", result=told, end_ts=now) if n >= index else op
             for n, op in enumerate(self.job.ops)
         )
-        job = replace(self.job, ops=ops, end_ts=now)
+        job = self._closed(replace(self.job, ops=ops))
         await self._commit("op.finished", job)
         self._set(job)
         gone, self._gone = self._gone, []
@@ -294,7 +302,9 @@ class Life:
             d.callback(None)
 
     def _closed(self, job: JobRecord) -> JobRecord:
-        return replace(job, end_ts=self._now()) if job_status(job) in FINAL else job
+        if job_status(job) not in FINAL:
+            return job
+        return replace(job, end_ts=self._now(), ops=tuple(map(_without_secrets, job.ops)))
 
     # Storing and showing.
 

@@ -343,6 +343,11 @@ class JobTests(ApiCase):
         body = {**CREATION, "osparams_private": {"dhcp": "hidden"}, "osparams_secret": {}}
         job = self.browser.done("POST", "/2/instances", body)
         self.assertEqual(job["ops"][0]["osparams_private"], {"dhcp": None})
+        body = {**CREATION, "instance_name": "web2.example.com", "osparams_secret": {"dhcp": "hidden-one"}}
+        job = self.browser.done("POST", "/2/instances", body)
+        self.assertEqual((job["status"], job["ops"][0]["osparams_secret"]), ("success", {"dhcp": None}))
+        stored = [entry.value for entry in self.browser.cluster.store._entries.values()]  # type: ignore[attr-defined]
+        self.assertEqual([value for value in stored if b"hidden-one" in value], [])
 
     def test_dry_run(self) -> None:
         """A dry run judges and changes nothing."""
