@@ -89,6 +89,7 @@ class LibvirtHypervisor:
         self._connection: Any = None
         self._callback: int | None = None
         self._observers: list[Observer] = []
+        self._told: set[str] = set()  # the domains there were when last heard of
         self._stopped: dict[str, list[Deferred[None]]] = {}
         self._retry: IDelayedCall | None = None
         self._acceleration = ""
@@ -138,9 +139,18 @@ class LibvirtHypervisor:
 
     async def _reconnect(self) -> None:
         await self._connect()
-        if self._connection is not None:
-            for name, seen in (await self.domains()).items():
-                self._tell(name, seen)
+        if self._connection is None:
+            return
+        try:
+            found = await self.domains()
+        except StepFailed as e:
+            self._log.warn("libvirt at {uri}: {reason}", uri=self._uri, reason=e.text)
+            self._connect_later()
+            return
+        for name in self._told - found.keys():
+            self._tell(name, None)
+        for name, seen in found.items():
+            self._tell(name, seen)
 
     def _open(self) -> tuple[Any, int]:
         connection = libvirt.open(self._uri)
@@ -156,7 +166,7 @@ class LibvirtHypervisor:
         self._reactor.callFromThread(self._closed, connection)
 
     def _closed(self, connection: Any) -> None:
-        if self._connection is not None:
+        if self._connection is connection:
             self._log.error("the connection to libvirt is lost")
             self._connection = None
             self._connect_later()
@@ -193,6 +203,7 @@ class LibvirtHypervisor:
     async def domains(self) -> Mapping[str, DomainSeen]:
         """See `IHypervisor.domains`."""
         found: dict[str, DomainSeen] = await self._call(self._look_at_all)
+        self._told.update(found)
         return found
 
     async def start(self, domain: DomainSpec, paths: Sequence[str], paused: bool = False) -> DomainSeen:
@@ -258,6 +269,10 @@ class LibvirtHypervisor:
         return lambda: self._observers.remove(observer)
 
     def _tell(self, name: str, seen: DomainSeen | None) -> None:
+        if seen is None:
+            self._told.discard(name)
+        else:
+            self._told.add(name)
         for observer in tuple(self._observers):
             observer(name, seen)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
@@ -30,14 +29,24 @@ _CODE = bytes.fromhex("31c08ed8fb8b1e6c0483c314f4a16c0439d872f8") + bytes([0xB0,
 SECTOR = _CODE.ljust(510, b"\x00") + b"\x55\xaa"
 
 
+PANICKED = 1000  # what `_run` answers for a kernel that came up and found no root
+_PANIC = b"Kernel panic - not syncing: VFS"
+
+
 class _Exit(ProcessProtocol):
     def __init__(self) -> None:
         self.ended: Deferred[int] = Deferred()
+        self._said = b""
+
+    def outReceived(self, data: bytes) -> None:
+        self._said = (self._said + data)[-100_000:]
 
     def processEnded(self, reason: Failure) -> None:
         value: Any = reason.value
         if not self.ended.called:
-            self.ended.callback(value.exitCode if value.exitCode is not None else -1)
+            status = value.exitCode if value.exitCode is not None else -1
+            # A kernel that is reset early ends QEMU well, too: only its words tell.
+            self.ended.callback(PANICKED if status == 0 and _PANIC in self._said else status)
 
 
 async def acceleration(reactor: Any, in_thread: Callable[..., Awaitable[Any]]) -> str:
@@ -58,7 +67,7 @@ async def acceleration(reactor: Any, in_thread: Callable[..., Awaitable[Any]]) -
     if status != DONE_STATUS:
         return f"tcg: a guest does not run under KVM here (status {status})"
     kernels = await in_thread(lambda: sorted(Path("/boot").glob("vmlinuz-*")))
-    if kernels and await _run(reactor, qemu, _kernel_arguments(kernels[-1])) != 0:
+    if kernels and await _run(reactor, qemu, _kernel_arguments(kernels[-1])) != PANICKED:
         return f"tcg: {kernels[-1].name} does not come up under KVM here"
     return "kvm"
 
@@ -75,19 +84,17 @@ def _sector_arguments(sector: Path) -> list[str]:
 
 
 def _kernel_arguments(kernel: Path) -> list[str]:
-    # Without a root it panics, and with these it then ends at once: QEMU exits with 0.
-    return ["-m", "256", "-kernel", str(kernel), "-append", "panic=-1 quiet"]
+    # Without a root it panics, says so, and with these it then ends at once.
+    append = "console=ttyS0 panic=-1 quiet"
+    return ["-m", "256", "-kernel", str(kernel), "-serial", "stdio", "-append", append]
 
 
 async def _run(reactor: Any, qemu: str, more: list[str]) -> int:
     exit_of = _Exit()
     plain = ["-accel", "kvm", "-display", "none", "-nodefaults", "-no-reboot"]
     process = reactor.spawnProcess(exit_of, qemu, [qemu, *plain, *more], env={"PATH": "/usr/bin:/bin"})
-    waiting: Deferred[int] = Deferred()
-    exit_of.ended.addCallback(lambda status: None if waiting.called else waiting.callback(status))
-    waiting.addTimeout(PATIENCE, reactor)
-    try:
-        return await waiting
-    except DeferredTimeout:
-        process.signalProcess("KILL")
-        return -2
+    timer = reactor.callLater(PATIENCE, process.signalProcess, "KILL")
+    status = await exit_of.ended
+    if timer.active():
+        timer.cancel()
+    return status
