@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_rapi.cluster.interface import ICluster
@@ -20,6 +23,8 @@ from twisted_rapi.state.snapshot import Snapshot
 class Cluster:
     """`ICluster` for one term."""
 
+    _log = Logger()
+
     def __init__(
         self,
         store: IStateStore,
@@ -34,7 +39,18 @@ class Cluster:
         self._store, self._table, self._queue, self._executor = store, table, queue, executor
 
     async def submit(self, ops: Sequence[Opcode], request_id: str = "") -> int:
-        """See `ICluster.submit`."""
+        """See `ICluster.submit`; a client that goes away meanwhile does not take the job with it."""
+        answer: Deferred[int] = Deferred()
+        Deferred.fromCoroutine(self._accept(ops, request_id)).addBoth(self._tell, answer)
+        return await answer
+
+    def _tell(self, result: int | Failure, answer: Deferred[int]) -> None:
+        if not answer.called:
+            answer.callback(result)
+        elif isinstance(result, Failure):
+            self._log.error("a job nobody waits for was not accepted: {why}", why=str(result.value))
+
+    async def _accept(self, ops: Sequence[Opcode], request_id: str) -> int:
         job = await self._queue.accept(ops, request_id)
         self._executor.begin(job)
         return job.id
