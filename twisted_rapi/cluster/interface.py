@@ -25,6 +25,8 @@ class ICluster(Interface):
         :raises ServiceUnavailable: the queue is full, or there is no master at present.
         :raises RequestError: the queue is drained (500 ``Queue drained``, as observed).
         :raises BadRequest: an opcode's dependencies cannot be meant.
+
+        Cancelling it does not take the job back.
         """
 
     def jobs() -> Iterable[JobRecord]:
@@ -45,4 +47,6 @@ class ICluster(Interface):
         Cancel a job that has not begun, and ask one that waits to end.
 
         Answers whether, and what to tell (observations.md, Jobs); never raises for an unknown job.
+
+        :raises ServiceUnavailable: the term ended meanwhile; it may have been cancelled.
         """

@@ -18,12 +18,15 @@ from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.state.snapshot import Observed, Snapshot
 from twisted_rapi.state.writer import commit_of
 
+LONGEST = 3600.0  # seconds between two attempts
+
 
 class Reconciler(Service):
     """
     Carries leftovers out and forgets them.
 
-    It looks when a node comes back or a leftover is added; one that fails is tried again after `retry` s.
+    It looks when a node comes back or a leftover is added; one that fails is tried again after `retry` s,
+    then after twice as long each time, at most an hour.
     """
 
     _log = Logger()
@@ -70,10 +73,20 @@ class Reconciler(Service):
     def _look(self) -> None:
         for record, work in due(self._snapshot.leftovers, self._nodes.reports):
             if record.uuid not in self._busy:
-                d = Deferred.fromCoroutine(self._settle(record, work))
-                self._busy[record.uuid] = d
-                d.addErrback(self._log_failure, record)
-                d.addBoth(self._settled, record.uuid)
+                self._begin(record, work)
+
+    def _begin(self, record: LeftoverRecord, work: Work) -> None:
+        ready: Deferred[None] = Deferred()
+
+        async def settle() -> None:
+            await ready
+            await self._settle(record, work)
+
+        # It counts as busy before its first step, which may make the node report at once.
+        d = self._busy[record.uuid] = Deferred.fromCoroutine(settle())
+        d.addErrback(self._log_failure, record)
+        d.addBoth(self._settled, record.uuid)
+        ready.callback(None)
 
     def _log_failure(self, failure: object, record: LeftoverRecord) -> None:
         if getattr(failure, "type", None) is not CancelledError:
@@ -83,18 +96,28 @@ class Reconciler(Service):
         self._busy.pop(uuid, None)
 
     async def _settle(self, record: LeftoverRecord, work: Work) -> None:
+        pause = self._retry
         while record.uuid in self._snapshot.leftovers:
-            worker = Worker(self._nodes, 0.0, lambda uuid: uuid)
-            await worker.carry_out(work)
-            if worker.error is None:
-                change = commit_of(deletes=(record,), term=self._term)
-                try:
-                    await self._snapshot.reached(await self._store.commit(change))
-                except RapiError as e:
-                    self._log.error("leftover {uuid}: {why}", uuid=record.uuid, why=str(e))
-                else:
-                    self._log.info("settled on {node}: {reason}", node=record.node, reason=record.reason)
-                    return
-            elif record.node not in self._nodes.reports:
+            error = await self._try(record, work)
+            if error is None:
+                self._log.info("settled on {node}: {reason}", node=record.node, reason=record.reason)
+                return
+            self._log.warn("leftover {uuid}: {why}", uuid=record.uuid, why=str(error))
+            if record.node not in self._nodes.reports:
                 return  # it comes again when the node does
-            await deferLater(self._clock, self._retry)
+            await deferLater(self._clock, pause)
+            pause = min(2 * pause, LONGEST)
+
+    async def _try(self, record: LeftoverRecord, work: Work) -> RapiError | None:
+        """Carry it out and forget it; answers why that failed."""
+        # As of now: one that is left anew meanwhile is not forgotten.
+        change = commit_of(deletes=(record,), revision_of=self._snapshot.revision_of, term=self._term)
+        worker = Worker(self._nodes, 0.0, lambda uuid: uuid)
+        await worker.carry_out(work)
+        if worker.error is not None:
+            return worker.error
+        try:
+            await self._snapshot.reached(await self._store.commit(change))
+        except RapiError as e:
+            return e
+        return None

@@ -87,6 +87,8 @@ class Archive(Service):
     def _schedule(self, jobs: Iterable[JobRecord]) -> None:
         ages = [age_of(job, self._now()) for job in jobs if job_status(job) in FINAL]
         if ages and self.running:
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
             self._timer = self._clock.callLater(max(1.0, self._age - max(ages)), self._work)
 
     def _work(self) -> None:

@@ -82,10 +82,12 @@ class Executor(Service):
         self._settling: list[Deferred[None]] = []
         self._ends: list[Callable[[], None]] = []
         self._patience: IDelayedCall | None = None
+        self._unwatch: Callable[[], None] = lambda: None
 
     def startService(self) -> None:
         """Begin to look for the nodes; jobs begin once all have been heard of, or time is up."""
         super().startService()
+        self._unwatch = self._means.snapshot.observe(lambda _: self._admit())  # the limit may change
         self._ends.append(self._means.nodes.observe(lambda _: self._look_around()))
         self._patience = self._means.clock.callLater(SETTLE, self._settle)
         self._look_around()
@@ -136,13 +138,14 @@ class Executor(Service):
                 self.begin(job)
 
     def begin(self, job: JobRecord) -> None:
-        """Run a job from where it is."""
+        """Run a job from where it is; at the end of the term it is left to the next master."""
+        if self._stopping:
+            return
         life = Life(job, self._means, self)
         self._lives[job.id] = life
         d = Deferred.fromCoroutine(self._run(life))
-        if not d.called:
-            self._running[job.id] = d
-            d.addBoth(self._ended, job.id)
+        self._running[job.id] = d
+        d.addBoth(self._ended, job.id)
 
     def _ended(self, result: object, job_id: int) -> None:
         del self._running[job_id]
@@ -166,12 +169,15 @@ class Executor(Service):
         finally:
             self._lives.pop(life.job.id, None)
             self.release(life.job.id)
+            life.let_go()
 
     def stopService(self) -> Deferred[None]:
         """Let go of all jobs, as they are; nothing is marked as ended."""
         super().stopService()
         self._stopping = True
         self._let_go()
+        self._unwatch()
+        self._unwatch = lambda: None
         running = list(self._running.values())
         for d in running:
             d.cancel()
@@ -205,23 +211,24 @@ class Executor(Service):
 
     async def slot(self, job_id: int, priority: int) -> None:
         """Wait until the limit on running jobs admits this one."""
-        if self._slots < self._means.snapshot.cluster.max_running_jobs:
-            self._slots += 1
-            return
         free: Deferred[None] = Deferred()
         heappush(self._for_slot, (priority, job_id, free))
+        self._admit()
         await free
 
     def leave_slot(self) -> None:
         """A job no longer runs; the first that waits may."""
+        self._slots -= 1
+        self._admit()
+
+    def _admit(self) -> None:
         if self._stopping:
             return
-        while self._for_slot:
+        while self._for_slot and self._slots < self._means.snapshot.cluster.max_running_jobs:
             free = heappop(self._for_slot)[2]
-            if not free.called:
+            if not free.called:  # cancelled ones are
+                self._slots += 1
                 free.callback(None)
-                return
-        self._slots -= 1
 
     async def cancel(self, job_id: int) -> tuple[bool, str]:
         """See `twisted_rapi.cluster.interface.ICluster.cancel`; texts as observed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -9,11 +10,30 @@ from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from twisted_rapi.errors import BadRequest, Conflict, JobError, OpExecError, RapiError, prereq
+from twisted_rapi.errors import (
+    BadRequest,
+    Conflict,
+    JobError,
+    OpExecError,
+    ServiceUnavailable,
+    StaleTerm,
+    StoreError,
+    prereq,
+)
+from twisted_rapi.jobs.archive import archived
 from twisted_rapi.jobs.queue import timestamp
 from twisted_rapi.jobs.work import Worker
 from twisted_rapi.model.opcodes import Opcode, from_wire
-from twisted_rapi.model.records import FINAL, JobRecord, JobStatus, OpRecord, Record, job_key, job_status
+from twisted_rapi.model.records import (
+    FINAL,
+    JobRecord,
+    JobStatus,
+    LogEntry,
+    OpRecord,
+    Record,
+    job_key,
+    job_status,
+)
 from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage
 from twisted_rapi.state.codec import encode
 from twisted_rapi.state.writer import commit_of
@@ -81,7 +101,7 @@ class Life:
                 return
             except _Stored:
                 return
-            except (RapiError, CancelledError):
+            except (StaleTerm, StoreError):
                 raise
             except Exception:
                 if self._executor.stopping:
@@ -105,11 +125,12 @@ class Life:
     # Waiting: dependencies, locks, the limit.
 
     async def _wait_turn(self, index: int, op: Opcode) -> None:
-        if self.job.canceling:
-            raise Canceled
-        self._show(index, status="waiting")
         await self._waiting(self._executor.settled())
-        await self._waiting(self._depend(op))
+        if not self.job.ops[index].stage:
+            self._show(index, status="waiting")
+            await self._waiting(self._depend(op))
+        # One that had begun under an earlier master goes on: what it depended on was well then, and what it
+        # has half made must not be left by cancelling it.
         await self._waiting(self._locks(op))
         await self._waiting(self._slot(op))
         now = timestamp(self._means.now())
@@ -153,7 +174,7 @@ class Life:
             raise OpExecError("Job depends on itself")
         table = self._means.table
         while True:
-            other = table.get(number)
+            other = table.get(number) or await archived(self._means.store, number)
             if other is None:
                 raise OpExecError(f"Dependency error: Job {number} not found")
             status = job_status(other)
@@ -173,16 +194,29 @@ class Life:
     # Cancelling.
 
     async def cancel(self) -> tuple[bool, str]:
-        """Cancel it if it waits; the answer comes once that is stored."""
+        """
+        Cancel it if it waits; the answer comes once that is stored.
+
+        :raises ServiceUnavailable: the term ended before.
+        """
         status = job_status(self.job)
-        if self._waits is None or status not in ("queued", "waiting"):
+        waits = self._waits
+        if not self._canceled and (waits is None or status not in ("queued", "waiting")):
             return False, "Job no longer waiting, can't cancel (informed it anyway)"
         self._canceled = True
         gone: Deferred[None] = Deferred()
         self._gone.append(gone)
-        self._waits.cancel()
+        if waits is not None:
+            waits.cancel()
         await gone
         return True, "Job successfully cancelled" if status == "waiting" else f"Dequeued job {self.job.id}"
+
+    def let_go(self) -> None:
+        """The executor is done with it: who waits for it to be cancelled, and was not told, never will be."""
+        gone, self._gone = self._gone, []
+        for d in gone:
+            if not d.called:
+                d.errback(ServiceUnavailable("The master has changed; please ask again"))
 
     # One opcode.
 
@@ -209,8 +243,7 @@ class Life:
         if isinstance(stage, DryRun):
             result, stage = stage.result, stage.then
         if op.dry_run and not (isinstance(stage, Perform) and stage.check):
-            self._note(index, DRY_RUN)
-            await self._finish(index, Finish(result=result))
+            await self._finish(index, Finish(result=result, log=(DRY_RUN,)))
             return None
         match stage:
             case Perform():
@@ -223,16 +256,15 @@ class Life:
         raise AssertionError(f"not a stage: {stage!r}")
 
     async def _perform(self, index: int, progress: Progress, stage: Perform) -> Progress:
-        for line in stage.log:
-            self._note(index, line)
+        self._note(index, *stage.log)
         nodes = self._means.snapshot.nodes
         worker = Worker(
             self._means.nodes, stage.patience, lambda uuid: nodes[uuid].name if uuid in nodes else uuid
         )
         outcomes = await worker.carry_out(stage.work)
         for outcome in outcomes:
-            for warning in outcome.warnings if outcome is not None else ():
-                self._note(index, f" - WARNING: {warning}")
+            if outcome is not None:
+                self._note(index, *(f" - WARNING: {warning}" for warning in outcome.warnings))
         self._means.failpoint("stage.performed")
         error = worker.error
         if error is not None and stage.failed is None:
@@ -247,22 +279,20 @@ class Life:
         )
 
     async def _change(self, index: int, progress: Progress, stage: Change) -> Progress:
-        for line in stage.log:
-            self._note(index, line)
         kept = {**progress.kept, **stage.kept}
-        job = self._with_op(index, stage=stage.stage, kept=kept, status="running")
+        log = self._log_with(index, stage.log)
+        job = self._with_op(index, stage=stage.stage, kept=kept, status="running", log=log)
         await self._commit("stage.changed", job, stage.puts, stage.deletes, stage.names, stage.free)
         self._set(job)
         return Progress(stage=stage.stage, kept=kept, error=progress.error, job=self.job.id)
 
     async def _finish(self, index: int, stage: Finish) -> None:
-        for line in stage.log:
-            self._note(index, line)
         if stage.error is not None:
-            job = self._failed(index, stage.error)
+            job = self._failed(index, stage.error, stage.log)
         else:
+            now, log = self._now(), self._log_with(index, stage.log)
             job = self._with_op(
-                index, status="success", result=stage.result, end_ts=self._now(), stage="", kept={}
+                index, status="success", result=stage.result, end_ts=now, log=log, stage="", kept={}
             )
             job = self._closed(job)
         await self._commit("op.finished", job, stage.puts, stage.deletes, stage.names, stage.free)
@@ -277,9 +307,11 @@ class Life:
         await self._commit("op.finished", job)
         self._set(job)
 
-    def _failed(self, index: int, error: JobError) -> JobRecord:
-        now = self._now()
-        job = self._with_op(index, status="error", result=error.pair(), end_ts=now, stage="", kept={})
+    def _failed(self, index: int, error: JobError, lines: tuple[str, ...] = ()) -> JobRecord:
+        now, log = self._now(), self._log_with(index, lines)
+        job = self._with_op(
+            index, status="error", result=error.pair(), end_ts=now, log=log, stage="", kept={}
+        )
         preceding = OpExecError("Preceding opcode failed").pair()
         ops = tuple(
             replace(op, status="error", result=preceding, end_ts=now) if n > index else op
@@ -289,7 +321,7 @@ class Life:
 
     async def _end_canceled(self, index: int) -> None:
         now = self._now()
-        told = "Job canceled by request"
+        told = None if job_status(self.job) == "queued" else "Job canceled by request"
         ops = tuple(
             replace(op, status="canceled", result=told, end_ts=now) if n >= index else op
             for n, op in enumerate(self.job.ops)
@@ -299,7 +331,8 @@ class Life:
         self._set(job)
         gone, self._gone = self._gone, []
         for d in gone:
-            d.callback(None)
+            if not d.called:  # who asked may have gone away
+                d.callback(None)
 
     def _closed(self, job: JobRecord) -> JobRecord:
         if job_status(job) not in FINAL:
@@ -349,8 +382,12 @@ class Life:
         job = self._with_op(index, status=status, **values)
         self._set(replace(job, start_ts=job.start_ts or self._now()))
 
-    def _note(self, index: int, text: str) -> None:
-        serial = 1 + sum(len(op.log) for op in self.job.ops)
-        op: OpRecord = self.job.ops[index]
-        entry = (serial, self._now(), "message", text)
-        self._set(self._with_op(index, log=(*op.log, entry)))
+    def _log_with(self, index: int, lines: Iterable[str]) -> tuple[LogEntry, ...]:
+        """The opcode's log with more lines; their serials go on over the whole job."""
+        serial, now = sum(len(op.log) for op in self.job.ops), self._now()
+        more = tuple((serial + n, now, "message", text) for n, text in enumerate(lines, 1))
+        return (*self.job.ops[index].log, *more)
+
+    def _note(self, index: int, *lines: str) -> None:
+        if lines:
+            self._set(self._with_op(index, log=self._log_with(index, lines)))

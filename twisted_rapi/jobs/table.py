@@ -38,16 +38,19 @@ class JobTable:
     def put(self, job: JobRecord) -> None:
         """The job is now as given."""
         self._jobs[job.id] = job
-        for waiter in self._waiters.pop(job.id, []):
-            waiter.callback(None)
+        self._wake(job.id)
         for observer in tuple(self._observers):
             observer(job)
 
     def drop(self, job_id: int) -> None:
         """The job is archived."""
         self._jobs.pop(job_id, None)
+        self._wake(job_id)
+
+    def _wake(self, job_id: int) -> None:
         for waiter in self._waiters.pop(job_id, []):
-            waiter.callback(None)
+            if not waiter.called:  # one before it may have cancelled it
+                waiter.callback(None)
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Call `observer` with each job that changes; answers how to end that."""

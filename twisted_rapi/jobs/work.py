@@ -2,9 +2,18 @@
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
+from twisted.logger import Logger
 
-from twisted_rapi.errors import HypervisorError, JobError, NodeError, NodeUnreachable, OpExecError, StepFailed
+from twisted_rapi.errors import (
+    HypervisorError,
+    JobError,
+    NodeError,
+    NodeUnreachable,
+    OpExecError,
+    RapiError,
+    StepFailed,
+)
 from twisted_rapi.model.steps import Outcome
 from twisted_rapi.plan.stage import Do, InParallel, InSequence, Work, steps_of
 from twisted_rapi.rpc.interface import INodes
@@ -19,6 +28,8 @@ class Worker:
     :param name_of: a node's name from its uuid, for the errors.
     :ivar error: why the first step failed, if any did.
     """
+
+    _log = Logger()
 
     def __init__(self, nodes: INodes, patience: float, name_of: Callable[[str], str]) -> None:
         self._nodes, self._patience, self._name_of = nodes, patience, name_of
@@ -61,6 +72,16 @@ class Worker:
         except NodeError as e:
             if self.error is None:
                 self.error = self._explained(do, e)
+            return None
+        except (RapiError, CancelledError):
+            raise
+        except Exception:  # noqa: BLE001 -- it is in the log, and the job is told
+            # A bug on the way to the node: the step counts as failed, so that what was half made is removed.
+            self._log.failure("step for {instance} met a bug", instance=do.step.instance)
+            if self.error is None:
+                self.error = OpExecError(
+                    f"Node {self._name_of(do.node)}: internal error, see the master's log"
+                )
             return None
 
     def _explained(self, do: Do, e: NodeError) -> JobError:
