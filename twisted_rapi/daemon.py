@@ -115,7 +115,7 @@ class Master(MultiService):
         config, reactor = self._config, self._reactor
         store = await open_store(Path(config.store.path), reactor, self._failpoint)
         self._store = MeasuredStore(store, self.metrics, reactor)
-        snapshot = await load(self._store)
+        snapshot = await load(self._store, reactor)
         snapshot.setServiceParent(self)
         here = snapshot.names["node"].get(config.node)
         if here is None:

@@ -53,6 +53,6 @@ def decode(key: str, value: bytes) -> Record:
         fields = msgspec.json.decode(envelope.r)
         for version in range(envelope.v, current):
             fields = UPGRADES[kind, version](fields)
-        return msgspec.convert(fields, KINDS[kind])
+        return _DECODERS[kind].decode(_ENCODER.encode(fields))
     except (KeyError, msgspec.DecodeError) as e:
         raise StoreError(f"{key} cannot be read: {e}") from e

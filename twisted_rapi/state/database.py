@@ -7,13 +7,12 @@ Everything here blocks and belongs in a thread.
 import contextlib
 import fcntl
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
-from twisted_rapi.errors import Conflict, RapiError, StaleTerm, StoreError, StoreLocked, StoreTooNew
+from twisted_rapi.errors import Conflict, StaleTerm, StoreError, StoreLocked, StoreTooNew
 from twisted_rapi.model.records import ElectionRecord
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import Commit, Entry, Page
@@ -32,6 +31,7 @@ class Lock:
     The right to open a database, held by one process at a time.
 
     :raises StoreLocked: another process has it.
+    :raises OSError: there can be no lock file.
     """
 
     def __init__(self, database: Path) -> None:
@@ -40,7 +40,9 @@ class Lock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             os.close(self._file)
-            raise StoreLocked(f"{database} is open in another process") from e
+            if isinstance(e, BlockingIOError):
+                raise StoreLocked(f"{database} is open in another process") from e
+            raise
 
     def release(self) -> None:
         """Give it up."""
@@ -61,20 +63,20 @@ class Database:
     def __init__(self, path: Path, failpoint: Failpoint | None = None) -> None:
         self._path = path
         self._failpoint = failpoint or (lambda _: None)
-        self._lock = Lock(path)
-        try:
+        with _as_store_error(), contextlib.ExitStack() as undo:
+            self._lock = Lock(path)
+            undo.callback(self._lock.release)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            with _as_store_error():
-                self._prepare()
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.callback(self._db.close)
+            self._prepare()
+            undo.pop_all()
 
     def _prepare(self) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 10000"):
-            self._db.execute(f"PRAGMA {pragma}")
+        self._db.execute("PRAGMA busy_timeout = 10000")
         self._upgrade(schema())
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
         self.revision: int = self._db.execute("SELECT revision FROM progress").fetchone()[0]
 
     def _upgrade(self, scripts: Sequence[str]) -> None:
@@ -82,27 +84,30 @@ class Database:
         if at > len(scripts):
             raise StoreTooNew(f"{self._path} has schema {at}, this program knows {len(scripts)}")
         if 0 < at < len(scripts):
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            shutil.copy2(self._path, f"{self._path}.before-schema-{at + 1}")
+            kept = self._path.with_name(f"{self._path.name}.before-schema-{at + 1}")
+            kept.unlink(missing_ok=True)  # of an upgrade that did not end, or of one before a restore
+            backup(self._path, kept)
         for version, script in enumerate(scripts[at:], at + 1):
             self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {version}; COMMIT")
 
     def get(self, keys: Sequence[str]) -> dict[str, Entry]:
         """See `IStateStore.get`."""
         found = {}
-        for key in keys:
-            row = self._db.execute("SELECT value, revision FROM entries WHERE key = ?", (key,)).fetchone()
-            if row is not None:
-                found[key] = Entry(*row)
+        with _as_store_error():
+            for key in keys:
+                row = self._db.execute("SELECT value, revision FROM entries WHERE key = ?", (key,)).fetchone()
+                if row is not None:
+                    found[key] = Entry(*row)
         return found
 
     def page(self, prefix: str, after: str, limit: int) -> Page:
         """See `IStateStore.list`."""
-        rows = self._db.execute(
-            "SELECT key, value, revision FROM entries WHERE key >= ? AND key > ? AND substr(key, 1, ?) = ?"
-            " AND key < ? ORDER BY key LIMIT ?",
-            (prefix, after, len(prefix), prefix, prefix + "\U0010ffff", limit + 1),
-        ).fetchall()
+        with _as_store_error():
+            rows = self._db.execute(
+                "SELECT key, value, revision FROM entries WHERE key >= ? AND key > ?"
+                " AND substr(key, 1, ?) = ? AND key < ? ORDER BY key LIMIT ?",
+                (prefix, after, len(prefix), prefix, prefix + "\U0010ffff", limit + 1),
+            ).fetchall()
         entries = {key: Entry(value, revision) for key, value, revision in rows[:limit]}
         return Page(self.revision, entries, rows[limit - 1][0] if len(rows) > limit else None)
 
@@ -121,25 +126,37 @@ class Database:
                 self._db.execute("UPDATE progress SET revision = ?", (self.revision,))
                 self._failpoint("before-commit")
                 self._db.execute("COMMIT")
-                self._failpoint("after-commit")
-                return results
         except StoreError as e:
             self.revision = before
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             return [e] * len(changes)
+        self._failpoint("after-commit")
+        return results
 
     def _one(self, change: Commit) -> int | Exception:
+        self._db.execute("SAVEPOINT one")
         try:
             self._check_term(change.term)
             self._check_expected(change)
-        except RapiError as e:
+            self._write(change, self.revision + 1)
+        except (Conflict, StaleTerm) as e:
             return e
-        self.revision = revision = self.revision + 1
+        except (ValueError, TypeError, sqlite3.ProgrammingError) as e:
+            # A key or value that is none: that is the fault of this commit and not of the others.
+            self._db.execute("ROLLBACK TO one")
+            return StoreError(f"this cannot be stored: {e}")
+        finally:
+            # Gone when SQLite itself has ended the transaction, as it does on a full disk.
+            if self._db.in_transaction:
+                self._db.execute("RELEASE one")
+        self.revision += 1
+        return self.revision
+
+    def _write(self, change: Commit, revision: int) -> None:
         rows = [(key, value, revision) for key, value in change.puts.items()]
         self._db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", rows)
         self._db.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in change.deletes])
-        return revision
 
     def _check_term(self, term: int | None) -> None:
         if term is None:
@@ -189,7 +206,7 @@ def backup(source: Path, target: Path) -> None:
         with _as_store_error():
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
             with (
-                contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as here,
+                contextlib.closing(_read_only(source)) as here,
                 contextlib.closing(sqlite3.connect(part)) as there,
             ):
                 here.backup(there)
@@ -199,6 +216,10 @@ def backup(source: Path, target: Path) -> None:
             _sync(target.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def _sync(path: Path) -> None:
@@ -212,7 +233,7 @@ def _sync(path: Path) -> None:
 def integrity(path: Path) -> list[str]:
     """What is wrong with a database that may be in use; empty when nothing is."""
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        with contextlib.closing(_read_only(path)) as db:
             [version] = db.execute("PRAGMA user_version").fetchone()
             found = [row[0] for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
     except sqlite3.Error as e:

@@ -12,12 +12,17 @@ from twisted_rapi.state.interface import Changes, IWatch
 
 @implementer(IWatch)
 class Watch:
-    """One watcher's queue; made by `History.watch`."""
+    """
+    One watcher's queue; made by `History.watch`.
 
-    def __init__(self, history: "History", prefixes: Sequence[str], backlog: Sequence[Changes]) -> None:
+    :param after: the revision of the newest change it has been shown.
+    """
+
+    def __init__(self, history: "History", prefixes: Sequence[str], after: int) -> None:
         self._history = history
         self._prefixes = tuple(prefixes)
-        self._pending: list[Changes] = [c for c in map(self._filtered, backlog) if c is not None]
+        self._after = after
+        self._pending: list[Changes] = []
         self._waiting: Deferred[None] | None = None
         self._lost: Exception | None = None
         self._closed = False
@@ -52,8 +57,11 @@ class Watch:
 
     def tell(self, change: Changes, limit: int) -> None:
         """Queue a change; a watcher that does not read loses its place."""
+        if change.revision <= self._after or self._lost is not None:
+            return
+        self._after = change.revision
         filtered = self._filtered(change)
-        if filtered is None or self._lost is not None:
+        if filtered is None:
             return
         if len(self._pending) >= limit:
             self._pending.clear()
@@ -76,31 +84,55 @@ class History:
     The last changes, and who watches for more.
 
     :param first: the revision before the oldest change it knows of.
-    :param length: how many changes are kept.
+    :param length: how many changes are kept at most.
+    :param size: how many bytes of values are kept at most.
     """
 
-    def __init__(self, first: int = 0, length: int = 10_000) -> None:
+    def __init__(self, first: int = 0, length: int = 10_000, size: int = 32 << 20) -> None:
         self._begun = first
         self._length = length
+        self._size = size
+        self._kept = 0
         self._changes: deque[Changes] = deque()
+        self._untold: deque[Changes] = deque()
         self._watches: list[Watch] = []
+        self._telling = False
         self._closed = False
 
     def add(self, change: Changes) -> None:
-        """Note a commit and tell the watchers."""
+        """
+        Note a commit and tell the watchers.
+
+        When one of them makes a commit at once, all of them are told of that one after this one.
+        """
+        self._keep(change)
+        self._untold.append(change)
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._untold:
+                told = self._untold.popleft()
+                for watch in tuple(self._watches):
+                    watch.tell(told, self._length)
+        finally:
+            self._telling = False
+
+    def _keep(self, change: Changes) -> None:
         self._changes.append(change)
-        if len(self._changes) > self._length:
-            self._begun = self._changes.popleft().revision
-        for watch in tuple(self._watches):
-            watch.tell(change, self._length)
+        self._kept += _size(change)
+        while len(self._changes) > self._length or self._kept > self._size:
+            oldest = self._changes.popleft()
+            self._kept -= _size(oldest)
+            self._begun = oldest.revision
 
     def watch(self, prefixes: Sequence[str], after: int) -> Watch:
         """A watch from after a revision; its first `Watch.next` raises when that is too old."""
+        watch = Watch(self, prefixes, after)
         if after < self._begun:
-            watch = Watch(self, prefixes, ())
             watch.lose(Compacted(f"changes up to revision {self._begun} are not kept"))
-        else:
-            watch = Watch(self, prefixes, [c for c in self._changes if c.revision > after])
+        for change in self._changes:
+            watch.tell(change, self._length)
         if self._closed:
             watch.lose(StoreClosed("the store was closed"))
         self._watches.append(watch)
@@ -116,3 +148,7 @@ class History:
         self._closed = True
         for watch in tuple(self._watches):
             watch.lose(StoreClosed("the store was closed"))
+
+
+def _size(change: Changes) -> int:
+    return sum(len(value) for value in change.values.values() if value is not None)

@@ -19,7 +19,8 @@ class Page:
     """
     Part of a listing.
 
-    :ivar revision: the store's revision the whole listing is as of.
+    :ivar revision: the store's revision this part is as of; the next part may be as of a later one, so who
+        wants all of a listing watches from the revision of its first part.
     :ivar entries: in the order of their keys.
     :ivar more: the key to go on after, or ``None`` at the end.
     """
@@ -87,7 +88,7 @@ class IStateStore(Interface):
 
     async def list(prefix: str, after: str = "", limit: int = 1000) -> Page:
         """
-        Up to `limit` keys that begin with `prefix` and are greater than `after`.
+        Up to `limit` (at least 1) keys that begin with `prefix` and are greater than `after`.
 
         :raises StoreError: it cannot be read.
         """

@@ -11,6 +11,8 @@ from random import Random
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from twisted_rapi.errors import Compacted, StoreClosed, StoreError
@@ -38,6 +40,8 @@ Observer = Callable[[Observed], None]
 
 NAMED = ("group", "node", "instance")
 
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between attempts to read a store that fails
+
 
 @attrs.define(eq=False, slots=False)
 class Snapshot(Service):
@@ -52,6 +56,7 @@ class Snapshot(Service):
     _log = Logger()
 
     store: IStateStore
+    clock: IReactorTime
     revision: int = 0
     groups: dict[str, GroupRecord] = attrs.field(factory=dict)
     nodes: dict[str, NodeRecord] = attrs.field(factory=dict)
@@ -116,6 +121,8 @@ class Snapshot(Service):
         Wait until a commit with this revision is here.
 
         It has to be one that changes something the snapshot follows: others do not show in the watch.
+
+        :raises StoreClosed: the snapshot was stopped before it came.
         """
         if revision > self.revision:
             waiting: Deferred[None] = Deferred()
@@ -142,34 +149,61 @@ class Snapshot(Service):
         gone = [(key, None, 0) for key in self._records if key not in found]
         new = [(key, record, revision) for key, (record, revision) in found.items()]
         # What changed while the pages were read comes again by the watch from the first page's revision.
-        self._apply([*gone, *new], first or 0)
+        if self._watch is not None:
+            self._watch.close()
         self._watch = self.store.watch(PREFIXES, first or 0)
+        self._apply([*gone, *new], first or 0)
 
     def startService(self) -> None:
         """Follow the store's changes."""
         super().startService()
         self._following = Deferred.fromCoroutine(self._follow())
-        self._following.addErrback(self._log_end)
+        self._following.addErrback(lambda f: self._log.failure("the store is no longer followed", f))
 
-    def _log_end(self, failure: object) -> None:
-        self._log.error("the snapshot no longer follows the store: {why}", why=str(failure))
-
-    def stopService(self) -> None:
+    def stopService(self) -> Deferred[None]:
         """No longer follow."""
         super().stopService()
         if self._watch is not None:
             self._watch.close()
+        self._following.cancel()
+        awaited, self._awaited = self._awaited, []
+        for _, waiting in awaited:
+            if not waiting.called:
+                waiting.errback(StoreClosed("the snapshot was stopped"))
+        return self._following
 
     async def _follow(self) -> None:
-        while self._watch is not None and self.running:
+        try:
+            while self.running and self._watch is not None:
+                await self._apply_next(self._watch)
+        except (StoreClosed, CancelledError):
+            return
+
+    async def _apply_next(self, watch: IWatch) -> None:
+        try:
+            for change in await watch.next():
+                self._take(change)
+        except StoreClosed:
+            raise
+        except Compacted:
+            self._log.warn("changes were missed; reading everything again")
+            await self._read_again()
+        except StoreError:
+            self._log.failure("a change cannot be read; reading everything again")
+            await self._read_again()
+
+    async def _read_again(self) -> None:
+        """Read until it succeeds; what the snapshot says meanwhile is old."""
+        wait = FIRST_WAIT
+        while True:
             try:
-                for change in await self._watch.next():
-                    self._take(change)
-            except Compacted:
-                self._log.warn("changes were missed; reading everything again")
-                await self.read()
-            except (StoreClosed, CancelledError):
-                return
+                return await self.read()
+            except StoreClosed:
+                raise
+            except StoreError:
+                self._log.failure("the store cannot be read; trying again in {wait} s", wait=wait)
+            await deferLater(self.clock, wait)
+            wait = min(wait * 2, LONGEST_WAIT)
 
     def _take(self, change: Changes) -> None:
         changed = [
@@ -196,11 +230,17 @@ class Snapshot(Service):
         ready = [d for wanted, d in self._awaited if wanted <= self.revision]
         self._awaited = [(wanted, d) for wanted, d in self._awaited if wanted > self.revision]
         if told:
-            for observer in tuple(self._observers):
-                observer(told)
+            self._tell(told)
         for d in ready:
             if not d.called:
                 d.callback(None)
+
+    def _tell(self, told: Observed) -> None:
+        for observer in tuple(self._observers):
+            try:
+                observer(told)
+            except Exception:  # noqa: BLE001 -- one that fails keeps the others from nothing
+                self._log.failure("an observer of the snapshot failed")
 
     def _remove(self, record: Record) -> None:
         match record:
@@ -220,6 +260,10 @@ class Snapshot(Service):
                 del self.leftovers[record.uuid]
             case JoinTokenRecord():
                 del self.join_tokens[record.digest]
+            case ClusterRecord():
+                self._cluster = None
+            case ElectionRecord():
+                self.election = None
 
     def _unname(self, kind: str, name: str, uuid: str) -> None:
         if self.names[kind].get(name) == uuid:
@@ -249,12 +293,13 @@ class Snapshot(Service):
                 self.election = record
 
 
-async def load(store: IStateStore) -> Snapshot:
+async def load(store: IStateStore, clock: IReactorTime) -> Snapshot:
     """
     A snapshot of what the store holds; start it as a service to have it follow.
 
+    :param clock: times the next attempt when the store cannot be read.
     :raises StoreError: the store cannot be read.
     """
-    snapshot = Snapshot(store)
+    snapshot = Snapshot(store, clock)
     await snapshot.read()
     return snapshot

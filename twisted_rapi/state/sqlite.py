@@ -68,7 +68,11 @@ class SQLiteStore:
         """Open the file in a new thread; see `Database` for what may be raised."""
         opened: Deferred[int] = Deferred()
         Thread(target=self._thread, args=(path, failpoint, opened), name="store", daemon=True).start()
-        self.revision = await opened
+        try:
+            self.revision = await opened
+        except BaseException:
+            self._jobs.put(_End())  # who gave up waiting wants the file closed
+            raise
         self._history = History(first=self.revision)
         self._state = "open"
 
@@ -81,20 +85,28 @@ class SQLiteStore:
             self._reactor.callFromThread(opened.errback, Failure())
             return
         self._reactor.callFromThread(opened.callback, database.revision)
-        while self._serve(database, self._jobs.get()):
-            pass
-        database.close()
-        self._reactor.callFromThread(self._closed)
+        try:
+            while self._serve(database, self._jobs.get()):
+                pass
+        finally:
+            database.close()
+            self._reactor.callFromThread(self._closed)
 
     def _serve(self, database: Database, job: _Job) -> bool:
         following: _Job | _Idle = job
         while isinstance(following, _Write):
             writes, following = self._gather(following)
-            results = database.commit([w.change for w in writes])
+            results = self._commit(database, [w.change for w in writes])
             self._reactor.callFromThread(self._committed, writes, results)
         if isinstance(following, _Read):
             self._read(database, following)
         return not isinstance(following, _End)
+
+    def _commit(self, database: Database, changes: list[Commit]) -> list[int | Exception]:
+        try:
+            return database.commit(changes)
+        except Exception as e:  # noqa: BLE001 -- nobody may wait for ever, and the thread goes on
+            return [e] * len(changes)
 
     def _gather(self, first: _Write) -> tuple[list[_Write], _Job | _Idle]:
         writes = [first]

@@ -124,7 +124,7 @@ def make_cluster(
         store = MemoryStore()
         records, names = founding()
         _now(store.commit(commit_of(records, names=names)))
-    snapshot: Snapshot = _now(load(store))
+    snapshot: Snapshot = _now(load(store, clock))
     snapshot.startService()
     made: list[Any] = []
 

@@ -1,6 +1,6 @@
 """A store that forgets everything with its process."""
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 
 from zope.interface import implementer
@@ -40,16 +40,12 @@ class MemoryStore:
     async def list(self, prefix: str, after: str = "", limit: int = 1000) -> Page:
         """Part of a listing."""
         self._check_open()
-        start = bisect_right(self._keys, after) if after > prefix else self._first(prefix)
+        start = bisect_right(self._keys, after) if after >= prefix else bisect_left(self._keys, prefix)
         found = self._keys[start : start + limit]
         entries = {key: self._entries[key] for key in found if key.startswith(prefix)}
         rest = self._keys[start + limit : start + limit + 1]
         more = found[-1] if len(entries) == limit and rest and rest[0].startswith(prefix) else None
         return Page(self.revision, entries, more)
-
-    def _first(self, prefix: str) -> int:
-        at = bisect_right(self._keys, prefix)
-        return at - 1 if at and self._keys[at - 1] == prefix else at
 
     async def commit(self, change: Commit) -> int:
         """Make the change."""

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.errors import OpPrereqError, StoreError
@@ -34,9 +35,10 @@ class SnapshotTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.store = MemoryStore(history_length=20)
+        self.clock = Clock()
         records, names = founding()
         self.commit(puts=records, names=names)
-        self.snapshot: Snapshot = self.now(load(self.store))
+        self.snapshot: Snapshot = self.now(load(self.store, self.clock))
         self.snapshot.startService()
         self.addCleanup(self.snapshot.stopService)
 
@@ -61,7 +63,7 @@ class SnapshotTests(SynchronousTestCase):
 
     def test_empty(self) -> None:
         """A store without a cluster says so when it is asked for."""
-        snapshot = self.now(load(MemoryStore()))
+        snapshot = self.now(load(MemoryStore(), Clock()))
         self.assertRaises(StoreError, lambda: snapshot.cluster)
 
     def test_follows(self) -> None:
@@ -133,4 +135,4 @@ class SnapshotTests(SynchronousTestCase):
             else:
                 name = {"name": f"new{n}.example.com"} if what == "rename" else {}
                 self.commit(puts=[replace(instance(n, node), **name)])
-        self.assertEqual(self.state(self.snapshot), self.state(self.now(load(self.store))))
+        self.assertEqual(self.state(self.snapshot), self.state(self.now(load(self.store, self.clock))))
