@@ -1,9 +1,16 @@
-"""OS definitions: found, checked and run for real."""
+"""OS definitions: found, checked and run for real; what becomes of scripts when their agent is killed."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec import json
+from msgspec.structs import replace
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
@@ -20,7 +27,7 @@ from twisted_rapi.model.steps import DiskSpec, DomainSpec, NicSpec, RunOs
 CLOCK: Any = reactor
 
 
-class OsRunnerTests(TestCase):
+class OsRunnerBase(TestCase):
     """Definitions below a folder of the test's, and those that are shipped."""
 
     def setUp(self) -> None:
@@ -71,6 +78,10 @@ class OsRunnerTests(TestCase):
             return e.text
         raise self.failureException("it did not fail")
 
+
+class OsRunnerTests(OsRunnerBase):
+    """What scripts get, and what becomes of what they do."""
+
     async def test_discover(self) -> None:
         """What can be used and what cannot, with the reason; the first of a name wins."""
         verifyObject(IOsRunner, self.runner)
@@ -110,7 +121,9 @@ class OsRunnerTests(TestCase):
             *("INSTANCE_BE_auto_balance=True", "DEBUG_LEVEL=0", str(self.folder / "os/show")),
         ):
             self.assertIn(line, lines)
-        self.assertFalse([line for line in lines if line.startswith(("HOME=", "USER=", "VIRTUAL_ENV="))])
+        known = ("INSTANCE_", "DISK_", "NIC_", "OS_", "OSP_", "DEBUG_LEVEL=", "HYPERVISOR=", "PATH=", "/")
+        # A shell that runs a script sets PWD for itself.
+        self.assertEqual([line for line in lines if not line.startswith((*known, "PWD="))], [])
 
     async def test_failure(self) -> None:
         """The last twenty lines are in the error, all of them in the log, which nobody else may read."""
@@ -148,4 +161,159 @@ class OsRunnerTests(TestCase):
                 break
             await deferLater(CLOCK, 0.05)
         self.assertFalse(Path(f"/proc/{child}").exists())
+        self.assertEqual(list((self.folder / "run").iterdir()), [])
+
+    async def test_bare_environment(self) -> None:
+        """Not even what shells set is added for a script that is none."""
+        folder = self.define("bare", "")
+        (folder / "create").unlink()
+        (folder / "create").symlink_to("/usr/bin/env")
+        await self.runner.run(self.step("bare"), ["/x"])
+        [log] = (self.folder / "log").iterdir()
+        names = {line.partition("=")[0] for line in log.read_text().splitlines()}
+        self.assertIn("INSTANCE_NAME", names)
+        self.assertEqual(names & {"PWD", "OLDPWD", "SHLVL", "_", "HOME"}, set())
+
+    async def test_values(self) -> None:
+        """Values no environment can carry are named, and no script runs."""
+        self.define("show", "exit 0")
+        for osparams, words in (
+            ({"a": "x\0y"}, "OSP_A: .* NUL"),
+            ({"a": "\ud800"}, "OSP_A: .* text"),
+            ({"a": "x" * 131072}, "OSP_A: .* bytes at most"),
+            ({"a=b": "x"}, "OSP_A=B"),
+            ({"a.b": "x"}, "OSP_A.B"),
+        ):
+            step = self.step("show")
+            step = replace(step, domain=replace(step.domain, osparams=osparams))
+            self.assertRegex(await self.failure(self.runner.run(step, ["/x"])), words)
+        self.assertFalse((self.folder / "log").exists())
+
+    async def test_cannot_begin(self) -> None:
+        """A script without its interpreter fails with the reason."""
+        folder = self.define("lost", "")
+        (folder / "create").write_text("#!/no/such/interpreter\n")
+        self.assertIn("not found", await self.failure(self.runner.run(self.step("lost"), ["/x"])))
+
+    async def test_long_log(self) -> None:
+        """Of a log of many megabytes the end is told."""
+        self.define("loud", "head -c 20000000 /dev/zero | tr '\\0' x; echo; echo the end; exit 1")
+        text = await self.failure(self.runner.run(self.step("loud"), ["/x"]))
+        self.assertTrue(text.endswith("\nthe end"))
+        self.assertLess(len(text), 70000)
+
+    async def test_long_names(self) -> None:
+        """Names as long as names can be still make a log."""
+        self.define("o" * 200, "exit 0")
+        await self.runner.run(replace(self.step("o" * 200), instance="i" * 253), ["/x"])
+
+    async def test_rename(self) -> None:
+        """The old name is told."""
+        await self.runner.run(self.step("noop", action="rename", old_name="web0"), ["/x"])
+        out = self.folder / "env"
+        self.define("show", f"env > {out}")
+        await self.runner.run(self.step("show", action="rename", old_name="web0"), ["/x"])
+        self.assertIn("OLD_INSTANCE_NAME=web0", out.read_text().splitlines())
+
+    async def test_left_running(self) -> None:
+        """What a script leaves running does not outlive it, be it in a group of its own."""
+        file = self.folder / "disk"
+        self.define(
+            "untidy", f"set -m; (while :; do echo x >> {file}; sleep 0.05; done) &\nsleep 0.3; exit 0"
+        )
+        await self.runner.run(self.step("untidy"), ["/x"])
+        size = file.stat().st_size
+        self.assertGreater(size, 0)
+        await deferLater(CLOCK, 0.3)
+        self.assertEqual(file.stat().st_size, size)
+        self.assertEqual(list((self.folder / "run").iterdir()), [])
+
+
+AGENT = """
+import sys, time
+from pathlib import Path
+from msgspec import json
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted_rapi.agent.os_runner import OsRunner
+from twisted_rapi.model.steps import RunOs
+folder = Path(sys.argv[1])
+runner = OsRunner(
+    [folder / "os"], folder / "log", folder / "run", reactor, reactor, time.time, deferToThread
+)
+step = json.decode(sys.argv[2], type=RunOs)
+d = Deferred.fromCoroutine(runner.run(step, ["/x"]))
+d.addBoth(lambda _: reactor.stop())
+reactor.run()
+"""
+
+
+class KilledAgentTests(OsRunnerBase):
+    """An agent that is killed while a script has something write to a disk."""
+
+    async def agent(self) -> None:
+        """Another process runs the script; it has begun to write."""
+        self.disk = self.folder / "disk"
+        self.define("w", f"(while :; do echo x >> {self.disk}; sleep 0.05; done)")
+        step = json.encode(self.step("w")).decode()
+        self.process = subprocess.Popen([sys.executable, "-c", AGENT, str(self.folder), step])
+        self.addCleanup(self.process.wait)
+        self.addCleanup(self.process.kill)
+        await self.until(self.disk.exists)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        for _ in range(200):
+            if true():
+                return
+            await deferLater(CLOCK, 0.05)
+        raise self.failureException("it did not come to it")
+
+    async def written(self) -> int:
+        """Bytes that are written to the disk while one waits."""
+        before = self.disk.stat().st_size
+        await deferLater(CLOCK, 0.4)
+        return self.disk.stat().st_size - before
+
+    def note(self) -> Path:
+        [note] = (self.folder / "run").iterdir()
+        return note
+
+    async def test_killed(self) -> None:
+        """All of the script ends with the agent, before another one starts; that one tidies up."""
+        await self.agent()
+        self.assertGreater(await self.written(), 0)
+        self.process.kill()
+        self.process.wait()
+        await deferLater(CLOCK, 0.2)
+        self.assertEqual(await self.written(), 0)
+        self.note()
+        await self.runner.clean()
+        self.assertEqual(list((self.folder / "run").iterdir()), [])
+
+    async def test_supervisor_killed(self) -> None:
+        """With agent and supervisor gone, the next agent ends what still writes."""
+        await self.agent()
+        self.process.send_signal(signal.SIGSTOP)
+        os.kill(int(self.note().read_text().split()[0]), signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+        self.assertGreater(await self.written(), 0)
+        await self.runner.clean()
+        self.assertEqual(await self.written(), 0)
+        self.assertEqual(list((self.folder / "run").iterdir()), [])
+
+    async def test_strangers(self) -> None:
+        """Processes that have the number of a session that is over are let live."""
+        (self.folder / "run").mkdir()
+        stranger = subprocess.Popen(["/bin/sleep", "60"], start_new_session=True, env={"OS_NAME": "other"})
+        self.addCleanup(stranger.wait)
+        self.addCleanup(stranger.kill)
+        stat = Path(f"/proc/{stranger.pid}/stat").read_text().split()
+        stat[21] = str(int(stat[21]) - 1)
+        (self.folder / "run/note").write_text(f"{' '.join(stat)}\nOS_NAME=w\n")
+        (self.folder / "run/half").write_text("12")
+        (self.folder / "run/none").write_text("")
+        await self.runner.clean()
+        self.assertIsNone(stranger.poll())
         self.assertEqual(list((self.folder / "run").iterdir()), [])

@@ -31,9 +31,17 @@ def discover(search_path: Sequence[Path]) -> tuple[OsSeen, ...]:
         except OSError:
             continue
         for entry in entries:
-            if entry.is_dir() and not entry.name.startswith(".") and entry.name not in found:
+            if entry.name not in found and _may_be_one(entry):
                 found[entry.name] = look_at(entry)
     return tuple(found[name] for name in sorted(found))
+
+
+def _may_be_one(entry: Path) -> bool:
+    try:
+        entry.name.encode()  # names that are no text cannot be reported
+        return entry.is_dir() and not entry.name.startswith(".")
+    except (OSError, UnicodeEncodeError):
+        return False
 
 
 def look_at(folder: Path) -> OsSeen:
@@ -45,6 +53,8 @@ def look_at(folder: Path) -> OsSeen:
 
 
 def _valid(folder: Path) -> OsSeen:
+    if "+" in folder.name:
+        raise _Invalid(f"'{folder.name}' cannot be told from an OS with a variant")
     versions = _versions(folder)
     level = max(set(versions) & set(API_VERSIONS), default=0)
     if not level:

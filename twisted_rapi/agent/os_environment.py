@@ -1,7 +1,7 @@
 """The environment of an OS definition's scripts (behaviour.md §8, newest); pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from twisted_rapi.agent.os_definitions import API_VERSIONS, split
 from twisted_rapi.model.seen import OsSeen
@@ -12,9 +12,16 @@ PATH = "/sbin:/bin:/usr/sbin:/usr/bin"
 # What guests see a disk as, for hypervisors that have the parameter ``disk_type``.
 _FRONTEND = "disk_type"
 
+# What is told of the network a NIC is in, if it is in one.
+_NETWORK = ("name", "uuid", "subnet", "gateway", "subnet6", "gateway6", "mac_prefix", "tags")
+
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def basic(definition: OsSeen, os: str, osparams: Mapping[str, Any], debug: int = 0) -> dict[str, str]:
@@ -64,6 +71,9 @@ def _nic(n: int, nic: NicSpec, hvparams: Mapping[str, Any]) -> dict[str, str]:
             values[f"{prefix}_{key}"] = value
     if nic.mode == "bridged":
         values[f"{prefix}_BRIDGE"] = nic.link
+    for key in _NETWORK:
+        if (nic.network or {}).get(key) is not None:
+            values[f"{prefix}_NETWORK_{key.upper()}"] = _words((nic.network or {})[key])
     if "nic_type" in hvparams:
         values[f"{prefix}_FRONTEND_TYPE"] = _text(hvparams["nic_type"])
     return values
@@ -88,8 +98,8 @@ def instance(domain: DomainSpec, definition: OsSeen, paths: Sequence[str], debug
         environment |= _disk(n, disk, path, domain.hvparams)
     for n, nic in enumerate(domain.nics):
         environment |= _nic(n, nic, domain.hvparams)
-    environment |= {f"INSTANCE_BE_{key}": _text(value) for key, value in domain.beparams.items()}
-    environment |= {f"INSTANCE_HV_{key}": _text(value) for key, value in domain.hvparams.items()}
+    environment |= {f"INSTANCE_BE_{key}": str(value) for key, value in domain.beparams.items()}
+    environment |= {f"INSTANCE_HV_{key}": str(value) for key, value in domain.hvparams.items()}
     return environment
 
 
@@ -101,3 +111,21 @@ def for_step(step: RunOs, definition: OsSeen, paths: Sequence[str]) -> dict[str,
     if step.action == "rename":
         environment["OLD_INSTANCE_NAME"] = step.old_name
     return environment
+
+
+def for_disk(
+    direction: Literal["import", "export"],
+    domain: DomainSpec,
+    definition: OsSeen,
+    paths: Sequence[str],
+    index: int,
+    debug: int = 0,
+) -> dict[str, str]:
+    """What ``import`` or ``export`` gets, which is run once per disk, for the disk at `index`."""
+    prefix = direction.upper()
+    return instance(domain, definition, paths, debug) | {
+        f"{prefix}_DEVICE": paths[index],
+        f"{prefix}_DISK_PATH": paths[index],
+        f"{prefix}_DISK_URI": paths[index],
+        f"{prefix}_INDEX": str(index),
+    }

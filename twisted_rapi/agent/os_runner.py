@@ -1,13 +1,7 @@
-"""
-Running the scripts of OS definitions.
-
-Note [No script outlives its agent].  A script that goes on writing to a disk after its agent was killed could
-meet the next attempt at the same disk.  So each runs in a session of its own whose leader dies with the agent
-(``setpriv --pdeathsig``), its process group is noted in a file, and an agent that starts ends what is left.
-"""
+"""Running the scripts of OS definitions, each in a session of its own (see `os_session`)."""
 
 import os
-import signal
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_rapi.agent import os_definitions, os_environment
+from twisted_rapi.agent import os_definitions, os_environment, os_session
 from twisted_rapi.agent.interface import IOsRunner
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.errors import StepFailed
@@ -30,8 +24,9 @@ from twisted_rapi.model.steps import RunOs
 LINES_TOLD = 20
 VERIFY_TIME = 60.0
 RUN_TIME = 7000.0
-# sh -c is needed to put the output in the log from the first byte on; "$@" is the script.
-LAUNCH = ("/usr/bin/setpriv", "--pdeathsig", "KILL", "/bin/sh", "-c", 'exec "$@" </dev/null >>"$0" 2>&1')
+LOG_READ = 64 * 1024  # bytes of a log's end that are looked at
+LONGEST = 128 * 1024 - 1  # bytes the kernel takes as one variable
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class _Exit(ProcessProtocol):
@@ -41,7 +36,7 @@ class _Exit(ProcessProtocol):
         self.ended: Deferred[int] = Deferred()
 
     def processEnded(self, reason: Failure) -> None:
-        """The script and all who hold its output have ended."""
+        """The supervisor has ended; what the script left running may not have."""
         value: Any = reason.value
         status = value.exitCode if value.exitCode is not None else -(value.signal or 0)
         if not self.ended.called:
@@ -75,7 +70,8 @@ class OsRunner:
 
     async def clean(self) -> None:
         """End the scripts an agent before this one left running."""
-        await self._in_thread(_end_leftovers, self._run_dir)
+        for note in await self._in_thread(_end_leftovers, self._run_dir):
+            self._log.error("{note}: what an earlier script runs could not be ended", note=note)
 
     async def discover(self) -> tuple[OsSeen, ...]:
         """See `IOsRunner.discover`."""
@@ -121,13 +117,13 @@ class OsRunner:
         what: str,
         seconds: float,
     ) -> None:
-        if any("\x00" in value for value in environment.values()):
-            raise StepFailed("a value for the script's environment has a NUL byte", "os")
+        _check(environment)
         self._count += 1
-        label = f"{command[0]}-{definition.name}-{what}-{self._now():.3f}-{self._count}"
-        log = self._log_dir / f"{label.replace('/', '_')}.log"
+        label = f"{command[0]}-{definition.name}-{what}".replace("/", "_")[:180]
+        label = f"{label}-{self._now():.3f}-{self._count}"
+        log, note = self._log_dir / f"{label}.log", self._run_dir / label
         await self._in_thread(_prepare, log, self._run_dir)
-        status = await self._spawn(definition, command, environment, log, seconds)
+        status = await self._spawn(definition, command, environment, log, note, seconds)
         if status:
             lines = await self._in_thread(_last_lines, log)
             how = "took too long" if status == _TOO_LATE else f"exited with {status}"
@@ -140,26 +136,27 @@ class OsRunner:
         command: list[str],
         environment: Mapping[str, str],
         log: Path,
+        note: Path,
         seconds: float,
     ) -> int:
         exit_of = _Exit()
         script = str(Path(definition.path) / command[0])
-        arguments = [*LAUNCH, str(log), script, *command[1:]]
-        process: Any = self._processes.spawnProcess(
-            exit_of,
-            LAUNCH[0],
-            arguments,
-            env=dict(environment),
-            path=definition.path,
-            childFDs={},
-            usePTY=False,
-        )
-        return await self._followed(process, exit_of, seconds)
+        arguments = os_session.command(log, note, [script, *command[1:]])
+        try:
+            process: Any = self._processes.spawnProcess(
+                exit_of,
+                arguments[0],
+                arguments,
+                env=dict(environment),
+                path=definition.path,
+                childFDs={},
+                usePTY=False,
+            )
+        except OSError as e:
+            raise StepFailed(f"OS {command[0]} script of {definition.name}: {e.strerror}", "os") from e
+        return await self._followed(process, exit_of, note, seconds)
 
-    async def _followed(self, process: Any, exit_of: _Exit, seconds: float) -> int:
-        pid = process.pid
-        note = self._run_dir / str(pid)
-        await self._in_thread(_note, note, pid)
+    async def _followed(self, process: Any, exit_of: _Exit, note: Path, seconds: float) -> int:
         waiting: Deferred[int] = Deferred()
         exit_of.ended.addCallback(lambda status: None if waiting.called else waiting.callback(status))
         waiting.addTimeout(seconds, self._clock)
@@ -168,17 +165,37 @@ class OsRunner:
         except DeferredTimeout:
             return _TOO_LATE
         finally:
-            await self._in_thread(_end_group, pid)
-            await self._in_thread(note.unlink, True)
+            if not exit_of.ended.called:  # also one that has not come to writing its note
+                process.signalProcess("TERM")
+            # Also after a good end: what a script leaves running could still write to a disk.
+            if not await self._in_thread(os_session.end, note):
+                self._log.error("{note}: what the script runs could not be ended", note=note.name)
 
 
 _TOO_LATE = -1000
+
+
+def _check(environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        if not _VARIABLE.fullmatch(name):
+            raise StepFailed(f"the script's environment cannot have a variable {name!r}", "os")
+        if "\x00" in value:
+            raise StepFailed(f"{name}: a value for a script cannot have a NUL byte", "os")
+        try:
+            size = len(os.fsencode(f"{name}={value}"))
+        except UnicodeEncodeError as e:
+            raise StepFailed(f"{name}: a value for a script has to be text", "os") from e
+        if size >= LONGEST:
+            raise StepFailed(f"{name}: a value for a script can have {LONGEST} bytes at most", "os")
 
 
 # In threads.
 
 
 def _prepare(log: Path, run_dir: Path) -> None:
+    for tool in (os_session.SETSID, os_session.SETPRIV):
+        if not os.access(tool, os.X_OK):
+            raise StepFailed(f"{tool} is not installed (Debian package util-linux)", "os")
     try:
         log.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -188,46 +205,10 @@ def _prepare(log: Path, run_dir: Path) -> None:
 
 
 def _last_lines(log: Path) -> list[str]:
-    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES_TOLD:]
+    with log.open("rb") as f:
+        f.seek(max(0, f.seek(0, os.SEEK_END) - LOG_READ))
+        return f.read().decode(errors="replace").splitlines()[-LINES_TOLD:]
 
 
-def _started(pid: int) -> str:
-    """When a process started, as the kernel counts; empty for one that is not there."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            child = int(entry.parent.name)
-            found += [child, *_descendants(child)]
-    return found
-
-
-def _note(note: Path, pid: int) -> None:
-    note.write_text(_started(pid), encoding="ascii")
-
-
-def _end_group(pid: int) -> None:
-    """End a process and all that descend from it."""
-    for victim in (*_descendants(pid), *([pid] if Path(f"/proc/{pid}").exists() else [])):
-        try:
-            os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-
-
-def _end_leftovers(run_dir: Path) -> None:
-    for note in run_dir.glob("[0-9]*"):
-        pid = int(note.name)
-        if (began := _started(pid)) and began == note.read_text(encoding="ascii"):
-            _end_group(pid)
-        note.unlink(missing_ok=True)
+def _end_leftovers(run_dir: Path) -> list[str]:
+    return [note.name for note in sorted(run_dir.glob("*")) if not os_session.end(note)]
