@@ -132,6 +132,6 @@ def listen_address(text: str, where: str) -> tuple[str, int]:
     :raises ConfigurationError: it is neither.
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+    if not colon or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise ConfigurationError(f"{where}: {text!r} is not of the form host:port")
     return host.strip("[]"), int(port)

@@ -8,13 +8,20 @@ from twisted.application.service import Service
 from twisted.internet.protocol import ConnectedDatagramProtocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 
 class _Out(ConnectedDatagramProtocol):
     """Only sends."""
 
+    _log = Logger()
+
     def datagramReceived(self, datagram: bytes, addr: object = None) -> None:
         """Nothing is expected."""
+
+    def connectionFailed(self, failure: Failure) -> None:
+        """The daemon runs on without systemd knowing."""
+        self._log.warn("systemd cannot be told: {reason}", reason=failure.getErrorMessage())
 
 
 class Notifier(Service):

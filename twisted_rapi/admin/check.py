@@ -1,6 +1,9 @@
 """``rapi-admin check``: what is wrong with this machine's set-up, and how to mend it."""
 
+import contextlib
+import errno
 import socket
+import sqlite3
 import ssl
 import stat
 import time
@@ -8,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from twisted_rapi.admin.files import users
 from twisted_rapi.agent.os_definitions import discover
@@ -15,6 +20,7 @@ from twisted_rapi.agent.settings import AgentSettings
 from twisted_rapi.agent.settings import load as load_agent
 from twisted_rapi.config import Config, listen_address, load
 from twisted_rapi.errors import ConfigurationError
+from twisted_rapi.model.records import name_key
 from twisted_rapi.rpc.authority import Role, expires, role_of
 from twisted_rapi.state.database import integrity
 
@@ -50,12 +56,14 @@ def _master(path: Path) -> Iterator[Finding]:
     yield Finding("configuration", True, str(path))
     rpc, api = config.rpc, config.api
     yield from _certificate("master's certificate", rpc.authority, rpc.certificate, rpc.key, Role.MASTER)
-    yield from _certificate("API's certificate", rpc.authority, api.certificate, api.key, None)
+    yield from _certificate("API's certificate", rpc.authority, api.certificate, api.key, Role.API)
     yield _secret("authority's key", config.authority.key)
     yield from _store(config)
-    yield _users(config)
+    yield from _users(config)
     yield _clock()
-    yield _port("API", api.listen)
+    yield _port("API", api.listen, Role.API)
+    if config.metrics.listen:
+        yield _port("metrics", config.metrics.listen, None)
 
 
 def _agent(path: Path) -> Iterator[Finding]:
@@ -70,10 +78,11 @@ def _agent(path: Path) -> Iterator[Finding]:
     )
     if "kvm" in settings.hypervisors:
         yield _libvirt(settings)
+        yield _acceleration()
     for found in discover([*map(Path, settings.os_search_path)]):
         text = found.invalid or f"in {found.path}"
         yield Finding(f"OS definition {found.name}", not found.invalid, text)
-    yield _port("agent", settings.listen)
+    yield _port("agent", settings.listen, Role.NODE)
 
 
 def _secret(what: str, file: str) -> Finding:
@@ -86,9 +95,7 @@ def _secret(what: str, file: str) -> Finding:
     return Finding(what, True, file)
 
 
-def _certificate(
-    what: str, authority: str, certificate: str, key: str, role: Role | None
-) -> Iterator[Finding]:
+def _certificate(what: str, authority: str, certificate: str, key: str, role: Role) -> Iterator[Finding]:
     yield _secret(f"key of the {what}", key)
     try:
         pem = Path(certificate).read_bytes()
@@ -96,17 +103,31 @@ def _certificate(
         # Whether the key belongs to it is what loading both says.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-        context.load_verify_locations(authority)
+        issuer = x509.load_pem_x509_certificate(Path(authority).read_bytes())
+        ours = _issued(x509.load_pem_x509_certificate(pem), issuer)
     except (OSError, ValueError) as e:
         yield Finding(what, False, f"{certificate}: {e}")
         return
+    if not ours:
+        yield Finding(what, False, f"{certificate} was not issued by the authority in {authority}")
+        return
     left = (ends - time.time()) / 86400
-    if role is not None and role_of(pem) is not role:
+    if role_of(pem) is not role:
         yield Finding(what, False, f"{certificate} was not issued for the role {role.value}")
+    elif left <= 0:
+        yield Finding(what, False, f"{certificate} ended {-left:.0f} days ago; issue a new one")
     elif left * 86400 < SOON:
         yield Finding(what, False, f"{certificate} ends in {left:.0f} days; issue a new one")
     else:
         yield Finding(what, True, f"good for {left:.0f} days")
+
+
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
 
 
 def _store(config: Config) -> Iterator[Finding]:
@@ -116,18 +137,36 @@ def _store(config: Config) -> Iterator[Finding]:
         return
     problems = integrity(path)
     yield Finding("store", not problems, "; ".join(problems) or str(path))
+    if not problems:
+        yield _node(config, path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         yield Finding("store's mode", False, f"others may read {path}; mend it with chmod 600")
 
 
-def _users(config: Config) -> Finding:
+def _node(config: Config, path: Path) -> Finding:
+    """Whether the cluster has the node that the configuration names."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        key = name_key("node", config.node)
+        [known] = db.execute("SELECT count(*) FROM entries WHERE key = ?", (key,)).fetchone()
+    text = config.node if known else f"the cluster has no node {config.node}; mend 'node' in rapi.toml"
+    return Finding("node", bool(known), text)
+
+
+def _users(config: Config) -> Iterator[Finding]:
+    file = Path(config.api.users)
     try:
-        found = users(Path(config.api.users))
+        found = users(file)
     except (OSError, UnicodeDecodeError) as e:
-        return Finding("users", False, str(e))
-    if not any("write" in options.split(",") for options in found.values()):
-        return Finding("users", False, "nobody may change anything; run rapi-admin user add --write NAME")
-    return Finding("users", True, f"{len(found)}")
+        yield Finding("users", False, str(e))
+        return
+    if file.exists():
+        secret = _secret("users file", str(file))
+        if not secret.good:
+            yield secret
+    if any("write" in options.split(",") for options in found.values()):
+        yield Finding("users", True, f"{len(found)}")
+    else:
+        yield Finding("users", False, "nobody may change anything; run rapi-admin user add --write NAME")
 
 
 def _clock() -> Finding:
@@ -138,18 +177,49 @@ def _clock() -> Finding:
     return Finding("clock", good, text if good else f"{text} cannot be; set the time, and keep it by NTP")
 
 
-def _port(what: str, listen: str) -> Finding:
+def _port(what: str, listen: str, role: Role | None) -> Finding:
+    """Whether a listener is free, or held by whom it is for; `role` is what that one shows."""
+    subject = f"port of the {what}"
     host, port = listen_address(listen, what)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             s.bind((host, port))
-        except OSError as e:
-            return Finding(
-                f"port of the {what}", True, f"{listen} is in use ({e.strerror}): it runs, it seems"
-            )
-    return Finding(f"port of the {what}", True, f"{listen} is free: it does not run at present")
+    except OSError as e:
+        if e.errno != errno.EADDRINUSE:
+            return Finding(subject, False, f"{listen} cannot be listened on: {e.strerror}; mend 'listen'")
+    else:
+        return Finding(subject, True, f"{listen} is free: it does not run at present")
+    if role is None or _shown(host, port) is role:
+        return Finding(subject, True, f"{listen} is in use: it runs")
+    return Finding(subject, False, f"{listen} is in use by another program; stop that or mend 'listen'")
+
+
+def _shown(host: str, port: int) -> Role | None:
+    """The role of who answers there by TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    here = {"": "127.0.0.1", "::": "::1", "0.0.0.0": "127.0.0.1"}.get(host, host)  # noqa: S104 -- looked up
+    try:
+        with (
+            socket.create_connection((here, port), timeout=5) as plain,
+            context.wrap_socket(plain) as connection,
+        ):
+            der = connection.getpeercert(binary_form=True)
+        return role_of(ssl.DER_cert_to_PEM_cert(der).encode()) if der else None
+    except (OSError, ValueError):
+        return None
+
+
+def _acceleration() -> Finding:
+    """Not a problem either way: guests run, but slowly without KVM."""
+    if Path("/dev/kvm").exists():
+        return Finding(
+            "KVM", True, "/dev/kvm is there; whether a guest runs under it the agent tries and logs"
+        )
+    return Finding("KVM", True, "there is no /dev/kvm: guests run under TCG, slowly")
 
 
 def _libvirt(settings: AgentSettings) -> Finding:

@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ class _Command(usage.Options):
             if not self[name]:
                 raise usage.UsageError(f"--{name} is needed")
 
+    def check_hypervisor(self) -> None:
+        """Refuse one that agents do not have."""
+        if self["hypervisor"] not in ("kvm", "fake"):
+            raise usage.UsageError("--hypervisor is kvm or fake")
+
 
 class Init(_Command):
     """``init``: a new cluster, this machine its first node."""
@@ -52,9 +58,9 @@ class Init(_Command):
     def run(self) -> int:
         """Do it."""
         self.need("cluster", "node", "address")
-        state, directory = Path(self["state-dir"]), Path(self["directory"])
-        if self["hypervisor"] not in ("kvm", "fake"):
-            raise usage.UsageError("--hypervisor is kvm or fake")
+        self.check_hypervisor()
+        # The store's path is resolved below the configuration's folder, not where this command was run.
+        state, directory = Path(self["state-dir"]).absolute(), Path(self["directory"])
         files, shared = state / "file-storage", state / "shared-file-storage"
         settings = joining.agent_settings(self["address"], self["port"], state, self["hypervisor"])
         node = NodePlan(
@@ -69,7 +75,7 @@ class Init(_Command):
             directory=directory,
             store=state / "state.db",
             nodes=[node],
-            settings=f'[store]\npath = "{state}/state.db"\n',
+            settings=f"[store]\npath = {joining.quoted(state / 'state.db')}\n",
             hypervisor=self["hypervisor"],
             bridge=self["bridge"],
             file_storage_dir=str(files),
@@ -84,18 +90,21 @@ class Init(_Command):
 class JoinToken(_Command):
     """``join-token``: the right of a new node to join, once."""
 
-    longdesc = "Ask the running master for a token that one new node can join with, once."
+    longdesc = "A token that one new node can join with, once: of the running master, asked as --user, or "
+    longdesc += "without --user put into the store of one that does not run."
     optParameters = [
         ["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."],
-        ["user", "u", "", "A user with write access."],
+        ["user", "u", "", "A user with write access, when the master runs."],
         ["password-file", None, "", "A file with the password; asked for otherwise."],
         ["seconds", None, 3600, "How long it is good.", int],
     ]
 
     def run(self) -> int:
         """Do it."""
-        self.need("user")
         config = load(Path(self["config"]))
+        if not self["user"]:
+            _say(joining.stored_token(config, self["seconds"], time.time()))
+            return 0
         _say(joining.new_token(config, self["user"], _password(self["password-file"]), self["seconds"]))
         return 0
 
@@ -119,9 +128,9 @@ class Join(_Command):
     def run(self) -> int:
         """Do it."""
         self.need("master", "token", "node", "address")
-        settings = joining.agent_settings(
-            self["address"], self["port"], Path(self["state-dir"]), self["hypervisor"]
-        )
+        self.check_hypervisor()
+        state = Path(self["state-dir"]).absolute()
+        settings = joining.agent_settings(self["address"], self["port"], state, self["hypervisor"])
         joining.join(
             master=self["master"],
             token=self["token"],
@@ -267,7 +276,7 @@ def _say(text: str) -> None:
 
 
 def _password(file: str) -> str:
-    return Path(file).read_text(encoding="utf-8").strip() if file else getpass.getpass()
+    return Path(file).read_text(encoding="utf-8").rstrip("\r\n") if file else getpass.getpass()
 
 
 def _ask_twice() -> str:
@@ -286,7 +295,7 @@ def run(arguments: Sequence[str], say: Callable[[str], None]) -> int:
     except usage.UsageError as e:
         say(f"rapi-admin: {e}")
         return 2
-    except (RapiError, OSError) as e:
+    except (RapiError, OSError, UnicodeDecodeError) as e:
         say(f"rapi-admin: {e}")
         return 1
 

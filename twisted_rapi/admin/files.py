@@ -1,6 +1,9 @@
 """Writing files that are there whole or not at all."""
 
+import contextlib
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from argon2 import PasswordHasher
@@ -12,13 +15,15 @@ def _write(path: Path, content: bytes, mode: int) -> None:
     part = path.with_name(f".{path.name}.part")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
-        os.fchmod(handle, mode)
-        with os.fdopen(handle, "wb", closefd=False) as out:
+        with os.fdopen(handle, "wb") as out:
+            os.fchmod(handle, mode)
             out.write(content)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    part.replace(path)
+            out.flush()
+            os.fsync(handle)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -29,6 +34,62 @@ def write_private(path: Path, content: bytes) -> None:
 def write_public(path: Path, content: bytes) -> None:
     """A file anybody may read."""
     _write(path, content, 0o644)
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """
+    Make sure that nothing will be overwritten.
+
+    :raises ConfigurationError: one of these is there.
+    """
+    for path in paths:
+        if os.path.lexists(path):
+            raise ConfigurationError(f"{path} is there already; nothing was changed")
+
+
+class Undo:
+    """Removes the files and folders made through it when its block ends, unless they are to be kept."""
+
+    def __init__(self) -> None:
+        self._paths: list[Path] = []
+
+    def __enter__(self) -> "Undo":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for path in reversed(self._paths):
+            with contextlib.suppress(OSError):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+    def keep(self) -> None:
+        """Everything is well."""
+        self._paths.clear()
+
+    def folder(self, path: Path, mode: int = 0o750) -> Path:
+        """Make a folder and those above it, unless they are there."""
+        if not path.exists():
+            self.folder(path.parent, mode)
+            path.mkdir()
+            self._paths.append(path)
+            path.chmod(mode)
+        return path
+
+    def private(self, path: Path, content: bytes) -> None:
+        """Write a new file that only its owner may read."""
+        self._paths.append(path)
+        write_private(path, content)
+
+    def public(self, path: Path, content: bytes) -> None:
+        """Write a new file that anybody may read."""
+        self._paths.append(path)
+        write_public(path, content)
+
+    def other(self, path: Path) -> None:
+        """Someone else is about to make it; it was not there before."""
+        self._paths.append(path)
 
 
 def _name_of(line: str) -> str | None:

@@ -1,16 +1,16 @@
 """Founding a cluster: its authority, its first nodes, its users, its store and its configuration."""
 
 import os
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from uuid import uuid4
 
 import attrs
 
-from twisted_rapi.admin.files import write_private, write_public
-from twisted_rapi.errors import ConfigurationError
+from twisted_rapi.admin.files import Undo, refuse_existing
+from twisted_rapi.errors import ConfigurationError, OpPrereqError
 from twisted_rapi.model.records import (
     ClusterRecord,
     ElectionRecord,
@@ -19,6 +19,7 @@ from twisted_rapi.model.records import (
     Record,
     name_key,
 )
+from twisted_rapi.plan.naming import host_name
 from twisted_rapi.rpc.authority import Role, issue, new_authority, new_key, new_request
 from twisted_rapi.state.database import Database
 from twisted_rapi.state.writer import commit_of
@@ -85,61 +86,68 @@ def found(plan: ClusterPlan, now: float | None = None) -> None:
     """
     Make all of it; what was made is removed again when something fails.
 
-    :raises ConfigurationError: something of it is there already.
+    :raises ConfigurationError: something of it is there already, or a name, address or port is none.
     """
-    made = [plan.directory / "rapi.toml", plan.store, *(n.directory / "agent.toml" for n in plan.nodes)]
-    there = [path for path in made if path.exists()]
-    if there:
-        raise ConfigurationError(f"{there[0]} is there already; nothing was changed")
-    with _Undo() as undo:
+    check_name(plan.name)
+    for node in plan.nodes:
+        check_node(node.name, node.address, node.port)
+    refuse_existing(_files(plan))
+    with Undo() as undo:
         _write(plan, time.time() if now is None else now, undo)
         undo.keep()
 
 
-class _Undo:
-    """Removes the files and folders that were made, unless they are to be kept."""
+def check_name(name: str) -> None:
+    """
+    Whether a cluster or a node may be called so.
 
-    def __init__(self) -> None:
-        self._paths: list[Path] = []
-
-    def __enter__(self) -> "_Undo":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for path in reversed(self._paths):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-
-    def keep(self) -> None:
-        """Everything is well."""
-        self._paths.clear()
-
-    def folder(self, path: Path) -> Path:
-        """Make a folder."""
-        if not path.exists():
-            self.folder(path.parent)
-            path.mkdir(mode=0o750)
-            self._paths.append(path)
-        return path
-
-    def private(self, path: Path, content: bytes) -> None:
-        """Write a file that only its owner may read."""
-        self._paths.append(path)
-        write_private(path, content)
-
-    def public(self, path: Path, content: bytes) -> None:
-        """Write a file that anybody may read."""
-        self._paths.append(path)
-        write_public(path, content)
-
-    def other(self, path: Path) -> None:
-        """Someone else is about to write it."""
-        self._paths.append(path)
+    :raises ConfigurationError: it is no host's name in its one form, or an address.
+    """
+    try:
+        form = host_name(name)
+    except OpPrereqError as e:
+        raise ConfigurationError(e.text) from e
+    if form != name or _is_address(name):
+        raise ConfigurationError(f"{name!r} is not a name: lower case, no dot at the end, not an address")
 
 
-def _write(plan: ClusterPlan, now: float, undo: _Undo) -> None:
+def check_node(name: str, address: str, port: int) -> None:
+    """
+    Whether a node may be called and reached so.
+
+    :raises ConfigurationError: which of these cannot be, and why.
+    """
+    check_name(name)
+    if not _is_address(address):
+        raise ConfigurationError(f"{address!r} is not an IP address")
+    if not 0 < port < 65536:
+        raise ConfigurationError(f"{port} is not the number of a port")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _files(plan: ClusterPlan) -> Iterator[Path]:
+    """All that will be made, but folders and the users file, which is kept when it is there."""
+    for name in ("ca.pem", "ca.key", "master.pem", "master.key", "api.pem", "api.key", "rapi.toml"):
+        yield plan.directory / name
+    for node in plan.nodes:
+        for name in ("ca.pem", "node.pem", "node.key", "agent.toml"):
+            yield node.directory / name
+    yield from _store_files(plan)
+
+
+def _store_files(plan: ClusterPlan) -> Iterator[Path]:
+    for suffix in ("", ".lock", "-wal", "-shm"):
+        yield Path(f"{plan.store}{suffix}")
+
+
+def _write(plan: ClusterPlan, now: float, undo: Undo) -> None:
     directory, first = undo.folder(plan.directory), plan.nodes[0]
     ca, ca_key = new_authority(plan.name, now)
 
@@ -166,9 +174,10 @@ def _write(plan: ClusterPlan, now: float, undo: _Undo) -> None:
         undo.public(folder / "node.pem", certificate)
         undo.private(folder / "node.key", key)
         undo.public(folder / "agent.toml", node.settings.encode())
-    undo.folder(plan.store.parent)
-    for suffix in ("", ".lock", "-wal", "-shm"):
-        undo.other(Path(f"{plan.store}{suffix}"))
+    # QEMU, who is someone else, has to pass through it to the disks; what is secret in it has its own mode.
+    undo.folder(plan.store.parent, 0o711)
+    for path in _store_files(plan):
+        undo.other(path)
     _fill(plan, now)
     config = f'node = "{first.name}"\n\n{plan.settings}'
     undo.public(directory / "rapi.toml", config.encode())

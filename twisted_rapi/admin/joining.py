@@ -8,26 +8,42 @@ from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
-from twisted_rapi.admin.files import write_private, write_public
+from twisted_rapi.admin.files import Undo, refuse_existing
+from twisted_rapi.admin.founding import check_node
+from twisted_rapi.cluster.joining import new_secret
 from twisted_rapi.config import Config, listen_address
-from twisted_rapi.errors import ConfigurationError
-from twisted_rapi.rpc.authority import fingerprint, new_key, new_request
+from twisted_rapi.errors import ConfigurationError, StoreLocked
+from twisted_rapi.rpc.authority import Role, fingerprint, new_key, new_request, role_of
+from twisted_rapi.state.database import Database
+from twisted_rapi.state.writer import commit_of
 
 _SETTINGS = """\
 # See etc/agent.toml for what else can be said here.
-listen = "{listen}"
-state_dir = "{state}/agent"
-log_dir = "{state}/os-log"
-hypervisors = ["{hypervisor}"]
-file_storage_dir = "{state}/file-storage"
-shared_file_storage_dir = "{state}/shared-file-storage"
+listen = {listen}
+state_dir = {agent}
+log_dir = {log}
+hypervisors = [{hypervisor}]
+file_storage_dir = {files}
+shared_file_storage_dir = {shared}
 """
 
 
 def agent_settings(address: str, port: int, state: Path, hypervisor: str) -> str:
     """The text of ``agent.toml`` for a node."""
     host = f"[{address}]" if ":" in address else address
-    return _SETTINGS.format(listen=f"{host}:{port}", state=state, hypervisor=hypervisor)
+    return _SETTINGS.format(
+        listen=quoted(f"{host}:{port}"),
+        agent=quoted(state / "agent"),
+        log=quoted(state / "os-log"),
+        hypervisor=quoted(hypervisor),
+        files=quoted(state / "file-storage"),
+        shared=quoted(state / "shared-file-storage"),
+    )
+
+
+def quoted(value: object) -> str:
+    """A text or path as a string of TOML, which writes it as JSON does."""
+    return json.dumps(str(value), ensure_ascii=False)
 
 
 def _ask(
@@ -35,6 +51,12 @@ def _ask(
 ) -> Any:
     connection = HTTPSConnection(host, port, context=context, timeout=30)
     try:
+        connection.connect()
+        # The authority certifies nodes, too; a node must not pass for the master.
+        tls: Any = connection.sock
+        shown: bytes = tls.getpeercert(binary_form=True)
+        if role_of(ssl.DER_cert_to_PEM_cert(shown).encode()) is not Role.API:
+            raise ConfigurationError(f"whoever answers at {host}:{port} is not the master")
         sent = {"Content-Type": "application/json", **(headers or {})}
         connection.request("POST", path, json.dumps(body), sent)
         response = connection.getresponse()
@@ -66,6 +88,29 @@ def new_token(config: Config, user: str, password: str, seconds: int) -> str:
     credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {credentials}"}
     token: str = _ask(here, port, context, "/2/join-tokens", {"seconds": seconds}, headers)["token"]
+    return token
+
+
+def stored_token(config: Config, seconds: float, now: float) -> str:
+    """
+    A token put into the store of a master that does not run.
+
+    :raises ConfigurationError: it runs, or there is no cluster in the store.
+    """
+    path = Path(config.store.path)
+    if not path.exists():
+        raise ConfigurationError(f"{path} is missing; run rapi-admin init")
+    record, token = new_secret(now, seconds, fingerprint(Path(config.rpc.authority).read_bytes()))
+    try:
+        database = Database(path)
+    except StoreLocked as e:
+        raise ConfigurationError("the master runs: name a user with write access by --user") from e
+    try:
+        [result] = database.commit([commit_of([record])])
+    finally:
+        database.close()
+    if isinstance(result, Exception):
+        raise result
     return token
 
 
@@ -116,35 +161,44 @@ def join(
     Make this machine a node: key, certificate and configuration below `directory`.
 
     :raises ConfigurationError: there is a configuration already, or the master is not the token's,
-        or refuses.
+        or refuses; nothing was made then.
     """
-    if (directory / "agent.toml").exists():
-        raise ConfigurationError(f"{directory / 'agent.toml'} is there already; nothing was changed")
-    host, _, given = (
-        master.rpartition(":") if ":" in master and not master.endswith("]") else (master, "", "5080")
-    )
-    host = host.strip("[]")
-    if not given.isdigit():
-        raise ConfigurationError(f"{master!r} is not of the form HOST:PORT")
-    secret, _, wanted = token.partition(".")
+    check_node(node, address, port)
+    refuse_existing(directory / name for name in ("node.key", "node.pem", "ca.pem", "agent.toml"))
+    host, at = master_address(master)
+    secret, _, wanted = token.strip().partition(".")
     if not secret or len(wanted) != 64:
         raise ConfigurationError("the token is not whole")
-    authority = _authority(host, int(given), wanted)
+    authority = _authority(host, at, wanted)
     context = ssl.create_default_context(cadata=authority)
     # The authority is the token's; the name it certifies may be another than the one typed here.
     context.check_hostname = False
     key = new_key()
     body = {
-        "token": token,
+        "token": token.strip(),
         "name": node,
         "address": address,
         "port": port,
         "group": group,
         "request": new_request(key, node).decode(),
     }
-    answer = _ask(host, int(given), context, "/2/join", body)
-    directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-    write_private(directory / "node.key", key)
-    write_public(directory / "node.pem", answer["certificate"].encode())
-    write_public(directory / "ca.pem", answer["authority"].encode())
-    write_public(directory / "agent.toml", settings.encode())
+    with Undo() as undo:
+        # What can fail here fails before the token is used up.
+        undo.private(undo.folder(directory) / "node.key", key)
+        undo.public(directory / "ca.pem", authority.encode())
+        answer = _ask(host, at, context, "/2/join", body)
+        undo.public(directory / "node.pem", answer["certificate"].encode())
+        undo.public(directory / "agent.toml", settings.encode())
+        undo.keep()
+
+
+def master_address(text: str) -> tuple[str, int]:
+    """
+    Host and port of ``HOST``, ``HOST:PORT``, ``[ADDRESS]:PORT`` or an address; 5080 where no port is said.
+
+    :raises ConfigurationError: it is none of these.
+    """
+    if text.count(":") > 1 and not text.startswith("["):
+        return text, 5080
+    whole = text if ":" in text and not text.endswith("]") else f"{text}:5080"
+    return listen_address(whole, "--master")

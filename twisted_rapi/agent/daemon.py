@@ -1,5 +1,6 @@
 """The agent put together: everything built once, inside out."""
 
+import os
 import time
 from collections.abc import Awaitable
 from pathlib import Path
@@ -80,6 +81,8 @@ class Listening(Service):
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("the agent cannot run", failure)
+        # Nothing was begun that has to be ended in order, and whoever started the agent is to see a failure.
+        self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
         self._reactor.stop()
 
     def stopService(self) -> Deferred[None]:

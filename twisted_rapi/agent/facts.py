@@ -20,12 +20,18 @@ class Facts:
     bridges: tuple[str, ...] = ()
 
 
-def read(proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
-    """The machine's own."""
-    memory = {}
+def memory(proc: Path = Path("/proc")) -> tuple[int, int]:
+    """Total and available memory of the machine."""
+    found = {}
     for line in (proc / "meminfo").read_text(encoding="ascii").splitlines():
         name, _, rest = line.partition(":")
-        memory[name] = int(rest.split()[0]) // 1024
+        found[name] = int(rest.split()[0]) // 1024
+    return found["MemTotal"], found.get("MemAvailable", found["MemFree"])
+
+
+def read(proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
+    """The machine's own."""
+    total, free = memory(proc)
     bridges = sorted(p.parent.name for p in (sysfs / "class/net").glob("*/bridge"))
     numa = len(list((sysfs / "devices/system/node").glob("node[0-9]*"))) or 1
     packages = {
@@ -33,8 +39,8 @@ def read(proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
         for p in (sysfs / "devices/system/cpu").glob("cpu[0-9]*/topology/physical_package_id")
     }
     return Facts(
-        memory_total=memory["MemTotal"],
-        memory_free=memory.get("MemAvailable", memory["MemFree"]),
+        memory_total=total,
+        memory_free=free,
         cpus=os.cpu_count() or 1,
         sockets=len(packages) or 1,
         numa_nodes=numa,

@@ -16,7 +16,7 @@ from twisted_rapi.agent import facts
 from twisted_rapi.agent.interface import IOsRunner
 from twisted_rapi.agent.settings import Simulated
 from twisted_rapi.agent.term import InThread, TermKeeper, open_terms
-from twisted_rapi.errors import RapiError, StepFailed
+from twisted_rapi.errors import RapiError, StaleTerm, StepFailed
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.model import steps
 from twisted_rapi.model.seen import (
@@ -34,6 +34,7 @@ from twisted_rapi.rpc.protocol import HEARTBEAT
 from twisted_rapi.storage.interface import IVolumeDriver
 
 FULL_REPORT = 30.0  # seconds between full reports
+FIRST_LOOK = 1.0  # seconds a new watch waits for a fresh look; then what is known already has to do
 Seen = Callable[[Sighting], None]
 Handler = Callable[[Any], Coroutine[Any, Any, Outcome]]
 
@@ -57,6 +58,15 @@ class Parts:
     simulated: Simulated | None = None
 
 
+@attrs.define(eq=False)
+class _Watcher:
+    """A master that is told; `gone` ends that."""
+
+    seen: Seen
+    term: int
+    gone: Deferred[None] = attrs.field(factory=Deferred)
+
+
 @implementer(INodeAgent)
 class Node:
     """`INodeAgent` on the node itself."""
@@ -68,8 +78,9 @@ class Node:
         self._version = version
         self._terms: TermKeeper | None = None
         self._locks: dict[str, tuple[DeferredLock, list[Step]]] = {}
-        self._watchers: dict[int, tuple[Seen, Deferred[None]]] = {}
-        self._next = 0
+        self._watchers: list[_Watcher] = []
+        self._looks: list[dict[str, DomainSeen | None]] = []  # per look under way: what changed meanwhile
+        self._measuring = False
         self._known: dict[str, DomainSeen] = {}
         self._oses: tuple[OsSeen, ...] = ()
         self._acceleration: dict[str, str] = {}
@@ -77,7 +88,7 @@ class Node:
         self._space = (0, 0)
         self._facts: facts.Facts | None = None
         self._ends: list[Callable[[], None]] = []
-        self._beat = LoopingCall(self._heartbeat)
+        self._beat = LoopingCall(self._each_second)
         self._full = LoopingCall(self._report_all)
         self._beat.clock = self._full.clock = parts.clock
         self._handlers: Mapping[type[Step], Handler] = {
@@ -122,8 +133,8 @@ class Node:
                 loop.stop()
         for end in self._ends:
             end()
-        for _, gone in list(self._watchers.values()):
-            gone.cancel()
+        for watcher in list(self._watchers):
+            watcher.gone.cancel()
         for hypervisor in self._parts.hypervisors.values():
             await hypervisor.stop_service()
 
@@ -144,6 +155,9 @@ class Node:
         if self._terms is None:
             raise StepFailed("the agent is still starting", "busy")
         await self._terms.admit(term)
+        for watcher in list(self._watchers):
+            if watcher.term < term and not watcher.gone.called:
+                watcher.gone.errback(StaleTerm(watcher.term, term))
 
     async def _in_turn(self, step: Step) -> Outcome:
         lock, queue = self._locks.setdefault(step.instance, (DeferredLock(), []))
@@ -233,21 +247,44 @@ class Node:
     async def watch(self, term: int, seen: Seen) -> None:
         """See `INodeAgent.watch`."""
         await self._admit(term)
-        await self._look()
-        gone: Deferred[None] = Deferred()
-        number, self._next = self._next, self._next + 1
-        self._watchers[number] = (seen, gone)
+        await self._look_first()
+        await self._admit(term)
+        watcher = _Watcher(seen, term)
+        self._watchers.append(watcher)
         try:
             seen(FullReport(report=self._report()))
-            await gone
+            await watcher.gone
         finally:
-            del self._watchers[number]
+            self._watchers.remove(watcher)
+
+    async def _look_first(self) -> None:
+        """Look; what takes too long is told when it is there, and keeps nobody from watching."""
+        ready: Deferred[None] = Deferred()
+
+        def let_go() -> None:
+            if not ready.called:
+                ready.callback(None)
+
+        def looked(_: object) -> None:
+            if ready.called:
+                self._tell(FullReport(report=self._report()))
+            let_go()
+
+        Deferred.fromCoroutine(self._look_safely()).addCallback(looked)
+        timer = self._parts.clock.callLater(FIRST_LOOK, let_go)
+        try:
+            await ready
+        finally:
+            if timer.active():
+                timer.cancel()
 
     def _tell(self, sighting: Sighting) -> None:
-        for seen, _ in list(self._watchers.values()):
-            seen(sighting)
+        for watcher in list(self._watchers):
+            watcher.seen(sighting)
 
     def _domain_changed(self, name: str, seen: DomainSeen | None) -> None:
+        for changes in self._looks:
+            changes[name] = seen
         if self._known.get(name) == seen:
             return
         if seen is None:
@@ -267,25 +304,57 @@ class Node:
         self._domain_changed(name, None)
 
     async def _look(self) -> None:
-        parts = self._parts
+        changes: dict[str, DomainSeen | None] = {}
+        self._looks.append(changes)
+        try:
+            found = await self._domains()
+        finally:
+            self._looks = [look for look in self._looks if look is not changes]
+        # What was told meanwhile may be newer than what was read.
+        merged: dict[str, DomainSeen | None] = {**found, **changes}
+        self._known = {name: seen for name, seen in merged.items() if seen is not None}
+        self._oses = await self._parts.os_runner.discover()
+        if self._parts.simulated is None:
+            self._facts = await self._parts.in_thread(facts.read)
+        await self._measure_disk()
+
+    async def _domains(self) -> dict[str, DomainSeen]:
+        """All there are; those of a hypervisor that does not answer are as they were."""
         domains: dict[str, DomainSeen] = {}
-        for kind, hypervisor in parts.hypervisors.items():
+        for kind, hypervisor in self._parts.hypervisors.items():
             try:
                 domains.update(await hypervisor.domains())
                 self._versions[kind] = await hypervisor.version()
             except StepFailed as e:
                 self._versions.pop(kind, None)
+                domains.update({n: seen for n, seen in self._known.items() if seen.hypervisor == kind})
                 self._log.warn("hypervisor {kind}: {reason}", kind=kind, reason=e.text)
-        self._known = domains
-        self._oses = await parts.os_runner.discover()
-        await self._measure()
+        return domains
 
-    async def _measure(self) -> None:
-        if self._parts.simulated is None:
-            self._facts = await self._parts.in_thread(facts.read)
+    async def _look_safely(self) -> None:
+        try:
+            await self._look()
+        except RapiError as e:
+            self._log.error("the node could not be looked at: {reason}", reason=str(e))
+        except Exception:  # noqa: BLE001 -- a bug here must not end the reports
+            self._log.failure("looking at the node met a bug")
+
+    async def _measure_disk(self) -> None:
         for driver in self._parts.volumes.values():
             self._space = await driver.space()
             break
+
+    async def _measure(self) -> None:
+        """Bring up to date what heartbeats tell."""
+        try:
+            if self._facts is not None:
+                total, free = await self._parts.in_thread(facts.memory)
+                self._facts = attrs.evolve(self._facts, memory_total=total, memory_free=free)
+            await self._measure_disk()
+        except (RapiError, OSError) as e:
+            self._log.warn("memory and disk could not be measured: {reason}", reason=str(e))
+        finally:
+            self._measuring = False
 
     def _current(self) -> facts.Facts:
         if self._parts.simulated is not None:
@@ -324,15 +393,15 @@ class Node:
     def _heartbeat(self) -> None:
         self._tell(Heartbeat(memory_free=self._current().memory_free, disk_free=self._disk()[1]))
 
+    def _each_second(self) -> None:
+        self._heartbeat()
+        # In the background: a disk that hangs does not make the node look dead.
+        if self._watchers and not self._measuring:
+            self._measuring = True
+            Deferred.fromCoroutine(self._measure()).addErrback(self._loop_failed)
+
     def _report_all(self) -> Deferred[None]:
         if not self._watchers:
             return succeed(None)
-        return Deferred.fromCoroutine(self._look_and_tell())
-
-    async def _look_and_tell(self) -> None:
-        try:
-            await self._look()
-        except RapiError as e:
-            self._log.error("the node could not be looked at: {reason}", reason=str(e))
-        else:
-            self._tell(FullReport(report=self._report()))
+        d = Deferred.fromCoroutine(self._look_safely())
+        return d.addCallback(lambda _: self._tell(FullReport(report=self._report())))

@@ -23,6 +23,20 @@ class _Malformed(RapiError):
     """A request that is not of the protocol."""
 
 
+class _Request(Request):
+    """A request whose body may not be larger than the limit; what is beyond it is not kept."""
+
+    too_large = False
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep a part of the body, up to the limit."""
+        assert self.content is not None
+        if self.too_large or self.content.tell() + len(data) > protocol.MOST_BYTES:
+            self.too_large = True
+            return
+        super().handleContentChunk(data)
+
+
 def _only_master(request: Request) -> Role | None:
     """The role of the caller, by the certificate it showed."""
     transport: Any = request.transport
@@ -51,10 +65,10 @@ class _Call(Resource):
         return NOT_DONE_YET
 
     async def _handle(self, request: Request) -> None:
-        text = request.requestHeaders.getRawHeaders(protocol.TERM, [""])[0]
-        if not text.isdigit() or len(text) > 18:
+        terms = request.requestHeaders.getRawHeaders(protocol.TERM.encode(), [])
+        if len(terms) != 1 or not terms[0].isdigit() or len(terms[0]) > 18:
             raise _Malformed("no term was given")
-        await self.answer(request, int(text))
+        await self.answer(request, int(terms[0]))
 
     async def answer(self, request: Request, term: int) -> None:
         """Carry the call out and write the answer."""
@@ -62,6 +76,7 @@ class _Call(Resource):
 
     def _failed(self, failure: Failure, request: Request) -> None:
         if failure.check(CancelledError):
+            request.loseConnection()  # the node ends, if it was not the caller
             return
         error = failure.value
         if isinstance(error, (_Malformed, msgspec.DecodeError)):
@@ -93,10 +108,9 @@ class Perform(_Call):
     async def answer(self, request: Request, term: int) -> None:
         """Carry a step out."""
         assert request.content is not None
-        body = request.content.read(protocol.MOST_BYTES + 1)
-        if len(body) > protocol.MOST_BYTES:
+        if getattr(request, "too_large", False):
             raise _Malformed("the step is too large")
-        outcome = await self._agent.perform(protocol.decode_step(body), term)
+        outcome = await self._agent.perform(protocol.decode_step(request.content.read()), term)
         _write(request, protocol.encode(outcome))
 
 
@@ -152,4 +166,4 @@ def make_site(agent: INodeAgent, role_of: Any = _only_master) -> Site:
     rpc.putChild(number.encode(), version)
     version.putChild(b"perform", Perform(agent, role_of))
     version.putChild(b"watch", Watch(agent, role_of))
-    return _Site(root)
+    return _Site(root, requestFactory=_Request)

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock
 
-from twisted_rapi.errors import StaleTerm
+from twisted_rapi.errors import StaleTerm, StepFailed
 
 InThread = Callable[..., Awaitable[Any]]
 
@@ -29,15 +29,26 @@ class TermKeeper:
         Note the term.
 
         :raises StaleTerm: a higher one has been heard of.
+        :raises StepFailed: it cannot be kept.
         """
-        if term == self.highest:
-            return
-        async with self._lock:
-            if term > self.highest:
-                await self._in_thread(_write, self._file, term)
-                self.highest = term
+        if term > self.highest:
+            # The thread writes on when the caller goes away, so the lock is held on too: otherwise a newer
+            # term's file could be overwritten by that of an older one.
+            noted: Deferred[None] = Deferred()
+            work = Deferred.fromCoroutine(self._note(term))
+            work.addBoth(lambda result: None if noted.called else noted.callback(result))
+            await noted
         if term < self.highest:
             raise StaleTerm(term, self.highest)
+
+    async def _note(self, term: int) -> None:
+        async with self._lock:
+            if term > self.highest:
+                try:
+                    await self._in_thread(_write, self._file, term)
+                except OSError as e:
+                    raise StepFailed(f"the master's term cannot be kept: {e}") from e
+                self.highest = term
 
 
 def _write(file: Path, term: int) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from uuid import uuid4
 
@@ -45,13 +46,10 @@ class Joining:
 
         :raises BadRequest: no time, or more than a week.
         """
-        if not 0 < seconds <= LONGEST:
-            raise BadRequest("A token is good for at least a second and at most a week")
-        secret = secrets.token_urlsafe(24)
-        record = JoinTokenRecord(digest=digest(secret), expires=self.now() + seconds)
+        record, token = new_secret(self.now(), seconds, self.fingerprint)
         old = [t for t in self.snapshot.join_tokens.values() if t.expires < self.now()]
         await self._commit(puts=(record,), deletes=tuple(old))
-        return f"{secret}.{self.fingerprint}"
+        return token
 
     async def join(
         self, token: str, name: str, address: str, port: int, request: bytes, group: str | None
@@ -60,22 +58,24 @@ class Joining:
         Make a node of who has the token; answers its certificate and the authority's, as PEM.
 
         :raises Forbidden: the token is none, was used, or is too old.
-        :raises BadRequest: the name is taken or no name, the group is unknown, the request is malformed.
+        :raises BadRequest: the name or the address is taken or none, the group is unknown, the request
+            is malformed.
+        :raises OpPrereqError: the name cannot be one of a host.
         """
-        record = self._token(token)
         full = host_name(name)
-        if full in self.snapshot.names["node"]:
-            raise BadRequest(f"There is a node {full} already")
         now = self.now()
+        self._may_join(token, full, address, port, group)
         certificate = await self.in_thread(
             issue, self.authority, self.authority_key, Role.NODE, full, [full, address], request, now
         )
+        # Meanwhile another may have used the token or taken the name: what is committed is what holds now.
+        record, home = self._may_join(token, full, address, port, group)
         node = NodeRecord(
             uuid=str(uuid4()),
             name=full,
             ctime=now,
             mtime=now,
-            group=self._group(group).uuid,
+            group=home.uuid,
             primary_ip=address,
             secondary_ip=address,
             agent_host=address,
@@ -87,6 +87,28 @@ class Joining:
         except Conflict as e:
             raise Forbidden("The token was used, or the name taken, a moment ago") from e
         return {"certificate": certificate.decode(), "authority": self.authority.decode(), "uuid": node.uuid}
+
+    def _may_join(
+        self, token: str, name: str, address: str, port: int, group: str | None
+    ) -> tuple[JoinTokenRecord, GroupRecord]:
+        record = self._token(token)
+        self._check_free(name, address, port)
+        return record, self._group(group)
+
+    def _check_free(self, name: str, address: str, port: int) -> None:
+        """A certificate is good for a name and an address, so neither may be somebody else's."""
+        if name in self.snapshot.names["node"] or name == self.snapshot.cluster.name:
+            raise BadRequest(f"There is a node or cluster {name} already")
+        if _address(name) is not None:
+            raise BadRequest(f"{name} is an address, not a name")
+        here = _address(address)
+        if here is None:
+            raise BadRequest(f"{address!r} is not an IP address")
+        for node in self.snapshot.nodes.values():
+            taken = here in map(_address, (node.agent_host, node.primary_ip, node.secondary_ip))
+            # Several agents on one machine, for trials, are told apart by their ports.
+            if taken and (port == node.agent_port or not here.is_loopback):
+                raise BadRequest(f"{address} is the address of {node.name}")
 
     def _token(self, token: str) -> JoinTokenRecord:
         wanted = digest(token.partition(".")[0])
@@ -107,6 +129,25 @@ class Joining:
     async def _commit(self, **what: Any) -> None:
         change = commit_of(**what, revision_of=self.snapshot.revision_of, term=self.term)
         await self.snapshot.reached(await self.store.commit(change))
+
+
+def new_secret(now: float, seconds: float, fingerprint: str) -> tuple[JoinTokenRecord, str]:
+    """
+    A new token: what the store knows of it, and the token itself.
+
+    :raises BadRequest: no time, or more than a week.
+    """
+    if not 1 <= seconds <= LONGEST:
+        raise BadRequest("A token is good for at least a second and at most a week")
+    secret = secrets.token_urlsafe(24)
+    return JoinTokenRecord(digest=digest(secret), expires=now + seconds), f"{secret}.{fingerprint}"
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
 
 
 def digest(secret: str) -> str:

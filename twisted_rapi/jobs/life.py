@@ -41,7 +41,7 @@ from twisted_rapi.state.writer import commit_of
 if TYPE_CHECKING:
     from twisted_rapi.jobs.executor import Executor, Means
 
-MOST_CONFLICTS = 20
+MOST_CONFLICTS = 20  # about names that are taken; about records each means that another job came on
 DRY_RUN = " - INFO: dry-run mode requested, not actually executing the operation"
 
 
@@ -230,7 +230,8 @@ class Life:
             try:
                 following = await self._stage(index, op, progress, stage)
             except Conflict as e:
-                conflicts += 1
+                if not await self._means.snapshot.catch_up(e.keys):
+                    conflicts += 1
                 if conflicts > MOST_CONFLICTS:
                     raise prereq(f"What it is about is in use: {e}", "wrong_state") from e
                 continue

@@ -135,6 +135,9 @@ HV_DEFAULTS: dict[str, dict[str, Any]] = {
     "fake": {"migration_mode": "live"},
 }
 
+HV_GLOBAL = frozenset({"migration_bandwidth", "migration_mode", "migration_port"})
+"""Hypervisor parameters that only the cluster as a whole has (constants.json ``global_params``)."""
+
 HV_TYPES: dict[str, str] = {
     "acpi": "bool",
     "blockdev_prefix": "string",

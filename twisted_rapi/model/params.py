@@ -191,8 +191,12 @@ def check_hv(hypervisor: str, values: Mapping[str, Any], allow_default: bool = F
 
     :raises TypeEnforcementError: a name is unknown, or a value of another type.
     :raises HypervisorError: the parameter is one of other hypervisors.
+    :raises OpPrereqError: ``wrong_input``: it can be set for the whole cluster only.
     """
     given = enforce(values, tables.HV_TYPES, allow_default)
+    whole = sorted(tables.HV_GLOBAL & given.keys())
+    if whole:
+        raise prereq(f"Hypervisor parameters of the whole cluster, not of an instance: {', '.join(whole)}")
     for name in given:
         if name not in tables.HV_DEFAULTS[hypervisor]:
             raise HypervisorError(f"Parameter '{name}' is not supported")
@@ -225,15 +229,29 @@ _CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+def check_os(values: Mapping[str, Any]) -> Params:
+    """
+    OS parameters as given by a client: text, or what can be written as text.
+
+    :raises TypeEnforcementError: a value is something else.
+    """
+    return {name: _string(name, value) for name, value in values.items()}
+
+
 def cluster_hvparams(cluster: ClusterRecord, hypervisor: str) -> Params:
     """What an instance of this hypervisor without own parameters has."""
     return {**tables.HV_DEFAULTS[hypervisor], **cluster.hvparams.get(hypervisor, {})}
 
 
 def hvparams(cluster: ClusterRecord, instance: InstanceRecord) -> Params:
-    """An instance's hypervisor parameters, filled in; those its OS asks for come before its own."""
+    """
+    An instance's hypervisor parameters, filled in; those its OS asks for come before its own.
+
+    The global ones are not among them: they are the cluster's alone.
+    """
     by_os = cluster.os_hvp.get(instance.os.partition("+")[0], {}).get(instance.hypervisor, {})
-    return {**cluster_hvparams(cluster, instance.hypervisor), **by_os, **instance.hvparams}
+    filled = {**cluster_hvparams(cluster, instance.hypervisor), **by_os, **instance.hvparams}
+    return {name: value for name, value in filled.items() if name not in tables.HV_GLOBAL}
 
 
 # The rest.

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 from twisted_rapi.errors import OpExecError, OpPrereqError, prereq
 from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.instance import InstanceCreate
-from twisted_rapi.model.records import InstanceRecord, LeftoverRecord, NodeRecord, name_key
+from twisted_rapi.model.records import InstanceRecord, LeftoverRecord, NodeRecord
 from twisted_rapi.model.steps import CreateVolume, DeleteVolume, RunOs, StartDomain, VerifyOs
 from twisted_rapi.plan import condition, devices, policy
 from twisted_rapi.plan.leftover import leftovers
 from twisted_rapi.plan.machine import disk_specs, domain_spec
-from twisted_rapi.plan.naming import host_name, merged_tags
+from twisted_rapi.plan.naming import merged_tags, reservations, resolved_name
 from twisted_rapi.plan.place import Demand, place
 from twisted_rapi.plan.stage import (
     Change,
@@ -46,8 +46,13 @@ def plan_create(op: InstanceCreate, progress: Progress, view: View) -> Stage:
         case "undone":
             return _give_up(instance, progress)
         case "made":
+            starts = _starts(op)
             shown = replace(
-                instance, pending=None, mtime=view.now, admin_state="up" if _starts(op) else "down"
+                instance,
+                pending=None,
+                mtime=view.now,
+                admin_state="up" if starts else "down",
+                disks_active=starts,
             )
             return Change(stage="shown", puts=(shown,), kept=progress.kept)
         case "shown" if _starts(op):
@@ -79,10 +84,26 @@ def _begin(op: InstanceCreate, progress: Progress, view: View) -> Stage:
     then = Change(
         stage="recorded",
         puts=(instance,),
-        names={name_key("instance", instance.name): instance.uuid},
+        names=reservations(instance),
         kept={"uuid": instance.uuid},
+        log=_announced(op, view, instance),
     )
     return DryRun(result=[instance.primary_node], then=then)
+
+
+def _announced(op: InstanceCreate, view: View, instance: InstanceRecord) -> tuple[str, ...]:
+    log = [f"* disk {n}, size {disk.size}M" for n, disk in enumerate(instance.disks)]
+    if op.pnode is None:
+        chosen = view.nodes[instance.primary_node].name
+        log.insert(0, f" - INFO: Selected nodes for instance {instance.name}: {chosen}")
+    if op.ip_check:
+        log.insert(0, " - WARNING: Whether the IP address is in use is not checked by this release")
+    return tuple(log)
+
+
+def _installs(op: InstanceCreate) -> bool:
+    """Whether the OS definition's script runs; without disks it has nothing to write to (as observed)."""
+    return op.os_type is not None and not op.no_install and bool(op.disks)
 
 
 def _make(op: InstanceCreate, view: View, instance: InstanceRecord) -> Stage:
@@ -91,10 +112,11 @@ def _make(op: InstanceCreate, view: View, instance: InstanceRecord) -> Stage:
         Do(node, CreateVolume(instance=instance.name, disk=disk, fresh=True)) for disk in disk_specs(instance)
     )
     parts: list[Any] = [InParallel(volumes)] if volumes else []
-    log = ["* creating instance disks..."] if volumes else []
-    if op.os_type and not op.no_install:
-        secret = {**(op.osparams_secret or {})}
-        spec = domain_spec(view, instance, osparams=secret)
+    log = ["* creating instance disks..."]
+    if _installs(op):
+        spec = domain_spec(
+            view, instance, osparams={**instance.osparams_private, **(op.osparams_secret or {})}
+        )
         run = RunOs(instance=instance.name, action="create", domain=spec, debug=op.debug_level or 0)
         parts.append(Do(node, run))
         log.append("* running the instance OS create scripts...")
@@ -113,7 +135,7 @@ def _give_up(instance: InstanceRecord, progress: Progress) -> Finish:
         f"creation of {instance.name} failed",
     )
     error = progress.error or OpExecError(f"Could not make instance {instance.name}")
-    return Finish(error=error, puts=left, deletes=(instance,), free=(name_key("instance", instance.name),))
+    return Finish(error=error, puts=left, deletes=(instance,), free=tuple(reservations(instance)))
 
 
 # Prerequisites.
@@ -122,8 +144,8 @@ def _give_up(instance: InstanceRecord, progress: Progress) -> Finish:
 def _instance(op: InstanceCreate, view: View, job: int) -> InstanceRecord:
     """The record of the instance, once everything that can be judged beforehand has been."""
     _check_form(op)
-    name = host_name(op.instance_name)
-    if view.find("instance", name) is not None:
+    name = resolved_name(op.instance_name, op.name_check)
+    if name in view.names["instance"]:
         raise prereq(f"Instance '{name}' is already in the cluster", "already_exists")
     template, hypervisor = _template(op, view), _hypervisor(op, view)
     draft = _draft(op, view, name, template, hypervisor)
@@ -191,8 +213,8 @@ def _draft(op: InstanceCreate, view: View, name: str, template: str, hypervisor:
     nics: list[Any] = []
     for given in op.nics:
         nics.append(devices.new_nic(view, given, [nic.mac for nic in nics]))
-    beparams = params.check_be(op.beparams)
-    hvparams = params.check_hv(hypervisor, op.hvparams)
+    beparams = params.update({}, params.check_be(op.beparams, allow_default=True))
+    hvparams = params.update({}, params.check_hv(hypervisor, op.hvparams, allow_default=True))
     if op.identify_defaults:
         beparams = _unusual(beparams, params.cluster_beparams(view.cluster))
         hvparams = _unusual(hvparams, params.cluster_hvparams(view.cluster, hypervisor))
@@ -213,8 +235,8 @@ def _draft(op: InstanceCreate, view: View, name: str, template: str, hypervisor:
         nics=tuple(nics),
         hvparams=hvparams,
         beparams=beparams,
-        osparams={k: v for k, v in op.osparams.items() if v != params.DEFAULT},
-        osparams_private=op.osparams_private or {},
+        osparams=params.update({}, params.check_os(op.osparams)),
+        osparams_private=params.update({}, params.check_os(op.osparams_private or {})),
         network_port=_free_port(view) if hypervisor in WITH_PORT else None,
     )
 
@@ -225,10 +247,11 @@ def _unusual(given: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
 
 def _free_port(view: View) -> int:
     used = {i.network_port for i in view.instances.values()}
-    for port in range(FIRST_PORT, LAST_PORT + 1):
-        if port not in used:
-            return port
-    raise prereq("No network port is free for the console", "insufficient_resources")
+    free = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in used]
+    if not free:
+        raise prereq("No network port is free for the console", "insufficient_resources")
+    # Not the lowest: instances that are made at the same time would all want that one.
+    return view.chance.choice(free)
 
 
 def _node(op: InstanceCreate, view: View, draft: InstanceRecord) -> NodeRecord:

@@ -7,11 +7,12 @@ from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.instance import InstanceReinstall, InstanceRename
 from twisted_rapi.model.records import InstanceRecord, name_key
 from twisted_rapi.model.steps import MoveVolume, RunOs, VerifyOs
-from twisted_rapi.plan.condition import answering, at_rest, changed, known_osparams, primary, usable_os
+from twisted_rapi.plan.condition import at_rest, changed, known_osparams, primary, usable_os
 from twisted_rapi.plan.devices import FILE_TEMPLATES
+from twisted_rapi.plan.leftover import leftovers
 from twisted_rapi.plan.machine import disk_spec, domain_spec
-from twisted_rapi.plan.naming import host_name
-from twisted_rapi.plan.stage import Change, Do, DryRun, Finish, InSequence, Perform, Progress, Stage
+from twisted_rapi.plan.naming import resolved_name
+from twisted_rapi.plan.stage import Change, Do, DryRun, Finish, InSequence, Perform, Progress, Stage, steps_of
 from twisted_rapi.plan.view import View
 
 
@@ -28,13 +29,17 @@ def plan_reinstall(op: InstanceReinstall, progress: Progress, view: View) -> Sta
             }
             verify = VerifyOs(instance=instance.name, os=wanted.os, osparams=given)
             return Perform(work=Do(instance.primary_node, verify), stage="verified", check=True)
-        return Change(stage="noted", puts=() if wanted == instance else (changed(wanted, view),))
+        log = (f"Changing OS scripts to '{wanted.os}'...",) if wanted.os != instance.os else ()
+        puts = () if wanted == instance else (changed(wanted, view),)
+        return Change(stage="noted", puts=puts, log=log)
     if progress.stage == "noted":
-        spec = domain_spec(view, instance, osparams=op.osparams_secret)
+        spec = domain_spec(
+            view, instance, osparams={**instance.osparams_private, **(op.osparams_secret or {})}
+        )
         run = RunOs(
             instance=instance.name, action="create", domain=spec, reinstall=True, debug=op.debug_level or 0
         )
-        log = ("Running the instance OS create scripts...",)
+        log = (" - INFO: Running instance OS create scripts...",)
         return Perform(work=Do(instance.primary_node, run), stage="installed", log=log)
     return Finish()
 
@@ -56,8 +61,8 @@ def _reinstalled(op: InstanceReinstall, view: View, instance: InstanceRecord) ->
     return replace(
         instance,
         os=os,
-        osparams=params.update(instance.osparams, op.osparams or {}),
-        osparams_private=params.update(instance.osparams_private, op.osparams_private or {}),
+        osparams=params.update(instance.osparams, params.check_os(op.osparams or {})),
+        osparams_private=params.update(instance.osparams_private, params.check_os(op.osparams_private or {})),
     )
 
 
@@ -76,11 +81,12 @@ def plan_rename(op: InstanceRename, progress: Progress, view: View) -> Stage:
             work = _moves(instance, old, new)
             return Perform(work=work, stage="moved", failed="unmoved")
         case "unmoved":
-            renamed = _renamed(instance, old, new)
-            return Perform(work=_moves(renamed, new, old), stage="back", failed="back")
+            return Perform(work=_moves_back(instance, old, new), stage="back", failed="back")
         case "back":
             error = progress.error or OpExecError(f"Could not rename {old}")
-            return Finish(error=error, free=(name_key("instance", new),))
+            done = tuple(steps_of(_moves_back(instance, old, new)))
+            left = leftovers(done, progress.outcomes, f"renaming of {old} failed")
+            return Finish(error=error, puts=left, free=(name_key("instance", new),))
         case "moved":
             return Change(
                 stage="renamed",
@@ -89,7 +95,8 @@ def plan_rename(op: InstanceRename, progress: Progress, view: View) -> Stage:
                 kept=progress.kept,
             )
         case "renamed" if instance.os:
-            run = RunOs(instance=new, action="rename", domain=domain_spec(view, instance), old_name=old)
+            spec = domain_spec(view, instance, osparams=instance.osparams_private)
+            run = RunOs(instance=new, action="rename", domain=spec, old_name=old)
             return Perform(work=Do(instance.primary_node, run), stage="told", failed="told")
     log = (
         ()
@@ -101,13 +108,12 @@ def plan_rename(op: InstanceRename, progress: Progress, view: View) -> Stage:
 
 def _reserve(op: InstanceRename, view: View) -> Stage:
     instance = view.instance(op.instance_name)
-    new = host_name(op.new_name)
     if op.ip_check and not op.name_check:
         raise prereq("IP address check requires a name check")
-    if view.find("instance", new) is not None and new != instance.name:
+    new = resolved_name(op.new_name, op.name_check)
+    if new in view.names["instance"] and new != instance.name:
         raise prereq(f"Instance '{new}' is already in the cluster", "already_exists")
     at_rest(view, instance, "rename")
-    answering(view, primary(view, instance))
     if new == instance.name:
         return Finish(result=new)
     kept = {"uuid": instance.uuid, "old": instance.name, "new": new}
@@ -130,6 +136,10 @@ def _renamed(instance: InstanceRecord, old: str, new: str) -> InstanceRecord:
         for disk in instance.disks
     )
     return replace(instance, name=new, disks=disks)
+
+
+def _moves_back(instance: InstanceRecord, old: str, new: str) -> InSequence:
+    return _moves(_renamed(instance, old, new), new, old)
 
 
 def _moves(instance: InstanceRecord, old: str, new: str) -> InSequence:

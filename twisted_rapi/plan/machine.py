@@ -51,7 +51,8 @@ def domain_spec(
     """
     The machine with all parameters filled in.
 
-    :param hvparams: values for this one start, as are `beparams` and `osparams`.
+    :param hvparams: values for this one start, as are `beparams`.
+    :param osparams: further OS parameters, private and secret ones: only where a script of the OS runs.
     """
     backend = {**params.beparams(view.cluster, instance), **(beparams or {})}
     nodes = view.nodes
@@ -70,7 +71,6 @@ def domain_spec(
         os=instance.os,
         osparams={
             **params.osparams(view.cluster, instance),
-            **instance.osparams_private,
             **(osparams or {}),
         },
         primary_node=nodes[instance.primary_node].name,

@@ -1,9 +1,10 @@
-"""Names and tags: what may be one."""
+"""Names and tags: what may be one, and what an instance has to itself."""
 
 import re
 from collections.abc import Iterable
 
 from twisted_rapi.errors import TagError, prereq
+from twisted_rapi.model.records import InstanceRecord, name_key
 
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.ASCII)
 _TAG = re.compile(r"[\w.+*/:@-]+", re.ASCII)
@@ -22,6 +23,31 @@ def host_name(name: str) -> str:
     if len(lowered) > 255 or _HOST.fullmatch(lowered) is None:
         raise prereq(f"Invalid hostname {name!r}")
     return lowered
+
+
+def resolved_name(name: str, name_check: bool) -> str:
+    """
+    A name in its one form.
+
+    :param name_check: it has to be fully qualified: no resolver is asked, so nothing could complete it.
+    :raises OpPrereqError: ``wrong_input``, or ``resolver_error``.
+    """
+    host = host_name(name)
+    if name_check and "." not in host:
+        raise prereq(f"The given name ({name}) does not resolve: it is not fully qualified", "resolver_error")
+    return host
+
+
+def reservations(instance: InstanceRecord) -> dict[str, str]:
+    """
+    What no other instance may have, as name keys for its uuid: its name, MAC addresses and network port.
+
+    Plans of several instances are made at the same time; the commit decides who gets one of these.
+    """
+    keys = [name_key("instance", instance.name), *(name_key("mac", nic.mac) for nic in instance.nics)]
+    if instance.network_port is not None:
+        keys.append(name_key("port", str(instance.network_port)))
+    return dict.fromkeys(keys, instance.uuid)
 
 
 def check_tags(tags: Iterable[str]) -> None:

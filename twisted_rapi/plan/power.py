@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from twisted_rapi.errors import prereq
 from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.instance import (
     InstanceReboot,
@@ -10,13 +9,14 @@ from twisted_rapi.model.opcodes.instance import (
     InstanceShutdown,
     InstanceStartup,
 )
-from twisted_rapi.model.records import AdminState, InstanceRecord, name_key
+from twisted_rapi.model.records import AdminState, InstanceRecord
 from twisted_rapi.model.steps import DeleteVolume, StartDomain, StopDomain
 from twisted_rapi.plan.condition import answering, changed, enough_memory, not_offline, primary
 from twisted_rapi.plan.devices import check_bridges
 from twisted_rapi.plan.leftover import leftovers
 from twisted_rapi.plan.machine import disk_specs, domain_spec
-from twisted_rapi.plan.stage import Change, Do, Finish, InSequence, Perform, Progress, Stage, steps_of
+from twisted_rapi.plan.naming import reservations
+from twisted_rapi.plan.stage import Change, Do, Finish, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
 
@@ -118,7 +118,9 @@ def plan_reboot(op: InstanceReboot, progress: Progress, view: View) -> Stage:
             running = domain is not None and domain.running
             if not running:
                 enough_memory(view, instance, params.beparams(view.cluster, instance)["maxmem"])
-            return Change(stage="begun", kept={"boot": domain.boot if domain is not None and running else ""})
+            kept = {"boot": domain.boot if domain is not None and running else ""}
+            stopped = f" - INFO: Instance {instance.name} was already stopped, starting now"
+            return Change(stage="begun", kept=kept, log=() if running else (stopped,))
         case "begun":
             boot = progress.kept["boot"]
             node = instance.primary_node
@@ -129,49 +131,39 @@ def plan_reboot(op: InstanceReboot, progress: Progress, view: View) -> Stage:
 
 
 def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
-    """Stop it, remove its disks, forget it."""
+    """Stop it, remove its disks, forget it; with `ignore_failures` what could not be done is left over."""
     instance = view.instance(op.instance_name)
     node = primary(view, instance)
-    stop = Do(node.uuid, stop_step(instance, op.shutdown_timeout))
-    disks = tuple(
-        Do(node.uuid, DeleteVolume(instance=instance.name, disk=disk)) for disk in disk_specs(instance)
-    )
+    works = _removal(instance, op.shutdown_timeout)
     match progress.stage:
         case "":
             if node.offline or node.uuid not in view.reports:
                 if not op.ignore_failures:
                     answering(view, node)
-                return _forget(instance, (stop, *disks), (), progress)
+                return _forget(view, instance, works, progress)
             return Change(stage="begun", puts=_marked(view, instance, "down"))
         case "begun":
-            return Perform(work=stop, stage="stopped", failed="stopped" if op.ignore_failures else None)
-        case "stopped":
             failed = "removed" if op.ignore_failures else None
-            return Perform(
-                work=InSequence(disks), stage="removed", failed=failed, log=("* removing instance disks...",)
-            )
-    return _forget(instance, disks, progress.outcomes, progress)
+            return Perform(work=InSequence(works), stage="removed", failed=failed)
+    return _forget(view, instance, works, progress)
 
 
-def _forget(
-    instance: InstanceRecord, done: tuple[Do, ...], outcomes: tuple[Any, ...], progress: Progress
-) -> Finish:
-    left = leftovers(tuple(d for do in done for d in steps_of(do)), outcomes, f"removal of {instance.name}")
-    log = tuple(f" - WARNING: {record.reason}: work is left for node {record.node}" for record in left)
+def _removal(instance: InstanceRecord, timeout: int) -> tuple[Do, ...]:
+    """In this order: a file is not taken away from under a guest that could not be stopped."""
+    node = instance.primary_node
+    stop = Do(node, stop_step(instance, timeout))
+    return (stop, *(Do(node, DeleteVolume(instance=instance.name, disk=d)) for d in disk_specs(instance)))
+
+
+def _forget(view: View, instance: InstanceRecord, works: tuple[Do, ...], progress: Progress) -> Finish:
+    left = leftovers(works, progress.outcomes, f"removal of {instance.name}")
+    log = tuple(
+        f" - WARNING: {record.reason}: work is left for node {view.nodes[record.node].name}"
+        for record in left
+    )
     return Finish(
         puts=left,
         deletes=(instance,),
-        free=(name_key("instance", instance.name),),
+        free=tuple(reservations(instance)),
         log=log if progress.error is None else (f" - WARNING: {progress.error.text}", *log),
     )
-
-
-def still_running(view: View, instance: InstanceRecord) -> None:
-    """
-    The instance's domain runs.
-
-    :raises OpPrereqError: ``wrong_state``.
-    """
-    domain = view.domain(instance)
-    if domain is None or not domain.running:
-        raise prereq(f"Instance '{instance.name}' is not running", "wrong_state")

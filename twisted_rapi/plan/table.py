@@ -40,9 +40,14 @@ PLANS: Mapping[type[Opcode], PlanFunction] = {
 
 
 def _named(view: View, name: str) -> str:
-    """The full name of an instance, also of one that does not exist (yet)."""
+    """The full name of an instance; one that does not exist (yet) is called as given."""
     uuid = view.find("instance", name)
-    return name.lower().removesuffix(".") if uuid is None else view.instances[uuid].name
+    return _new_name(name) if uuid is None else view.instances[uuid].name
+
+
+def _new_name(name: str) -> str:
+    """The name a new instance will have: never short for another's."""
+    return name.lower().removesuffix(".")
 
 
 def _nodes_of(view: View, name: str) -> list[str]:
@@ -63,7 +68,7 @@ def _of_instance(view: View, name: str, nodes: bool = False, resources: bool = F
 
 
 def _create(op: instance.InstanceCreate, view: View) -> Iterator[Lock]:
-    yield Lock("instance", _named(view, op.instance_name))
+    yield Lock("instance", _new_name(op.instance_name))
     yield from (Lock("nodegroup", group, shared=True) for group in view.groups)
     given = None if op.pnode is None else view.find("node", op.pnode)
     for node in view.nodes if op.pnode is None else [n for n in [given] if n is not None]:
@@ -74,6 +79,12 @@ def _create(op: instance.InstanceCreate, view: View) -> Iterator[Lock]:
 def _tags(op: cluster.TagsSet | cluster.TagsDel, view: View) -> Iterator[Lock]:
     name = op.name or ""
     match op.kind:
+        case "cluster":
+            # The field has no lock here; ours is held for one commit, and spares all but one planning again.
+            yield Lock("cluster", "tags")
+        case "cluster":
+            # Not for others: only so that many of them do not make each other's commits conflict.
+            yield Lock("cluster", "tags")
         case "instance":
             yield Lock("instance", _named(view, name))
         case "node":
@@ -96,7 +107,7 @@ _LOCKS: Mapping[type[Opcode], Callable[[Any, View], Iterable[Lock]]] = {
     instance.InstanceReinstall: lambda op, view: _of_instance(view, op.instance_name),
     instance.InstanceRename: lambda op, view: [
         *_of_instance(view, op.instance_name),
-        Lock("instance", _named(view, op.new_name)),
+        Lock("instance", _new_name(op.new_name)),
     ],
     instance.InstanceSetParams: lambda op, view: _of_instance(view, op.instance_name, nodes=True),
     instance.InstanceQueryData: _query_data,

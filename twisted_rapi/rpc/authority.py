@@ -6,6 +6,7 @@ All of it computes or blocks for milliseconds and is called from threads or comm
 
 import datetime
 import hashlib
+import re
 from collections.abc import Sequence
 from enum import Enum
 from ipaddress import ip_address
@@ -21,6 +22,9 @@ from twisted_rapi.errors import BadRequest
 DAY = datetime.timedelta(days=1)
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 1825
+
+
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
 
 
 class Role(Enum):
@@ -114,6 +118,8 @@ def _alternative(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(host))
     except ValueError:
+        if not _HOST.fullmatch(host):
+            raise BadRequest(f"{host!r} is neither a DNS name nor an address") from None
         return x509.DNSName(host)
 
 
@@ -137,19 +143,12 @@ def issue(
     A certificate as PEM for the key of a request; of the request nothing but its key is taken.
 
     :param hosts: DNS names and addresses it is good for.
-    :raises BadRequest: the request is not one, or not signed by its key.
+    :raises BadRequest: the request is not one, or not signed by its key; or a host is none.
     """
-    try:
-        request = x509.load_pem_x509_csr(request_pem)
-        if not request.is_signature_valid:
-            raise ValueError("it is not signed by its key")
-        public = request.public_key()
-        if not isinstance(public, ec.EllipticCurvePublicKey):
-            raise ValueError("its key is not one of an elliptic curve")
-    except (ValueError, InvalidSignature) as e:
-        raise BadRequest(f"The certificate request cannot be used: {e}") from e
+    public = _requested(request_pem)
     authority = x509.load_pem_x509_certificate(authority_pem)
-    certificate = (
+    key = _key(authority_key_pem)
+    builder = (
         x509.CertificateBuilder()
         .subject_name(_subject(name, role.value))
         .issuer_name(authority.subject)
@@ -160,10 +159,28 @@ def issue(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([_USAGE[role]]), critical=True)
-        .add_extension(x509.SubjectAlternativeName([_alternative(h) for h in hosts]), critical=False)
-        .sign(_key(authority_key_pem), hashes.SHA256())
+        # Strict verifiers (RFC 5280, Python from 3.13 on) want to be told the keys on both sides.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
     )
-    return _pem(certificate)
+    if hosts:
+        names = x509.SubjectAlternativeName([_alternative(h) for h in hosts])
+        builder = builder.add_extension(names, critical=False)
+    return _pem(builder.sign(key, hashes.SHA256()))
+
+
+def _requested(request_pem: bytes) -> ec.EllipticCurvePublicKey:
+    """The key a certificate is requested for."""
+    try:
+        request = x509.load_pem_x509_csr(request_pem)
+        if not request.is_signature_valid:
+            raise ValueError("it is not signed by its key")
+        public = request.public_key()
+        if not isinstance(public, ec.EllipticCurvePublicKey):
+            raise ValueError("its key is not one of an elliptic curve")
+    except (ValueError, InvalidSignature) as e:
+        raise BadRequest(f"The certificate request cannot be used: {e}") from e
+    return public
 
 
 def fingerprint(certificate_pem: bytes) -> str:

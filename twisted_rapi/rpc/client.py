@@ -7,8 +7,7 @@ from OpenSSL import SSL
 from service_identity import VerificationError
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -27,7 +26,7 @@ from twisted_rapi.rpc import protocol
 from twisted_rapi.rpc.interface import INodeAgent
 
 _LOST = (
-    *(ConnectError, ConnectionClosed, DNSLookupError, DeferredTimeout, OSError),
+    *(ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError, OSError),
     *(ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed),
     *(SSL.Error, VerificationError),
 )
@@ -37,6 +36,38 @@ def _reason(error: BaseException) -> str:
     """What was wrong with a connection, in words; those of TLS are inside of others."""
     inner = [f.getErrorMessage() for f in getattr(error, "reasons", [])]
     return "; ".join(inner) or str(error) or type(error).__name__
+
+
+def _within(work: Deferred[Any], seconds: float, clock: IReactorTime) -> Deferred[Any]:
+    """
+    What `work` answers, or `NodeUnreachable` after so many seconds.
+
+    What is cancelled inside of a connection ends with errors of many kinds, some of them later: neither a
+    deadline nor a caller that goes away depends on them.
+    """
+
+    def give_up(answer: Deferred[Any]) -> None:
+        answer.errback(CancelledError())
+        work.cancel()
+
+    def too_late() -> None:
+        answer.errback(NodeUnreachable(f"no answer within {seconds:g} s"))
+        work.cancel()
+
+    def pass_on(result: Any) -> None:
+        if not answer.called:
+            answer.callback(result)
+
+    def stop_timer(result: Any) -> Any:
+        if timer.active():
+            timer.cancel()
+        return result
+
+    answer: Deferred[Any] = Deferred(give_up)
+    timer = clock.callLater(seconds, too_late)
+    answer.addBoth(stop_timer)
+    work.addBoth(pass_on)
+    return answer
 
 
 @implementer(INodeAgent)
@@ -65,10 +96,8 @@ class RemoteAgent:
         return await self._http.post(self._url + path, data=body, headers=headers, **more)
 
     async def _in_time(self, work: Any, seconds: float) -> Any:
-        d = Deferred.fromCoroutine(work)
-        d.addTimeout(seconds, self._clock)
         try:
-            return await d
+            return await _within(Deferred.fromCoroutine(work), seconds, self._clock)
         except RapiError:
             raise
         except _LOST as e:

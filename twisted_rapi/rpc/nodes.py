@@ -6,12 +6,11 @@ from random import Random
 import attrs
 from msgspec.structs import replace
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_rapi.errors import NodeError, NodeUnreachable, StaleTerm
@@ -28,12 +27,14 @@ class _Node:
     """
     One node that is being watched.
 
+    :ivar watch: counts its watches; only the newest goes on.
     :ivar back: fires when it answers; who waits for that is in there.
     """
 
     record: NodeRecord
     agent: INodeAgent
     watching: Deferred[None] | None = None
+    watch: int = 0
     heard: float | None = None
     back: list[Deferred[None]] = attrs.field(factory=list)
 
@@ -95,16 +96,13 @@ class Nodes(Service):
 
     def _begin(self, node: _Node) -> None:
         if self.running and not node.record.offline and node.watching is None:
-            node.watching = watching = Deferred.fromCoroutine(self._watch(node))
-            watching.addErrback(self._watch_failed, node, watching)
-
-    def _watch_failed(self, failure: Failure, node: _Node, watching: Deferred[None]) -> None:
-        # One that was ended on purpose may fail in many ways: whatever it waited for was cancelled.
-        if node.watching is watching:
-            self._log.failure("watching {node} met a bug", failure, node=node.record.name)
+            node.watch += 1
+            node.watching = watching = Deferred.fromCoroutine(self._watch(node, node.watch))
+            watching.addErrback(lambda failure: failure.trap(CancelledError))
 
     def _end(self, node: _Node) -> Deferred[None]:
         watching, node.watching = node.watching, None
+        node.watch += 1
         if watching is None:
             watching = Deferred()
             watching.callback(None)
@@ -112,27 +110,46 @@ class Nodes(Service):
         return watching
 
     def _drop(self, uuid: str) -> None:
-        self._end(self._nodes.pop(uuid))
+        node = self._nodes.pop(uuid)
+        self._end(node)
         self._lose(uuid)
+        # Who waits for it looks again: it may have another address now, or be gone for good.
+        _fire(node)
 
-    async def _watch(self, node: _Node) -> None:
+    async def _watch(self, node: _Node, number: int) -> None:
         failures = 0
         while True:
             heard_before = node.heard
-            try:
-                term = self._term()
-                if term is not None:
-                    await node.agent.watch(term, lambda sighting: self._see(node, sighting))
-            except StaleTerm as e:
-                self._log.warn("{node}: {reason}", node=node.record.name, reason=str(e))
-                self._deposed()
-            except NodeError as e:
-                if node.record.uuid in self.reports:
-                    self._log.warn("{node} is lost: {reason}", node=node.record.name, reason=str(e))
+            await self._watch_once(node, number)
+            if node.watch != number:
+                # Ended on purpose: whatever it waited for was cancelled, and may have failed in any way.
+                return
             self._lose(node.record.uuid)
             failures = 0 if node.heard != heard_before else failures + 1
             pause = min(LONGEST_PAUSE, 0.1 * 2**failures) * self._random.uniform(0.7, 1.0)
             await deferLater(self._clock, pause)
+
+    async def _watch_once(self, node: _Node, number: int) -> None:
+        """Watch until that fails; no failure, a bug included, keeps the node from being watched again."""
+        name = node.record.name
+
+        def see(sighting: Sighting) -> None:
+            if node.watch == number:
+                self._see(node, sighting)
+
+        try:
+            term = self._term()
+            if term is not None:
+                await node.agent.watch(term, see)
+        except StaleTerm as e:
+            self._log.warn("{node}: {reason}", node=name, reason=str(e))
+            self._deposed()
+        except NodeError as e:
+            if node.record.uuid in self.reports:
+                self._log.warn("{node} is lost: {reason}", node=name, reason=str(e))
+        except Exception:  # noqa: BLE001 -- a bug here must not hide the node for good
+            if node.watch == number:
+                self._log.failure("watching {node} met a bug", node=name)
 
     def _lose(self, uuid: str) -> None:
         if self.reports.pop(uuid, None) is not None:
@@ -153,10 +170,7 @@ class Nodes(Service):
             self._log.info("{node} answers", node=node.record.name)
         self.reports[uuid] = after
         self._tell(uuid)
-        back, node.back = node.back, []
-        for d in back:
-            if not d.called:
-                d.callback(None)
+        _fire(node)
 
     # What `INodes` offers.
 
@@ -193,6 +207,9 @@ class Nodes(Service):
             await back
         except DeferredTimeout:
             return False
+        finally:
+            if back in node.back:
+                node.back.remove(back)
         return True
 
     def _restart(self, node: _Node) -> None:
@@ -210,6 +227,14 @@ class Nodes(Service):
         """See `INodes.observe`."""
         self._observers.append(observer)
         return lambda: self._observers.remove(observer)
+
+
+def _fire(node: _Node) -> None:
+    """Have those look again who wait for the node."""
+    back, node.back = node.back, []
+    for d in back:
+        if not d.called:
+            d.callback(None)
 
 
 def _same_place(a: NodeRecord, b: NodeRecord) -> bool:

@@ -66,8 +66,16 @@ def decode_step(body: bytes) -> Step:
 
     :raises msgspec.DecodeError: it is none.
     """
-    step: Step = _STEP.decode(body)
+    step: Step = _decoded(_STEP, body)
     return step
+
+
+def _decoded(decoder: Any, body: bytes) -> Any:
+    """What a body says; nesting without end and bad UTF-8 are errors of the same kind as all others."""
+    try:
+        return decoder.decode(body)
+    except (UnicodeDecodeError, RecursionError) as e:
+        raise msgspec.DecodeError(str(e)) from e
 
 
 def decode_sighting(line: bytes) -> Sighting:
@@ -77,9 +85,10 @@ def decode_sighting(line: bytes) -> Sighting:
     :raises ProtocolMismatch: it is none.
     """
     try:
-        return _SIGHTING.decode(line)
+        sighting: Sighting = _decoded(_SIGHTING, line)
     except msgspec.DecodeError as e:
         raise ProtocolMismatch(f"the agent sent what this version does not know: {e}") from e
+    return sighting
 
 
 def refusal_of(error: RapiError) -> Refusal:
@@ -100,8 +109,9 @@ def decode_answer(status: int, body: bytes) -> Outcome:
     """
     try:
         if status == 200:
-            return _OUTCOME.decode(body)
-        refusal = _REFUSAL.decode(body)
+            outcome: Outcome = _decoded(_OUTCOME, body)
+            return outcome
+        refusal: Refusal = _decoded(_REFUSAL, body)
     except msgspec.DecodeError as e:
         raise ProtocolMismatch(
             f"the agent answered {status} with what this version does not know: {e}"

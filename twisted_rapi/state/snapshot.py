@@ -129,6 +129,19 @@ class Snapshot(Service):
             self._awaited.append((revision, waiting))
             await waiting
 
+    async def catch_up(self, keys: Iterable[str]) -> bool:
+        """
+        Wait until what the store has under these keys now is here.
+
+        Answers whether it has something under one of them that is followed.
+
+        :raises StoreError: the store cannot be read.
+        """
+        found = await self.store.get([key for key in keys if key.startswith(PREFIXES)])
+        for entry in found.values():
+            await self.reached(entry.revision)
+        return bool(found)
+
     # Following the store.
 
     async def read(self) -> None:

@@ -35,7 +35,13 @@ def joining_routes(
         current = term()
         if store is None or current is None:
             raise ServiceUnavailable("There is no master at present")
-        authority = await in_thread(Path(config.rpc.authority).read_bytes)
+        try:
+            authority = await in_thread(Path(config.rpc.authority).read_bytes)
+            key = await in_thread(Path(config.authority.key).read_bytes)
+        except OSError as e:
+            raise ServiceUnavailable(
+                "This master cannot issue certificates: its authority is not there"
+            ) from e
         return Joining(
             store=store,
             snapshot=cluster.snapshot,
@@ -43,7 +49,7 @@ def joining_routes(
             now=now,
             in_thread=in_thread,
             authority=authority,
-            authority_key=await in_thread(Path(config.authority.key).read_bytes),
+            authority_key=key,
             fingerprint=fingerprint(authority),
         )
 

@@ -260,6 +260,18 @@ class BugTests(SlowCase):
         self.assertEqual((len(asked), [line[3] for line in job.ops[0].log]), (2, ["line"]))
         self.assertEqual(self.fake.snapshot.cluster, cluster)
 
+    def test_crowd(self) -> None:
+        """However many jobs change one record, none fails for that."""
+        object.__setattr__(self.fake.executor._means, "locks_for", lambda *_: frozenset())
+        self.store.hold()
+        asked = [self.ask(self.fake.cluster.submit([tag(f"t{n}")])) for n in range(60)]
+        for _ in range(200):
+            held, self.store.held = self.store.held or [], []
+            for change, answer in held:
+                Deferred.fromCoroutine(MemoryStore.commit(self.store, change)).addBoth(answer.callback)
+        self.assertEqual({self.status(self.successResultOf(d)) for d in asked}, {"success"})
+        self.assertEqual(len(self.fake.snapshot.cluster.tags), 60)
+
     def test_old_term_on_node(self) -> None:
         """A node that knows a newer master ends the term; the job is left to that master."""
         node = self.fake.nodes.nodes[NODES[0]]

@@ -10,8 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rapi.errors import OpPrereqError, StoreError
-from twisted_rapi.model.records import InstanceRecord, Record
+from twisted_rapi.errors import OpPrereqError, RecordTooNew, StoreClosed, StoreError
+from twisted_rapi.model.records import ElectionRecord, InstanceRecord, Record
+from twisted_rapi.state.interface import Commit
 from twisted_rapi.state.snapshot import Snapshot, load
 from twisted_rapi.state.writer import commit_of
 from twisted_rapi.testing.cluster import NODES, founding
@@ -107,6 +108,58 @@ class SnapshotTests(SynchronousTestCase):
         self.snapshot._watch = self.store.watch(["instance/"], 1)
         self.snapshot.startService()
         self.assertEqual(list(self.snapshot.instances), ["i2"])
+
+    def test_observer_fails(self) -> None:
+        """One that fails keeps neither the others nor the snapshot from going on."""
+        seen: list[tuple[str, Record | None, Record | None]] = []
+
+        def fail(_: object) -> None:
+            raise ZeroDivisionError
+
+        self.snapshot.observe(fail)
+        self.snapshot.observe(seen.extend)
+        self.now(self.snapshot.reached(self.commit(puts=[instance(1)])))
+        self.now(self.snapshot.reached(self.commit(puts=[instance(2)])))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.assertEqual([key for key, _, _ in seen], ["instance/i1", "instance/i2"])
+
+    def test_unreadable(self) -> None:
+        """While a record cannot be read the snapshot stays as it is and tries again, ever more rarely."""
+        self.now(self.store.commit(Commit(puts={"instance/i1": b'{"v":99,"r":{}}'})))
+        reached = Deferred.fromCoroutine(self.snapshot.reached(self.commit(puts=[instance(2)])))
+        self.clock.pump([1.0, 2.0])
+        self.assertEqual(len(self.flushLoggedErrors(RecordTooNew)), 4)
+        self.assertNoResult(reached)
+        self.assertEqual(self.snapshot.instances, {})
+        self.commit(puts=[instance(1)])
+        self.clock.advance(4.0)
+        self.successResultOf(reached)
+        self.assertEqual(sorted(self.snapshot.instances), ["i1", "i2"])
+        self.now(self.snapshot.reached(self.commit(puts=[instance(3)])))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopped(self) -> None:
+        """Who waits for a revision when it is stopped is told, and no attempt is left to be made."""
+        reached = Deferred.fromCoroutine(self.snapshot.reached(self.store.revision + 1))
+        self.now(self.store.commit(Commit(puts={"instance/i1": b"{}"})))
+        self.assertEqual(len(self.flushLoggedErrors(StoreError)), 2)
+        self.successResultOf(self.snapshot.stopService())
+        self.failureResultOf(reached, StoreClosed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_store_closed(self) -> None:
+        """When the store is closed it ends following without a word."""
+        self.now(self.store.close())
+        self.successResultOf(self.snapshot.stopService())
+
+    def test_election(self) -> None:
+        """Who was elected is known, and when nobody is any more; so is that there is no cluster."""
+        won = ElectionRecord(term=3, node=NODES[0])
+        self.commit(puts=[won])
+        self.assertEqual(self.snapshot.election, won)
+        self.commit(deletes=[won, self.snapshot.cluster])
+        self.assertEqual(self.snapshot.election, None)
+        self.assertRaises(StoreError, lambda: self.snapshot.cluster)
 
     def test_names(self) -> None:
         """Objects are found by name, uuid, or the part before a dot if only one begins so."""

@@ -1,0 +1,115 @@
+"""Tests of `twisted_rapi.config`, and of what the documentation says of it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_rapi.agent.settings import AgentSettings, Simulated
+from twisted_rapi.config import Config, listen_address, load
+from twisted_rapi.errors import ConfigurationError
+
+DOCS = Path(__file__).parents[2] / "docs" / "configuration.rst"
+
+
+class LoadTests(SynchronousTestCase):
+    """A file is a configuration, or an error that says where and why not."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir()
+        self.file = self.folder / "rapi.toml"
+
+    def load(self, text: str) -> Config:
+        self.file.write_text(text)
+        return load(self.file)
+
+    def test_paths(self) -> None:
+        """Relative paths are below the file's folder; absolute and empty ones stay."""
+        found = self.load('node = "n"\n[api]\nkey = "keys/api.key"\n[store]\npath = "/s.db"\n')
+        self.assertEqual(found.api.key, str(self.folder / "keys/api.key"))
+        self.assertEqual(found.api.users, str(self.folder / "users"))
+        self.assertEqual(found.store.path, "/s.db")
+        self.assertEqual(found.log.file, "")
+
+    def test_refused(self) -> None:
+        """Each error names the file, the key or line, and the reason."""
+        node = 'node = "n"\n'
+        cases = {
+            "": "node",
+            'node = ""': "node:",
+            "node = 5": "$.node",
+            node + "nonsense\nx = 1": "line 2",
+            node + "[api]\nlisten = 5080": "$.api.listen",
+            node + '[api]\nlisten = "5080"': "api.listen",
+            node + '[api]\nlisten = "[::]:0"': "api.listen",
+            node + '[api]\nlisten = "h:²"': "api.listen",
+            node + '[api]\nlisten = "h:65536"': "api.listen",
+            node + '[api]\nuser = "x"': "user",
+            node + '[api]\nrequire_authentication = "no"': "$.api.require_authentication",
+            node + "[jobs]\narchive_age = -1": "jobs.archive_age",
+            node + "[jobs]\narchive_age = nan": "jobs.archive_age",
+            node + '[log]\nlevel = "loud"': "log.level",
+            node + '[metrics]\nlisten = "x"': "metrics.listen",
+            node + "[what]": "what",
+        }
+        for text, where in cases.items():
+            error = self.assertRaises(ConfigurationError, self.load, text)
+            self.assertIn(str(self.file), str(error), text)
+            self.assertIn(where, str(error), text)
+
+    def test_unreadable(self) -> None:
+        """No file, and one that is no text."""
+        self.assertRaises(ConfigurationError, load, self.folder / "none.toml")
+        self.file.write_bytes(b"node = \xff")
+        self.assertRaises(ConfigurationError, load, self.file)
+
+    @given(st.sampled_from(["h", "192.0.2.1", "[::1]", "::"]), st.integers(1, 65535))
+    def test_listen(self, host: str, port: int) -> None:
+        """Host and port come back; brackets are not the host's."""
+        self.assertEqual(listen_address(f"{host}:{port}", "x"), (host.strip("[]"), port))
+
+    @given(st.text())
+    def test_any_listen(self, text: str) -> None:
+        """Any text is an address or a refusal, nothing else."""
+        try:
+            _, port = listen_address(text, "x")
+        except ConfigurationError:
+            return
+        self.assertTrue(0 < port < 65536)
+
+
+class DocumentationTests(SynchronousTestCase):
+    """``docs/configuration.rst`` has every setting with its default."""
+
+    def documented(self) -> dict[str, dict[str, str]]:
+        """Setting and default by section; the agent's settings are under ``agent``."""
+        found: dict[str, dict[str, str]] = {}
+        section = ""
+        for line in DOCS.read_text().splitlines():
+            if match := re.fullmatch(r"``(?:\[(\w+)\]|(agent)\.toml)``", line):
+                section = match[1] or match[2]
+            if match := re.fullmatch(r"``(\w+)``, ``(.*)``", line):
+                found.setdefault(section, {})[match[1]] = match[2]
+        return found
+
+    def written(self, values: Any) -> dict[str, str]:
+        """Defaults as they would stand in the file."""
+        return {k: json.dumps(v, ensure_ascii=False) for k, v in msgspec.to_builtins(values).items()}
+
+    def test_all(self) -> None:
+        """No setting is missing, none is made up, and the defaults are right."""
+        expected = {}
+        for name, section in msgspec.structs.asdict(Config(node="")).items():
+            if name != "node":
+                expected[name] = self.written(section)
+        agent = AgentSettings()
+        expected["agent"] = self.written(agent)
+        del expected["agent"]["simulated"]
+        expected["simulated"] = self.written(Simulated())
+        self.assertEqual(self.documented(), expected)
