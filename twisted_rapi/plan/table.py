@@ -82,9 +82,6 @@ def _tags(op: cluster.TagsSet | cluster.TagsDel, view: View) -> Iterator[Lock]:
         case "cluster":
             # The field has no lock here; ours is held for one commit, and spares all but one planning again.
             yield Lock("cluster", "tags")
-        case "cluster":
-            # Not for others: only so that many of them do not make each other's commits conflict.
-            yield Lock("cluster", "tags")
         case "instance":
             yield Lock("instance", _named(view, name))
         case "node":
