@@ -133,9 +133,10 @@ class Executor(Service):
                 assert isinstance(job, JobRecord)
                 self._means.table.put(job)
             after = page.more
-        for job in self._means.table:
-            if job_status(job) not in FINAL:
-                self.begin(job)
+        unended = [job for job in self._means.table if job_status(job) not in FINAL]
+        # Those that had begun had their locks: they get them again before others ask for the same.
+        for job in sorted(unended, key=lambda job: not any(op.stage for op in job.ops)):
+            self.begin(job)
 
     def begin(self, job: JobRecord) -> None:
         """Run a job from where it is; at the end of the term it is left to the next master."""

@@ -273,7 +273,7 @@ class Life:
         done = stage.stage if error is None else cast(str, stage.failed)
         return Progress(
             stage=done,
-            kept=progress.kept,
+            kept={**progress.kept, **stage.kept},
             outcomes=tuple(outcomes),
             error=progress.error or error,
             job=self.job.id,

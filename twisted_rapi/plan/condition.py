@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model.records import InstanceRecord, NodeRecord, ObjectRecord
 from twisted_rapi.model.seen import NodeReport, OsSeen
+from twisted_rapi.plan.stage import Progress
 from twisted_rapi.plan.view import View
 
 AnyObject = TypeVar("AnyObject", bound=ObjectRecord)
@@ -15,6 +16,24 @@ AnyObject = TypeVar("AnyObject", bound=ObjectRecord)
 def changed(record: AnyObject, view: View, **values: object) -> AnyObject:
     """The record with these values, its serial number raised and its time of change set."""
     return replace(record, serial_no=record.serial_no + 1, mtime=view.now, **values)
+
+
+def subject(name: str, progress: Progress, view: View) -> InstanceRecord:
+    """
+    The instance an opcode is about: the one called `name` at first, later on the one its plan noted.
+
+    Names change hands while an opcode is carried out, and a new instance may be called by what was short for
+    this one.
+
+    :raises OpPrereqError: ``unknown_entity``.
+    :raises OpExecError: it is gone.
+    """
+    uuid = progress.kept.get("uuid")
+    if uuid is None:
+        return view.instance(name)
+    if uuid not in view.instances:
+        raise OpExecError(f"Instance {name} has been removed meanwhile")
+    return view.instances[uuid]
 
 
 def online(node: NodeRecord) -> NodeRecord:

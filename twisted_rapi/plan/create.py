@@ -36,7 +36,7 @@ def plan_create(op: InstanceCreate, progress: Progress, view: View) -> Stage:
     """Record the instance as being made, make its disks, run its OS definition, show it, start it."""
     if progress.stage in ("", "verified"):
         return _begin(op, progress, view)
-    instance = view.instances[progress.kept["uuid"]]
+    instance = condition.subject(op.instance_name, progress, view)
     match progress.stage:
         case "recorded":
             return _make(op, view, instance)

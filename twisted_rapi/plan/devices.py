@@ -152,7 +152,8 @@ def _address(value: str | None, mode: str) -> str | None:
             raise prereq("Routed nic mode requires an ip address")
         return None
     try:
-        return str(ip_address(value))
+        # An address with a zone means something on one machine only, and a zone may be any text.
+        return str(ip_address("" if "%" in value else value))
     except ValueError as e:
         raise prereq(f"Invalid IP address '{value}'") from e
 
@@ -198,15 +199,18 @@ def new_nic(view: View, given: Mapping[Any, str | None], taken: Iterable[str] = 
     return nic_values(view, NicRecord(uuid=view.new_uuid(), mac=mac), given)
 
 
-def check_bridges(view: View, instance: InstanceRecord) -> None:
+def check_bridges(view: View, instance: InstanceRecord, known: Iterable[NicRecord] = ()) -> None:
     """
     The primary node has the bridges its NICs want.
 
+    :param known: NICs that are as they were: nothing is asked of those.
     :raises OpPrereqError: ``environment_error``.
     """
     node = primary(view, instance)
     there = answering(view, node).bridges
     for nic in instance.nics:
+        if nic in known:
+            continue
         filled = params.nicparams(view.cluster, nic)
         if filled["mode"] == "bridged" and filled["link"] not in there:
             raise prereq(f"Missing bridges on node {node.name}: {filled['link']}", "environment_error")

@@ -5,6 +5,7 @@ Lists of edits of an instance's disks and NICs, in both documented forms.
 ``[["add"|"remove"|index, values], …]``.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +17,8 @@ from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord
 from twisted_rapi.plan import devices
 from twisted_rapi.plan.condition import at_rest
 from twisted_rapi.plan.view import View
+
+_INDEX = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 Device = TypeVar("Device", DiskRecord, NicRecord)
 Result = list[tuple[str, Any]]
@@ -85,7 +88,7 @@ class _Edits(Generic[Device]):
     def _place(self, which: int | str) -> int:
         if which in (-1, "-1"):
             return len(self.items)
-        if isinstance(which, str) and not which.lstrip("-").isdigit():
+        if isinstance(which, str) and not _INDEX.fullmatch(which):
             raise prereq(f"Only positive integer or -1 is accepted as identifier for add, not '{which}'")
         at = int(which)
         if not 0 <= at <= len(self.items):
@@ -93,7 +96,7 @@ class _Edits(Generic[Device]):
         return at
 
     def _index(self, which: int | str) -> int:
-        if isinstance(which, str) and not which.lstrip("-").isdigit():
+        if isinstance(which, str) and not _INDEX.fullmatch(which):
             for n, item in enumerate(self.items):
                 if which in (item.uuid, item.name):
                     return n
@@ -147,9 +150,10 @@ class NicEdits(_Edits[NicRecord]):
     def _modify(self, at: int, values: Mapping[str, Any]) -> None:
         self._check_keys(values)
         nic = devices.nic_values(self._view, self.items[at], values)
-        if values.get("mac") is not None and values["mac"] != nic.mac:
+        given = values.get("mac")
+        if given is not None and given.lower() != nic.mac:
             others = [n.mac for n in self.items if n is not self.items[at]]
-            nic = replace(nic, mac=devices.mac_address(self._view, values["mac"], others))
+            nic = replace(nic, mac=devices.mac_address(self._view, given, others))
             self.result.append((f"nic.mac/{at}", nic.mac))
         self.items[at] = nic
         if "ip" in values:

@@ -1,9 +1,9 @@
 """Opcodes that look: ``OP_INSTANCE_QUERY_DATA``, the two about active disks, ``OP_OS_DIAGNOSE``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from twisted_rapi.errors import prereq
+from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.cluster import OsDiagnose
 from twisted_rapi.model.opcodes.instance import (
@@ -14,7 +14,8 @@ from twisted_rapi.model.opcodes.instance import (
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord, Params
 from twisted_rapi.model.seen import OsSeen
 from twisted_rapi.model.steps import ActivateVolume, DeactivateVolume, InspectDisks
-from twisted_rapi.plan.condition import answering, at_rest, changed, primary
+from twisted_rapi.plan.condition import answering, at_rest, changed, primary, subject
+from twisted_rapi.plan.leftover import leftovers
 from twisted_rapi.plan.machine import disk_specs
 from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
@@ -29,14 +30,20 @@ def plan_query_data(op: InstanceQueryData, progress: Progress, view: View) -> St
     instances = [view.instance(name) for name in names]
     live = [i for i in instances if not op.static and i.primary_node in view.reports]
     if progress.stage == "" and any(i.disks for i in live):
-        looks = tuple(Do(i.primary_node, InspectDisks(instance=i.name, disks=disk_specs(i))) for i in live)
-        return Perform(work=InParallel(looks), stage="seen", failed="seen", check=True, patience=0.0)
-    seen = dict(zip([i.uuid for i in live], progress.outcomes, strict=False))
+        return _look(live)
+    # Instances and reports may have come and gone since the volumes were looked at.
+    seen = dict(zip(progress.kept.get("looked", ()), progress.outcomes, strict=True))
     found = {}
     for instance in instances:
         outcome = seen.get(instance.uuid)
         found[instance.name] = _info(view, instance, op.static, outcome.disks if outcome else ())
     return Finish(result=found)
+
+
+def _look(live: Sequence[InstanceRecord]) -> Perform:
+    looks = tuple(Do(i.primary_node, InspectDisks(instance=i.name, disks=disk_specs(i))) for i in live)
+    kept = {"looked": [i.uuid for i in live]}
+    return Perform(work=InParallel(looks), stage="seen", failed="seen", check=True, patience=0.0, kept=kept)
 
 
 def _info(view: View, instance: InstanceRecord, static: bool, disks: tuple[Any, ...]) -> Params:
@@ -112,40 +119,65 @@ def _disk(index: int, disk: DiskRecord, state: Mapping[str, Any] | None) -> Para
 
 
 def plan_activate_disks(op: InstanceActivateDisks, progress: Progress, view: View) -> Stage:
-    """Make the disks usable on the primary node, and say where they are there."""
-    instance = view.instance(op.instance_name)
+    """
+    Make the disks usable on the primary node, and say where they are there.
+
+    When that fails, disks that were not in use before are not in use afterwards.
+    """
+    instance = subject(op.instance_name, progress, view)
     node = primary(view, instance)
     match progress.stage:
         case "":
             answering(view, node)
             marked = () if instance.disks_active else (changed(instance, view, disks_active=True),)
-            return Change(stage="marked", puts=marked)
+            kept = {"uuid": instance.uuid, "marked": bool(marked)}
+            return Change(stage="marked", puts=marked, kept=kept)
         case "marked":
             steps = tuple(
                 Do(node.uuid, ActivateVolume(instance=instance.name, disk=d, ignore_size=op.ignore_size))
                 for d in disk_specs(instance)
             )
-            return Perform(work=InSequence(steps), stage="active")
+            failed = "failed" if progress.kept.get("marked") else None
+            return Perform(work=InSequence(steps), stage="active", failed=failed)
+        case "failed":
+            return Perform(work=InParallel(_deactivations(instance)), stage="undone", failed="undone")
+        case "undone":
+            return _not_activated(instance, progress, view)
     paths = [outcome.path if outcome else None for outcome in progress.outcomes]
     return Finish(result=[[node.name, f"disk/{n}", path] for n, path in enumerate(paths)])
 
 
+def _deactivations(instance: InstanceRecord) -> tuple[Do, ...]:
+    return tuple(
+        Do(instance.primary_node, DeactivateVolume(instance=instance.name, disk=disk))
+        for disk in disk_specs(instance)
+    )
+
+
+def _not_activated(instance: InstanceRecord, progress: Progress, view: View) -> Finish:
+    reason = f"activation of the disks of {instance.name} failed"
+    return Finish(
+        error=progress.error or OpExecError(f"Could not activate the disks of {instance.name}"),
+        puts=(
+            changed(instance, view, disks_active=False),
+            *leftovers(_deactivations(instance), progress.outcomes, reason),
+        ),
+    )
+
+
 def plan_deactivate_disks(op: InstanceDeactivateDisks, progress: Progress, view: View) -> Stage:
     """Stop using the disks of an instance that does not run."""
-    instance = view.instance(op.instance_name)
-    node = primary(view, instance)
+    instance = subject(op.instance_name, progress, view)
     if progress.stage == "":
         if op.force:
-            answering(view, node)
+            answering(view, primary(view, instance))
             domain = view.domain(instance)
             if domain is not None and domain.running:
                 raise prereq(f"Instance '{instance.name}' is running, cannot shutdown disks", "wrong_state")
         else:
             at_rest(view, instance, "shutdown disks")
-        steps = tuple(
-            Do(node.uuid, DeactivateVolume(instance=instance.name, disk=d)) for d in disk_specs(instance)
-        )
-        return Perform(work=InSequence(steps), stage="inactive")
+        work = InSequence(_deactivations(instance))
+        return Perform(work=work, stage="inactive", kept={"uuid": instance.uuid})
     return Finish(puts=(changed(instance, view, disks_active=False),) if instance.disks_active else ())
 
 

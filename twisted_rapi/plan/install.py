@@ -7,18 +7,29 @@ from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.instance import InstanceReinstall, InstanceRename
 from twisted_rapi.model.records import InstanceRecord, name_key
 from twisted_rapi.model.steps import MoveVolume, RunOs, VerifyOs
-from twisted_rapi.plan.condition import at_rest, changed, known_osparams, primary, usable_os
+from twisted_rapi.plan.condition import at_rest, changed, known_osparams, primary, subject, usable_os
 from twisted_rapi.plan.devices import FILE_TEMPLATES
 from twisted_rapi.plan.leftover import leftovers
 from twisted_rapi.plan.machine import disk_spec, domain_spec
 from twisted_rapi.plan.naming import resolved_name
-from twisted_rapi.plan.stage import Change, Do, DryRun, Finish, InSequence, Perform, Progress, Stage, steps_of
+from twisted_rapi.plan.stage import (
+    Change,
+    Do,
+    DryRun,
+    Finish,
+    InParallel,
+    InSequence,
+    Perform,
+    Progress,
+    Stage,
+    steps_of,
+)
 from twisted_rapi.plan.view import View
 
 
 def plan_reinstall(op: InstanceReinstall, progress: Progress, view: View) -> Stage:
     """Check the OS definition and its parameters, note them, run it on the disks."""
-    instance = view.instance(op.instance_name)
+    instance = subject(op.instance_name, progress, view)
     if progress.stage in ("", "verified"):
         wanted = _reinstalled(op, view, instance)
         if progress.stage == "":
@@ -31,7 +42,7 @@ def plan_reinstall(op: InstanceReinstall, progress: Progress, view: View) -> Sta
             return Perform(work=Do(instance.primary_node, verify), stage="verified", check=True)
         log = (f"Changing OS scripts to '{wanted.os}'...",) if wanted.os != instance.os else ()
         puts = () if wanted == instance else (changed(wanted, view),)
-        return Change(stage="noted", puts=puts, log=log)
+        return Change(stage="noted", puts=puts, log=log, kept={"uuid": instance.uuid})
     if progress.stage == "noted":
         spec = domain_spec(
             view, instance, osparams={**instance.osparams_private, **(op.osparams_secret or {})}
@@ -74,7 +85,7 @@ def plan_rename(op: InstanceRename, progress: Progress, view: View) -> Stage:
     """
     if progress.stage == "":
         return _reserve(op, view)
-    instance = view.instances[progress.kept["uuid"]]
+    instance = subject(op.instance_name, progress, view)
     old, new = progress.kept["old"], progress.kept["new"]
     match progress.stage:
         case "reserved":
@@ -138,12 +149,8 @@ def _renamed(instance: InstanceRecord, old: str, new: str) -> InstanceRecord:
     return replace(instance, name=new, disks=disks)
 
 
-def _moves_back(instance: InstanceRecord, old: str, new: str) -> InSequence:
-    return _moves(_renamed(instance, old, new), new, old)
-
-
 def _moves(instance: InstanceRecord, old: str, new: str) -> InSequence:
-    """The steps that give each disk its address under the name `new`."""
+    """The steps that give each disk its address under the name `new`; `instance` has the name `old`."""
     after = _renamed(instance, old, new)
     return InSequence(
         tuple(
@@ -153,5 +160,20 @@ def _moves(instance: InstanceRecord, old: str, new: str) -> InSequence:
             )
             for n, before in enumerate(instance.disks)
             if tuple(before.logical_id) != tuple(after.disks[n].logical_id)
+        )
+    )
+
+
+def _moves_back(instance: InstanceRecord, old: str, new: str) -> InParallel:
+    """The steps that take `_moves` back, each whether or not another can be."""
+    after = _renamed(instance, old, new)
+    return InParallel(
+        tuple(
+            Do(
+                instance.primary_node,
+                MoveVolume(instance=old, disk=disk_spec(n, moved), to=tuple(instance.disks[n].logical_id)),
+            )
+            for n, moved in enumerate(after.disks)
+            if tuple(moved.logical_id) != tuple(instance.disks[n].logical_id)
         )
     )

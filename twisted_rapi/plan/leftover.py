@@ -9,6 +9,7 @@ from twisted_rapi.model.records import LeftoverRecord
 from twisted_rapi.model.seen import NodeReport
 from twisted_rapi.model.steps import AnyStep, Outcome
 from twisted_rapi.plan.stage import Do, InSequence
+from twisted_rapi.plan.view import View
 
 
 def leftovers(
@@ -31,6 +32,14 @@ def _record(node: str, failed: Sequence[Do], reason: str) -> LeftoverRecord:
     steps = tuple(msgspec.to_builtins(do.step) for do in failed)
     name = f"{node} {msgspec.json.encode(steps, order='sorted').decode()}"
     return LeftoverRecord(uuid=str(uuid5(NAMESPACE_OID, name)), node=node, reason=reason, steps=steps)
+
+
+def warnings(left: Sequence[LeftoverRecord], view: View) -> tuple[str, ...]:
+    """What a job's log says of leftovers."""
+    return tuple(
+        f" - WARNING: {record.reason}: work is left for node {view.nodes[record.node].name}"
+        for record in left
+    )
 
 
 def due(

@@ -1,7 +1,5 @@
 """``OP_INSTANCE_SET_PARAMS`` (behaviour.md §4 for its result, observations for texts)."""
 
-from typing import Any
-
 import attrs
 import msgspec
 from msgspec.structs import replace
@@ -9,78 +7,140 @@ from msgspec.structs import replace
 from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.instance import InstanceSetParams
-from twisted_rapi.model.records import InstanceRecord
-from twisted_rapi.model.steps import CreateVolume, DeleteVolume, DiskSpec, SetMemory
+from twisted_rapi.model.records import InstanceRecord, Params
+from twisted_rapi.model.steps import CreateVolume, DeleteVolume, DiskSpec, SetMemory, VerifyOs
 from twisted_rapi.plan import devices, policy
-from twisted_rapi.plan.condition import answering, at_rest, changed, known_osparams, primary, usable_os
+from twisted_rapi.plan.condition import (
+    answering,
+    at_rest,
+    changed,
+    known_osparams,
+    primary,
+    subject,
+    usable_os,
+)
 from twisted_rapi.plan.edits import DiskEdits, NicEdits, Result
-from twisted_rapi.plan.leftover import leftovers
-from twisted_rapi.plan.machine import disk_spec, disk_specs
+from twisted_rapi.plan.leftover import leftovers, warnings
+from twisted_rapi.plan.machine import disk_specs
+from twisted_rapi.plan.naming import reservations
 from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
 
 @attrs.frozen(kw_only=True)
 class _Modified:
-    """What a modification comes to: the record afterwards, its result, disks to make and to remove."""
+    """
+    What a modification comes to.
 
-    record: InstanceRecord
+    :ivar values: the record's fields that have another value afterwards.
+    :ivar new: disks to make; `gone`: disks to remove.
+    :ivar reserve: name keys to reserve; `free`: name keys to free.
+    """
+
+    values: Params
     result: Result
     new: tuple[DiskSpec, ...] = ()
     gone: tuple[DiskSpec, ...] = ()
+    reserve: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()
+
+    def applied(self, instance: InstanceRecord) -> InstanceRecord:
+        """The instance with these values."""
+        whole = {field: getattr(instance, field) for field in InstanceRecord.__struct_fields__}
+        return msgspec.convert({**msgspec.to_builtins(whole), **self.values}, InstanceRecord)
 
 
 def plan_modify(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
     """Judge the changes, make new disks, change the record, remove disks that went, balloon the memory."""
-    if progress.stage == "":
-        modified = _modified(op, view)
-        kept = {
-            "record": msgspec.to_builtins(modified.record),
-            "result": modified.result,
-            "new": msgspec.to_builtins(modified.new),
-            "gone": msgspec.to_builtins(modified.gone),
-        }
-        return Change(stage="judged", kept=kept)
-    record = msgspec.convert(progress.kept["record"], InstanceRecord)
-    new = msgspec.convert(progress.kept["new"], tuple[DiskSpec, ...])
-    gone = msgspec.convert(progress.kept["gone"], tuple[DiskSpec, ...])
-    node = record.primary_node
-    made = tuple(Do(node, CreateVolume(instance=record.name, disk=disk, fresh=True)) for disk in new)
-    unmade = tuple(Do(node, DeleteVolume(instance=record.name, disk=disk)) for disk in new)
-    removed = tuple(Do(node, DeleteVolume(instance=record.name, disk=disk)) for disk in gone)
-    match progress.stage:
-        case "judged" if made:
-            return Perform(work=InParallel(made), stage="made", failed="failed")
-        case "failed":
-            return Perform(work=InParallel(unmade), stage="undone", failed="undone")
-        case "undone":
-            error = progress.error or OpExecError(f"Could not add disks to {record.name}")
-            left = leftovers(unmade, progress.outcomes, f"adding disks to {record.name} failed")
-            return Finish(error=error, puts=left)
-        case "judged" | "made":
-            return Change(stage="recorded", puts=(changed(record, view),), kept=progress.kept)
-        case "recorded" if removed:
-            return Perform(work=InParallel(removed), stage="removed", failed="removed")
-        case "recorded" | "removed" if op.runtime_mem is not None:
-            step = SetMemory(
-                instance=record.name,
-                hypervisor=record.hypervisor,
-                instance_uuid=record.uuid,
-                memory=op.runtime_mem,
-            )
-            return Perform(work=Do(node, step), stage="ballooned", log=("Changing the memory of the guest",))
+    if progress.stage in ("", "verified"):
+        return _begin(op, progress, view)
+    instance = subject(op.instance_name, progress, view)
+    modified = msgspec.convert(progress.kept["modified"], _Modified)
+    if progress.stage in ("judged", "failed", "undone", "made"):
+        return _make(modified, progress, view, instance)
+    if progress.stage == "recorded" and modified.gone:
+        work = InParallel(_deletions(instance, modified.gone))
+        return Perform(work=work, stage="removed", failed="removed")
     # Disks can only be taken from an instance at rest, and only a running one is ballooned: never both.
+    if progress.stage == "recorded" and op.runtime_mem is not None:
+        return _balloon(instance, op.runtime_mem)
     if progress.stage == "removed":
-        left = leftovers(removed, progress.outcomes, f"disks taken from {record.name}")
-        return Finish(result=progress.kept["result"], puts=left)
-    return Finish(result=progress.kept["result"])
+        done = _deletions(instance, modified.gone)
+        left = leftovers(done, progress.outcomes, f"disks taken from {instance.name}")
+        return Finish(result=modified.result, puts=left, log=warnings(left, view))
+    return Finish(result=modified.result)
 
 
-def _modified(op: InstanceSetParams, view: View) -> _Modified:
+def _begin(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
+    """Judge the changes, reserve what the instance is to have to itself."""
     instance = view.instance(op.instance_name)
+    after, result = _after(op, view, instance)
+    if progress.stage == "" and (op.osparams or op.osparams_private) and not op.force:
+        given = {**params.osparams(view.cluster, after), **after.osparams_private}
+        verify = VerifyOs(instance=instance.name, os=after.os, osparams=given)
+        return Perform(work=Do(instance.primary_node, verify), stage="verified", check=True)
+    had, has = reservations(instance), reservations(after)
+    before, now = ({disk.uuid for disk in i.disks} for i in (instance, after))
+    modified = _Modified(
+        values={
+            field: msgspec.to_builtins(getattr(after, field))
+            for field in InstanceRecord.__struct_fields__
+            if getattr(after, field) != getattr(instance, field)
+        },
+        result=result,
+        new=tuple(spec for spec in disk_specs(after) if spec.uuid not in before),
+        gone=tuple(spec for spec in disk_specs(instance) if spec.uuid not in now),
+        reserve=tuple(key for key in has if key not in had),
+        free=tuple(key for key in had if key not in has),
+    )
+    kept = {"uuid": instance.uuid, "modified": msgspec.to_builtins(modified)}
+    return Change(stage="judged", names=dict.fromkeys(modified.reserve, instance.uuid), kept=kept)
+
+
+def _make(modified: _Modified, progress: Progress, view: View, instance: InstanceRecord) -> Stage:
+    """Make the new disks, then change the record; what was begun is taken back when that fails."""
+    undo = _deletions(instance, modified.new)
+    match progress.stage:
+        case "judged" if modified.new:
+            creations = tuple(
+                Do(instance.primary_node, CreateVolume(instance=instance.name, disk=disk, fresh=True))
+                for disk in modified.new
+            )
+            return Perform(work=InParallel(creations), stage="made", failed="failed")
+        case "failed":
+            return Perform(work=InParallel(undo), stage="undone", failed="undone")
+        case "undone":
+            error = progress.error or OpExecError(f"Could not add disks to {instance.name}")
+            left = leftovers(undo, progress.outcomes, f"adding disks to {instance.name} failed")
+            return Finish(error=error, puts=left, free=modified.reserve, log=warnings(left, view))
+    record = changed(modified.applied(instance), view)
+    return Change(stage="recorded", puts=(record,), free=modified.free)
+
+
+def _deletions(instance: InstanceRecord, disks: tuple[DiskSpec, ...]) -> tuple[Do, ...]:
+    node = instance.primary_node
+    return tuple(Do(node, DeleteVolume(instance=instance.name, disk=disk)) for disk in disks)
+
+
+def _balloon(instance: InstanceRecord, memory: int) -> Perform:
+    step = SetMemory(
+        instance=instance.name,
+        hypervisor=instance.hypervisor,
+        instance_uuid=instance.uuid,
+        memory=memory,
+    )
+    log = ("Changing the memory of the guest",)
+    return Perform(work=Do(instance.primary_node, step), stage="ballooned", log=log)
+
+
+# Judging.
+
+
+def _after(op: InstanceSetParams, view: View, instance: InstanceRecord) -> tuple[InstanceRecord, Result]:
+    """The record afterwards, and what is told of it."""
     _check_form(op)
     answering(view, primary(view, instance))
-    result: list[tuple[str, Any]] = []
+    result: Result = []
     nics = NicEdits(view, instance)
     nics.apply(op.nics)
     disks = DiskEdits(view, instance, op.file_driver, op.file_storage_dir)
@@ -92,14 +152,7 @@ def _modified(op: InstanceSetParams, view: View) -> _Modified:
     _judge(op, view, instance, record)
     if not result:
         raise prereq("No changes submitted")
-    before = {disk.uuid for disk in instance.disks}
-    after = {disk.uuid for disk in record.disks}
-    return _Modified(
-        record=record,
-        result=result,
-        new=tuple(disk_spec(n, d) for n, d in enumerate(record.disks) if d.uuid not in before),
-        gone=tuple(spec for spec in disk_specs(instance) if spec.uuid not in after),
-    )
+    return record, result
 
 
 def _check_form(op: InstanceSetParams) -> None:
@@ -111,13 +164,11 @@ def _check_form(op: InstanceSetParams) -> None:
         raise prereq("Instance communication is not offered by this release")
 
 
-def _values(
-    op: InstanceSetParams, view: View, record: InstanceRecord, result: list[tuple[str, Any]]
-) -> InstanceRecord:
+def _values(op: InstanceSetParams, view: View, record: InstanceRecord, result: Result) -> InstanceRecord:
     """Backend, hypervisor and OS parameters, and the OS."""
     hv = params.check_hv(record.hypervisor, op.hvparams, allow_default=True)
     be = params.check_be(op.beparams, allow_default=True)
-    told = {**op.beparams} if "memory" in op.beparams else be
+    told = {name: be["maxmem"] if name == "memory" else be[name] for name in op.beparams}
     result += [(f"hv/{name}", value) for name, value in hv.items()]
     result += [(f"be/{name}", value) for name, value in told.items()]
     record = replace(
@@ -126,32 +177,28 @@ def _values(
     return _os(op, view, record, result)
 
 
-def _os(
-    op: InstanceSetParams, view: View, record: InstanceRecord, result: list[tuple[str, Any]]
-) -> InstanceRecord:
+def _os(op: InstanceSetParams, view: View, record: InstanceRecord, result: Result) -> InstanceRecord:
     os = op.os_name or record.os
-    private = op.osparams_private or {}
-    if op.os_name is None and not op.osparams and not private:
+    public, private = params.check_os(op.osparams), params.check_os(op.osparams_private or {})
+    if op.os_name is None and not public and not private:
         return record
     node = primary(view, record)
-    definition = usable_os(view, node, os, op.force_variant) if not op.force or op.osparams else None
+    definition = usable_os(view, node, os, op.force_variant) if not op.force or public else None
     if definition is not None:
-        known_osparams(definition, {*op.osparams, *private}, node)
+        known_osparams(definition, {*public, *private}, node)
     if op.os_name is not None:
         result.append(("os", os))
-    result += [(f"os/{name}", value) for name, value in op.osparams.items()]
+    result += [(f"os/{name}", value) for name, value in public.items()]
     result += [(f"os_private/{name}", "<redacted>") for name in private]
     return replace(
         record,
         os=os,
-        osparams=params.update(record.osparams, op.osparams),
+        osparams=params.update(record.osparams, public),
         osparams_private=params.update(record.osparams_private, private),
     )
 
 
-def _state(
-    op: InstanceSetParams, view: View, record: InstanceRecord, result: list[tuple[str, Any]]
-) -> InstanceRecord:
+def _state(op: InstanceSetParams, view: View, record: InstanceRecord, result: Result) -> InstanceRecord:
     if op.runtime_mem is not None:
         filled = params.beparams(view.cluster, record)
         domain = view.domain(record)
@@ -184,9 +231,15 @@ def _judge(op: InstanceSetParams, view: View, before: InstanceRecord, after: Ins
     if len(after.nics) > devices.MAX_NICS:
         raise prereq(f"Too many NICs: at most {devices.MAX_NICS}")
     node = primary(view, after)
-    devices.check_bridges(view, after)
+    devices.check_bridges(view, after, before.nics)
     if not op.ignore_ipolicy:
         policy.check(view, view.groups[node.group], after)
+    _judge_room(op, view, before, after)
+
+
+def _judge_room(op: InstanceSetParams, view: View, before: InstanceRecord, after: InstanceRecord) -> None:
+    """Disk space for new disks; memory, when it is to go on running."""
+    node = primary(view, after)
     report = answering(view, node)
     grown = sum(d.size for d in after.disks if d.uuid not in {b.uuid for b in before.disks})
     if grown > report.disk_free:
@@ -196,7 +249,8 @@ def _judge(op: InstanceSetParams, view: View, before: InstanceRecord, after: Ins
             "insufficient_resources",
         )
     if not op.force and after.admin_state == "up":
-        more = filled["maxmem"] - params.beparams(view.cluster, before)["maxmem"]
+        had, has = (params.beparams(view.cluster, i)["maxmem"] for i in (before, after))
+        more = has - had
         if more > report.memory_free:
             raise prereq(
                 "This change will prevent the instance from starting, due to "

@@ -11,9 +11,9 @@ from twisted_rapi.model.opcodes.instance import (
 )
 from twisted_rapi.model.records import AdminState, InstanceRecord
 from twisted_rapi.model.steps import DeleteVolume, StartDomain, StopDomain
-from twisted_rapi.plan.condition import answering, changed, enough_memory, not_offline, primary
+from twisted_rapi.plan.condition import answering, changed, enough_memory, not_offline, primary, subject
 from twisted_rapi.plan.devices import check_bridges
-from twisted_rapi.plan.leftover import leftovers
+from twisted_rapi.plan.leftover import leftovers, warnings
 from twisted_rapi.plan.machine import disk_specs, domain_spec
 from twisted_rapi.plan.naming import reservations
 from twisted_rapi.plan.stage import Change, Do, Finish, InSequence, Perform, Progress, Stage
@@ -47,13 +47,14 @@ def _start_step(view: View, instance: InstanceRecord, **more: Any) -> StartDomai
 
 def plan_startup(op: InstanceStartup, progress: Progress, view: View) -> Stage:
     """Mark it up, unless asked not to remember, then start it."""
-    instance = view.instance(op.instance_name)
+    instance = subject(op.instance_name, progress, view)
     match progress.stage:
         case "":
             stage = _check_startup(op, view, instance)
             if stage is not None:
                 return stage
-            return Change(stage="marked", puts=() if op.no_remember else _marked(view, instance, "up"))
+            marked = () if op.no_remember else _marked(view, instance, "up")
+            return Change(stage="marked", puts=marked, kept={"uuid": instance.uuid})
         case "marked":
             once_hv = params.check_hv(instance.hypervisor, op.hvparams)
             once_be = params.check_be(op.beparams)
@@ -85,7 +86,7 @@ def _check_startup(op: InstanceStartup, view: View, instance: InstanceRecord) ->
 
 def plan_shutdown(op: InstanceShutdown, progress: Progress, view: View) -> Stage:
     """Mark it down, unless asked not to remember, then stop it."""
-    instance = view.instance(op.instance_name)
+    instance = subject(op.instance_name, progress, view)
     match progress.stage:
         case "":
             if not op.force:
@@ -96,7 +97,7 @@ def plan_shutdown(op: InstanceShutdown, progress: Progress, view: View) -> Stage
             if op.ignore_offline_nodes and node.offline:
                 return Finish(puts=marked, log=(" - WARNING: Ignoring offline primary node",))
             answering(view, node)
-            return Change(stage="marked", puts=marked)
+            return Change(stage="marked", puts=marked, kept={"uuid": instance.uuid})
         case "marked":
             return Perform(work=Do(instance.primary_node, stop_step(instance, op.timeout)), stage="stopped")
     return Finish()
@@ -108,7 +109,7 @@ def plan_reboot(op: InstanceReboot, progress: Progress, view: View) -> Stage:
 
     The boot is noted before, so that asking again after a crash never ends the new one.
     """
-    instance = view.instance(op.instance_name)
+    instance = subject(op.instance_name, progress, view)
     match progress.stage:
         case "":
             not_offline(instance, "reboot")
@@ -118,7 +119,7 @@ def plan_reboot(op: InstanceReboot, progress: Progress, view: View) -> Stage:
             running = domain is not None and domain.running
             if not running:
                 enough_memory(view, instance, params.beparams(view.cluster, instance)["maxmem"])
-            kept = {"boot": domain.boot if domain is not None and running else ""}
+            kept = {"uuid": instance.uuid, "boot": domain.boot if domain is not None and running else ""}
             stopped = f" - INFO: Instance {instance.name} was already stopped, starting now"
             return Change(stage="begun", kept=kept, log=() if running else (stopped,))
         case "begun":
@@ -132,7 +133,7 @@ def plan_reboot(op: InstanceReboot, progress: Progress, view: View) -> Stage:
 
 def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
     """Stop it, remove its disks, forget it; with `ignore_failures` what could not be done is left over."""
-    instance = view.instance(op.instance_name)
+    instance = subject(op.instance_name, progress, view)
     node = primary(view, instance)
     works = _removal(instance, op.shutdown_timeout)
     match progress.stage:
@@ -141,7 +142,8 @@ def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
                 if not op.ignore_failures:
                     answering(view, node)
                 return _forget(view, instance, works, progress)
-            return Change(stage="begun", puts=_marked(view, instance, "down"))
+            down = _marked(view, instance, "down")
+            return Change(stage="begun", puts=down, kept={"uuid": instance.uuid})
         case "begun":
             failed = "removed" if op.ignore_failures else None
             return Perform(work=InSequence(works), stage="removed", failed=failed)
@@ -157,10 +159,7 @@ def _removal(instance: InstanceRecord, timeout: int) -> tuple[Do, ...]:
 
 def _forget(view: View, instance: InstanceRecord, works: tuple[Do, ...], progress: Progress) -> Finish:
     left = leftovers(works, progress.outcomes, f"removal of {instance.name}")
-    log = tuple(
-        f" - WARNING: {record.reason}: work is left for node {view.nodes[record.node].name}"
-        for record in left
-    )
+    log = warnings(left, view)
     return Finish(
         puts=left,
         deletes=(instance,),

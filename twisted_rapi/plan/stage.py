@@ -107,6 +107,7 @@ class Perform:
     :ivar failed: the stage after it failed; ``None``: the opcode fails with the error, no change is made.
     :ivar check: it only looks (it belongs to the prerequisites): done even for a dry run.
     :ivar patience: seconds to wait for a node that stops answering to come back before it is a failure.
+    :ivar kept: values noted along with the outcomes, and lost where those are.
     """
 
     work: Work
@@ -115,6 +116,7 @@ class Perform:
     check: bool = False
     patience: float = 30.0
     log: tuple[str, ...] = ()
+    kept: Params = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

@@ -102,6 +102,8 @@ class FakeNode:
         source, target = step.disk.logical_id[1], step.to[1]
         if source in self.volumes:
             self.volumes[target] = self.volumes.pop(source)
+        elif target not in self.volumes:
+            raise StepFailed(f"{source} does not exist", "storage")
 
     def _start(self, step: steps.StartDomain) -> Outcome:
         domain = step.domain
