@@ -3,29 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from twisted_rapi.model.opcodes import cluster, instance
+from twisted_rapi.model.opcodes import backup, cluster, group, instance, moving, network, node, query
 from twisted_rapi.model.opcodes.base import InvalidParameter, Opcode, decode, summary, to_wire
 
 __all__ = ["OPCODES", "InvalidParameter", "Opcode", "decode", "from_wire", "summary", "to_wire"]
 
 OPCODES: Mapping[str, type[Opcode]] = {
     cls.OP_ID: cls
-    for cls in (
-        instance.InstanceCreate,
-        instance.InstanceRemove,
-        instance.InstanceStartup,
-        instance.InstanceShutdown,
-        instance.InstanceReboot,
-        instance.InstanceReinstall,
-        instance.InstanceRename,
-        instance.InstanceSetParams,
-        instance.InstanceQueryData,
-        instance.InstanceActivateDisks,
-        instance.InstanceDeactivateDisks,
-        cluster.TagsSet,
-        cluster.TagsDel,
-        cluster.OsDiagnose,
-    )
+    for module in (backup, cluster, group, instance, moving, network, node, query)
+    for cls in vars(module).values()
+    if isinstance(cls, type) and issubclass(cls, Opcode) and cls is not Opcode
 }
 
 

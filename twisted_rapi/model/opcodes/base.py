@@ -15,7 +15,13 @@ from twisted_rapi.errors import BadRequest
 
 NonEmpty = Annotated[str, Meta(min_length=1)]
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Positive = Annotated[int, Meta(gt=0, le=2**63 - 1)]
+Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
+IPv4 = Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$")]
+IPv6 = Annotated[str, Meta(pattern=r"^[0-9a-fA-F:.]{2,45}$")]
+IPv4Net = Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$")]
+IPv6Net = Annotated[str, Meta(pattern=r"^[0-9a-fA-F:.]{2,45}/[0-9]{1,3}$")]
 AnyJobId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(pattern=r"^[0-9]{1,18}$")]
 FinalStatus = Literal["canceled", "error", "success"]
 Private = Meta(extra={"private": True})

@@ -5,13 +5,8 @@ from typing import Annotated, Any, Literal
 from msgspec import field
 
 from twisted_rapi.model.opcodes.base import Natural, NonEmpty, Opcode, Positive, Private
+from twisted_rapi.model.opcodes.words import DiskParams, DiskTemplate, FileDriver, HypervisorName, NicParams
 from twisted_rapi.model.records import Params
-
-DiskTemplate = Literal["blockdev", "diskless", "drbd", "ext", "file", "gluster", "plain", "rbd", "sharedfile"]
-FileDriver = Literal["blktap", "blktap2", "loop"]
-HypervisorName = Literal["chroot", "fake", "kvm", "lxc", "xen-hvm", "xen-pvm"]
-NicParams = dict[Literal["bridge", "ip", "link", "mac", "mode", "name", "network", "vlan"], str | None]
-DiskParams = dict[NonEmpty, NonEmpty | int]
 
 
 class InstanceCreate(Opcode, frozen=True, kw_only=True):
