@@ -76,11 +76,20 @@ class Duties(MultiService):
     async def _open(self) -> None:
         office, term = self._office, self._term
         table = JobTable(office.clock)
+        queue = await open_queue(
+            office.store,
+            table,
+            office.now,
+            term,
+            lambda: office.snapshot.cluster.drained_queue,
+            office.failpoint,
+        )
         means = Means(
             store=office.store,
             snapshot=office.snapshot,
             nodes=office.nodes,
             table=table,
+            queue=queue,
             plans=PLANS,
             locks_for=locks_for,
             now=office.now,
@@ -92,14 +101,6 @@ class Duties(MultiService):
         )
         executor = Executor(means)
         executor.setServiceParent(self)
-        queue = await open_queue(
-            office.store,
-            table,
-            office.now,
-            term,
-            lambda: office.snapshot.cluster.drained_queue,
-            office.failpoint,
-        )
         await executor.recover()
         archive = Archive(office.store, table, office.clock, office.now, term, office.archive_age)
         archive.setServiceParent(self)

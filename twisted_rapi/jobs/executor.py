@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from twisted_rapi.errors import StaleTerm, StoreError
 from twisted_rapi.jobs.life import Canceled, Life
-from twisted_rapi.jobs.queue import Failpoint
+from twisted_rapi.jobs.queue import Failpoint, Queue
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import FINAL, JobRecord, job_status
@@ -50,6 +50,7 @@ class Means:
     snapshot: Snapshot
     nodes: INodes
     table: JobTable
+    queue: Queue
     plans: Mapping[type[Opcode], PlanFunction]
     locks_for: Callable[[Opcode, View], frozenset[Lock]]
     now: Callable[[], float]

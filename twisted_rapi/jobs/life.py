@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -288,18 +288,28 @@ class Life:
         return Progress(stage=stage.stage, kept=kept, error=progress.error, job=self.job.id)
 
     async def _finish(self, index: int, stage: Finish) -> None:
+        drafts = self._means.queue.draft(stage.jobs, self.job.request_id)
         if stage.error is not None:
             job = self._failed(index, stage.error, stage.log)
         else:
-            now, log = self._now(), self._log_with(index, stage.log)
-            job = self._with_op(
-                index, status="success", result=stage.result, end_ts=now, log=log, stage="", kept={}
-            )
-            job = self._closed(job)
-        await self._commit("op.finished", job, stage.puts, stage.deletes, stage.names, stage.free)
+            job = self._succeeded(index, stage, drafts)
+        more = [draft for draft in drafts if isinstance(draft, JobRecord)]
+        await self._commit("op.finished", job, stage.puts, stage.deletes, stage.names, stage.free, more)
         self._set(job)
+        for draft in more:
+            self._means.table.put(draft)
+            self._executor.begin(draft)
         if stage.error is not None:
             raise _Stored
+
+    def _succeeded(self, index: int, stage: Finish, drafts: Sequence[JobRecord | str]) -> JobRecord:
+        result = stage.result
+        if stage.jobs:
+            ids = [[False, d] if isinstance(d, str) else [True, d.id] for d in drafts]
+            result = {**(result or {}), "jobs": ids}
+        now, log = self._now(), self._log_with(index, stage.log)
+        job = self._with_op(index, status="success", result=result, end_ts=now, log=log, stage="", kept={})
+        return self._closed(job)
 
     # Ends.
 
@@ -353,8 +363,10 @@ class Life:
         deletes: tuple[Record, ...] = (),
         names: dict[str, str] | None = None,
         free: tuple[str, ...] = (),
+        more: Sequence[JobRecord] = (),
     ) -> None:
         snapshot = self._means.snapshot
+        blind = {job_key(record.id): encode(record) for record in (job, *more)}
         change = commit_of(
             puts,
             deletes,
@@ -362,7 +374,7 @@ class Life:
             free,
             revision_of=snapshot.revision_of,
             term=self._means.term,
-            blind={job_key(job.id): encode(job)},
+            blind={**blind, **self._means.queue.counter()} if more else blind,
         )
         self._means.failpoint(f"before {what}")
         revision = await self._means.store.commit(change)

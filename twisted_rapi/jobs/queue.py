@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace as with_values
 
-from twisted_rapi.errors import BadRequest, QueueDrained, ServiceUnavailable
+from twisted_rapi.errors import BadRequest, QueueDrained, RequestError, ServiceUnavailable
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.opcodes import Opcode, summary, to_wire
 from twisted_rapi.model.records import CounterRecord, JobRecord, OpRecord, Timestamp, job_key
@@ -60,11 +60,11 @@ class Queue:
             raise QueueDrained
         if len(self._table) + self._accepting >= self._limit:
             raise ServiceUnavailable("Job queue is full, needs archiving")
-        job = self._new_job(ops, request_id)
+        job = self._new_job(ops, request_id, ())
         self._accepting += 1
         try:
             self._failpoint("before job.accepted")
-            puts = {job_key(job.id): encode(job), COUNTER: encode(CounterRecord(value=job.id))}
+            puts = {job_key(job.id): encode(job), **self.counter()}
             await self._store.commit(Commit(puts=puts, term=self._term))
             self._failpoint("after job.accepted")
         finally:
@@ -72,31 +72,64 @@ class Queue:
         self._table.put(job)
         return job
 
-    def _new_job(self, ops: Sequence[Opcode], request_id: str) -> JobRecord:
+    def draft(self, jobs: Sequence[Sequence[Opcode]], request_id: str) -> list[JobRecord | str]:
+        """
+        Records of jobs that another job submits, to be committed by it at once, with `counter`.
+
+        A job that cannot be accepted is answered as the reason.
+        """
+        drafts: list[JobRecord | str] = []
+        before: list[int | None] = []
+        for ops in jobs:
+            try:
+                if len(self._table) + self._accepting + len(drafts) >= self._limit:
+                    raise ServiceUnavailable("Job queue is full, needs archiving")
+                job = self._new_job(ops, request_id, before)
+            except RequestError as e:
+                drafts.append(str(e))
+                before.append(None)
+            else:
+                drafts.append(job)
+                before.append(job.id)
+        return drafts
+
+    def counter(self) -> dict[str, bytes]:
+        """What keeps ids given out so far from being given out again."""
+        return {COUNTER: encode(CounterRecord(value=self._last))}
+
+    def _new_job(self, ops: Sequence[Opcode], request_id: str, before: Sequence[int | None]) -> JobRecord:
         job_id = self._last + 1
         now = self._now()
-        records = tuple(self._record(op, job_id, index, now) for index, op in enumerate(ops))
+        records = tuple(self._record(op, job_id, index, now, before) for index, op in enumerate(ops))
         self._last = job_id
         return JobRecord(id=job_id, ops=records, received_ts=timestamp(now), request_id=request_id)
 
-    def _record(self, op: Opcode, job_id: int, index: int, now: float) -> OpRecord:
+    def _record(self, op: Opcode, job_id: int, index: int, now: float, before: Sequence[int | None]) -> OpRecord:
         name = op.OP_ID.removeprefix("OP_").lower()
         trail = [f"gnt:opcode:{name}", f"job={job_id};index={index}", int(now * 1e9)]
-        depends = self._depends(op, job_id)
+        depends = _depends(op, before)
         stored = with_values(op, reason=[*(op.reason or []), trail], depends=depends)
         return OpRecord(input=to_wire(stored), summary=summary(op))
 
-    def _depends(self, op: Opcode, job_id: int) -> list[tuple[Any, list[Any]]] | None:
-        """Dependencies by number; a negative one counts from this job (behaviour.md §3.5)."""
-        if op.depends is None:
-            return None
-        found: list[tuple[Any, list[Any]]] = []
-        for given, statuses in op.depends:
-            number = int(given)
-            if number < 0:
-                raise BadRequest(f"Relative job id {number} is only for several jobs submitted at once")
-            found.append((number, statuses))
-        return found
+
+def _depends(op: Opcode, before: Sequence[int | None]) -> list[tuple[Any, list[Any]]] | None:
+    """
+    Dependencies by number; a negative one counts back over jobs submitted with this one (behaviour.md §3.5).
+
+    :param before: their ids, ``None`` for one that was not accepted.
+    """
+    if op.depends is None:
+        return None
+    found: list[tuple[Any, list[Any]]] = []
+    for given, statuses in op.depends:
+        number = int(given)
+        if number < 0:
+            absolute = before[number] if -number <= len(before) else None
+            if absolute is None:
+                raise BadRequest(f"Relative job id {number} names no job submitted at once with this one")
+            number = absolute
+        found.append((number, statuses))
+    return found
 
 
 async def open_queue(

@@ -68,6 +68,25 @@ class ClusterRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True)
     primary_ip_version: int = 4
     maintain_node_health: bool = False
     drained_queue: bool = False
+    default_iallocator_params: Params = field(default_factory=dict)
+    volume_group_name: str = ""  # empty: no LVM
+    drbd_usermode_helper: str = ""
+    gluster_storage_dir: str = ""
+    reserved_lvs: tuple[str, ...] = ()
+    uid_pool: tuple[tuple[int, int], ...] = ()
+    prealloc_wipe_disks: bool = False
+    use_external_mip_script: bool = False
+    modify_etc_hosts: bool = True
+    install_image: str = ""
+    zeroing_image: str = ""
+    instance_communication_network: str = ""
+    compression_tools: tuple[str, ...] = ("gzip", "gzip-fast", "gzip-slow")
+    enabled_user_shutdown: bool = False
+    enabled_data_collectors: dict[str, bool] = field(default_factory=dict)  # only what differs
+    data_collector_interval: dict[str, int] = field(default_factory=dict)  # microseconds; only what differs
+    osparams_private: dict[str, Params] = field(default_factory=dict)
+    hv_state: dict[str, Params] = field(default_factory=dict)
+    disk_state: dict[str, Params] = field(default_factory=dict)
 
 
 class GroupRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,7 +98,9 @@ class GroupRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):
     ndparams: Params = field(default_factory=dict)
     diskparams: dict[str, Params] = field(default_factory=dict)
     ipolicy: Params = field(default_factory=dict)
-    networks: dict[str, Params] = field(default_factory=dict)
+    networks: dict[str, Params] = field(default_factory=dict)  # network's uuid -> mode, link, vlan
+    hv_state: dict[str, Params] = field(default_factory=dict)
+    disk_state: dict[str, Params] = field(default_factory=dict)
 
 
 class NodeRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,6 +120,51 @@ class NodeRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):
     vm_capable: bool = True
     powered: bool = True
     ndparams: Params = field(default_factory=dict)
+    hv_state: dict[str, Params] = field(default_factory=dict)
+    disk_state: dict[str, Params] = field(default_factory=dict)
+
+
+class NetworkRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    An IP network with its pool of addresses.
+
+    Which addresses instances have is said by their NICs alone, and reserved under name keys of kind
+    ``ip/UUID``.
+
+    :ivar network: in CIDR form, as are `network6`.
+    :ivar reserved: addresses kept from instances by an operator, in ascending order.
+    """
+
+    KIND = "network"
+
+    network: str
+    gateway: str | None = None
+    network6: str | None = None
+    gateway6: str | None = None
+    mac_prefix: str | None = None
+    reserved: tuple[str, ...] = ()
+
+
+FilterAction = Any  # "ACCEPT", "CONTINUE", "PAUSE", "REJECT" or ["RATE_LIMIT", n]
+
+
+class FilterRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    A rule about jobs.
+
+    :ivar watermark: the last job id given out when the rule was made.
+    :ivar predicates: pairs such as ``["jobid", [">", "id", "watermark"]]``.
+    :ivar reason: its reason trail.
+    """
+
+    KIND = "filter"
+
+    uuid: str
+    watermark: int
+    priority: int = 0
+    predicates: tuple[Any, ...] = ()
+    action: FilterAction = "CONTINUE"
+    reason: tuple[Any, ...] = ()
 
 
 class DiskRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -262,6 +328,8 @@ RECORDS: tuple[type[Record], ...] = (
     GroupRecord,
     NodeRecord,
     InstanceRecord,
+    NetworkRecord,
+    FilterRecord,
     JobRecord,
     ArchivedJobRecord,
     CounterRecord,
@@ -284,7 +352,7 @@ def key_of(record: Record) -> str:
             return job_key(record.id, record.KIND)
         case ClusterRecord() | ElectionRecord():
             return record.KIND
-        case ObjectRecord() | LeftoverRecord():
+        case ObjectRecord() | LeftoverRecord() | FilterRecord():
             return f"{record.KIND}/{record.uuid}"
         case JoinTokenRecord():
             return f"{record.KIND}/{record.digest}"

@@ -19,6 +19,7 @@ from typing import Any
 import attrs
 
 from twisted_rapi.errors import JobError
+from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import Params, Record
 from twisted_rapi.model.steps import Outcome, Step
 
@@ -125,7 +126,9 @@ class Finish:
     Commit these records and the end of the opcode, in one commit.
 
     :ivar error: the opcode ends with this error; ``None``: with success and `result`.
-    :ivar warnings: logged as `` - WARNING: text``.
+    :ivar jobs: further jobs, each of these opcodes, submitted in the same commit.  The result is then an
+        object with ``jobs``, a list of ``[true, id]``, beside what `result` has.  A negative id in an
+        opcode's ``depends`` counts back from its own job in this list.
     """
 
     result: Any = None
@@ -135,6 +138,7 @@ class Finish:
     free: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
     error: JobError | None = None
+    jobs: tuple[tuple[Opcode, ...], ...] = ()
 
 
 @attrs.frozen(kw_only=True)

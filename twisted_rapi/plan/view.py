@@ -7,7 +7,14 @@ from uuid import UUID
 import attrs
 
 from twisted_rapi.errors import OpPrereqError, prereq
-from twisted_rapi.model.records import ClusterRecord, GroupRecord, InstanceRecord, NodeRecord
+from twisted_rapi.model.records import (
+    ClusterRecord,
+    FilterRecord,
+    GroupRecord,
+    InstanceRecord,
+    NetworkRecord,
+    NodeRecord,
+)
 from twisted_rapi.model.seen import DomainSeen, NodeReport
 
 
@@ -16,7 +23,7 @@ class View:
     """
     The cluster as of one moment; all mappings are keyed by uuid.
 
-    :ivar names: per kind (``group``, ``node``, ``instance``) the uuids by name; instances that are being
+    :ivar names: per kind (``group``, ``node``, ``instance``, ``network``) the uuids by name; instances that are being
         made are among them.
     :ivar reports: what nodes that answer report; a node that does not answer is not among them.
     :ivar now: seconds since the epoch.
@@ -27,6 +34,8 @@ class View:
     groups: Mapping[str, GroupRecord]
     nodes: Mapping[str, NodeRecord]
     instances: Mapping[str, InstanceRecord]
+    networks: Mapping[str, NetworkRecord] = attrs.field(factory=dict)
+    filters: Mapping[str, FilterRecord] = attrs.field(factory=dict)
     names: Mapping[str, Mapping[str, str]]
     reports: Mapping[str, NodeReport]
     now: float
@@ -50,7 +59,12 @@ class View:
         return begun[0] if name and len(begun) == 1 else None
 
     def _table(self, kind: str) -> Mapping[str, object]:
-        return {"group": self.groups, "node": self.nodes, "instance": self.instances}[kind]
+        return {
+            "group": self.groups,
+            "node": self.nodes,
+            "instance": self.instances,
+            "network": self.networks,
+        }[kind]
 
     def instance(self, name: str) -> InstanceRecord:
         """
@@ -84,6 +98,17 @@ class View:
         if uuid is None:
             raise _unknown("Node group", name)
         return self.groups[uuid]
+
+    def network(self, name: str) -> NetworkRecord:
+        """
+        The network of this name.
+
+        :raises OpPrereqError: ``unknown_entity``.
+        """
+        uuid = self.find("network", name)
+        if uuid is None:
+            raise _unknown("Network", name)
+        return self.networks[uuid]
 
     def domain(self, instance: InstanceRecord) -> DomainSeen | None:
         """The instance's domain on its primary node, if that node answers and has it."""

@@ -19,10 +19,12 @@ from twisted_rapi.errors import Compacted, StoreClosed, StoreError
 from twisted_rapi.model.records import (
     ClusterRecord,
     ElectionRecord,
+    FilterRecord,
     GroupRecord,
     InstanceRecord,
     JoinTokenRecord,
     LeftoverRecord,
+    NetworkRecord,
     NodeRecord,
     Record,
 )
@@ -31,14 +33,17 @@ from twisted_rapi.plan.view import View
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import Changes, IStateStore, IWatch
 
-PREFIXES = ("cluster", "group/", "node/", "instance/", "leftover/", "jointoken/", "election")
+PREFIXES = (
+    *("cluster", "group/", "node/", "instance/", "network/", "filter/"),
+    *("leftover/", "jointoken/", "election"),
+)
 
 Observed = Sequence[tuple[str, Record | None, Record | None]]
 """What changed: key, record before, record after."""
 
 Observer = Callable[[Observed], None]
 
-NAMED = ("group", "node", "instance")
+NAMED = ("group", "node", "instance", "network")
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between attempts to read a store that fails
 
@@ -50,7 +55,7 @@ class Snapshot(Service):
 
     All mappings are keyed by uuid and must not be changed.
 
-    :ivar names: per kind (``group``, ``node``, ``instance``) the uuids by name.
+    :ivar names: per kind (`NAMED`) the uuids by name.
     """
 
     _log = Logger()
@@ -61,6 +66,8 @@ class Snapshot(Service):
     groups: dict[str, GroupRecord] = attrs.field(factory=dict)
     nodes: dict[str, NodeRecord] = attrs.field(factory=dict)
     instances: dict[str, InstanceRecord] = attrs.field(factory=dict)
+    networks: dict[str, NetworkRecord] = attrs.field(factory=dict)
+    filters: dict[str, FilterRecord] = attrs.field(factory=dict)
     leftovers: dict[str, LeftoverRecord] = attrs.field(factory=dict)
     join_tokens: dict[str, JoinTokenRecord] = attrs.field(factory=dict)
     election: ElectionRecord | None = None
@@ -105,6 +112,8 @@ class Snapshot(Service):
             groups=self.groups,
             nodes=self.nodes,
             instances=self.instances,
+            networks=self.networks,
+            filters=self.filters,
             names=self.names,
             reports=reports,
             now=now,
@@ -269,6 +278,11 @@ class Snapshot(Service):
             case GroupRecord():
                 del self.groups[record.uuid]
                 self._unname("group", record.name, record.uuid)
+            case NetworkRecord():
+                del self.networks[record.uuid]
+                self._unname("network", record.name, record.uuid)
+            case FilterRecord():
+                del self.filters[record.uuid]
             case LeftoverRecord():
                 del self.leftovers[record.uuid]
             case JoinTokenRecord():
@@ -296,6 +310,11 @@ class Snapshot(Service):
             case GroupRecord():
                 self.groups[record.uuid] = record
                 self.names["group"][record.name] = record.uuid
+            case NetworkRecord():
+                self.networks[record.uuid] = record
+                self.names["network"][record.name] = record.uuid
+            case FilterRecord():
+                self.filters[record.uuid] = record
             case LeftoverRecord():
                 self.leftovers[record.uuid] = record
             case JoinTokenRecord():
