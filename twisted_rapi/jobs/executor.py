@@ -25,8 +25,8 @@ from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import FINAL, JobRecord, job_status
 from twisted_rapi.observe import job_id as current_job
+from twisted_rapi.plan.locking import PlanFunction
 from twisted_rapi.plan.locks import Lock, LockTable
-from twisted_rapi.plan.table import PlanFunction
 from twisted_rapi.plan.view import View
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.codec import decode

@@ -104,7 +104,9 @@ class Queue:
         self._last = job_id
         return JobRecord(id=job_id, ops=records, received_ts=timestamp(now), request_id=request_id)
 
-    def _record(self, op: Opcode, job_id: int, index: int, now: float, before: Sequence[int | None]) -> OpRecord:
+    def _record(
+        self, op: Opcode, job_id: int, index: int, now: float, before: Sequence[int | None]
+    ) -> OpRecord:
         name = op.OP_ID.removeprefix("OP_").lower()
         trail = [f"gnt:opcode:{name}", f"job={job_id};index={index}", int(now * 1e9)]
         depends = _depends(op, before)

@@ -1,9 +1,14 @@
 """Which locks go with which objects (locks_hooks.tsv); families of opcodes say theirs with these."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from twisted_rapi.plan.locks import Lock
+from twisted_rapi.plan.stage import Progress, Stage
 from twisted_rapi.plan.view import View
+
+PlanFunction = Callable[[Any, Progress, View], Stage]
+LockFunction = Callable[[Any, View], Iterable[Lock]]
 
 
 def named(view: View, name: str) -> str:
@@ -18,6 +23,7 @@ def new_name(name: str) -> str:
 
 
 def nodes_of(view: View, name: str) -> list[str]:
+    """The uuids of an instance's nodes, primary first; none for an unknown one."""
     uuid = view.find("instance", name)
     if uuid is None:
         return []
@@ -26,6 +32,7 @@ def nodes_of(view: View, name: str) -> list[str]:
 
 
 def of_instance(view: View, name: str, nodes: bool = False, resources: bool = False) -> Iterator[Lock]:
+    """The lock of an instance, and where asked those of its nodes and their resources."""
     yield Lock("instance", named(view, name))
     for node in nodes_of(view, name):
         if nodes:

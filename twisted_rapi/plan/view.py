@@ -23,8 +23,8 @@ class View:
     """
     The cluster as of one moment; all mappings are keyed by uuid.
 
-    :ivar names: per kind (``group``, ``node``, ``instance``, ``network``) the uuids by name; instances that are being
-        made are among them.
+    :ivar names: per kind (``group``, ``node``, ``instance``, ``network``) the uuids by name; instances that
+        are being made are among them.
     :ivar reports: what nodes that answer report; a node that does not answer is not among them.
     :ivar now: seconds since the epoch.
     :ivar chance: where new uuids and MAC addresses come from.

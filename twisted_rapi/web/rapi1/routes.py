@@ -9,7 +9,8 @@ from twisted_rapi.model import params
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.plan.view import View
 from twisted_rapi.web.call import Call, Endpoint, Route
-from twisted_rapi.web.rapi.reads import found, os_names
+from twisted_rapi.web.rapi.cluster import os_names
+from twisted_rapi.web.rapi.reads import found
 from twisted_rapi.web.reply import Reply, success
 
 # Parameters that 1.2 shows under names of its own, and what stands there when they are not set.

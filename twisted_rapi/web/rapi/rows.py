@@ -1,5 +1,5 @@
 """
-RAPI resources that submit jobs: mostly rows of a table.
+Rows of the resource tables: how a method of a URI becomes opcodes.
 
 A row says which opcode, which of its parameters come from the URI and the query, and whether the body's keys
 are parameters too (resources.json).
@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 
 from twisted_rapi.errors import BadRequest
-from twisted_rapi.model.opcodes import Opcode, cluster, decode, instance
-from twisted_rapi.web.call import Call
+from twisted_rapi.model.opcodes import Opcode, cluster, decode
+from twisted_rapi.web.call import Access, Call, Endpoint, Handler, Route
 from twisted_rapi.web.reply import Reply, success
 
 QueryValue = Callable[[Call, str], Any]
@@ -97,97 +97,6 @@ def trail(call: Call, handler: str) -> list[list[Any]]:
     return [*user, [f"gnt:library:rlib2:{handler}", "", ns]]
 
 
-def _instance(
-    opcode: type[Opcode], what: str, query: Mapping[str, tuple[str, QueryValue]] | None = None, **more: Any
-) -> Submission:
-    handler = f"instances_name_{what}" if what else "instances_name"
-    return Submission(
-        opcode=opcode, handler=handler, names={"instance_name": "instance_name"}, query=query or {}, **more
-    )
-
-
-STARTUP = _instance(
-    instance.InstanceStartup, "startup", {"force": ("force", flag), "no_remember": ("no_remember", flag)}
-)
-SHUTDOWN = _instance(instance.InstanceShutdown, "shutdown", {"no_remember": ("no_remember", flag)})
-REMOVE = _instance(instance.InstanceRemove, "")
-RENAME = _instance(instance.InstanceRename, "rename")
-MODIFY = _instance(
-    instance.InstanceSetParams,
-    "modify",
-    renames={"custom_beparams": "beparams", "custom_hvparams": "hvparams"},
-)
-ACTIVATE = _instance(instance.InstanceActivateDisks, "activate_disks", {"ignore_size": ("ignore_size", flag)})
-DEACTIVATE = _instance(instance.InstanceDeactivateDisks, "deactivate_disks", {"force": ("force", flag)})
-_REBOOT = _instance(
-    instance.InstanceReboot,
-    "reboot",
-    {"ignore_secondaries": ("ignore_secondaries", flag), "type": ("reboot_type", text)},
-)
-
-
-async def reboot(call: Call) -> Reply:
-    """``POST /2/instances/N/reboot``; hard unless told otherwise."""
-    if call.argument("type") is None and "reboot_type" not in call.fields():
-        call = attrs.evolve(call, body={**call.fields(), "reboot_type": "hard"})
-    return await _REBOOT(call)
-
-
-async def instance_info(call: Call) -> Reply:
-    """``GET /2/instances/N/info``."""
-    op = instance.InstanceQueryData(
-        instances=[call.names["instance_name"]],
-        static=call.flag("static"),
-        use_locking=not call.flag("static"),
-        reason=trail(call, "instances_name_info"),
-    )
-    return success(await call.api.cluster.submit([op], call.request_id))
-
-
-CREATE_RENAMES = {"os": "os_type", "name": "instance_name"}
-
-
-async def create(call: Call) -> Reply:
-    """``POST /2/instances``; data of version 1, the only one that is left."""
-    body = call.fields()
-    version = body.pop("__version__", 0)
-    if isinstance(version, bool) or not isinstance(version, (int, float)) or version != 1:
-        if version == 0 and not isinstance(version, bool):
-            raise BadRequest("Instance creation request version 0 is no longer supported")
-        raise BadRequest(f"Unsupported request data version {version}")
-    submission = Submission(opcode=instance.InstanceCreate, handler="instances", renames=CREATE_RENAMES)
-    return await submission(attrs.evolve(call, body=body))
-
-
-async def reinstall(call: Call) -> Reply:
-    """``POST /2/instances/N/reinstall``: as a body, or as arguments in the older form."""
-    body = call.fields()
-    if body and call.arguments():
-        raise BadRequest("Can't combine query and body parameters")
-    if not body:
-        body = {"start": not call.flag("nostartup")}
-        if call.argument("os") is not None:
-            body["os"] = call.argument("os")
-    return success(await call.api.cluster.submit(_reinstallation(call, body), call.request_id))
-
-
-def _reinstallation(call: Call, body: dict[str, Any]) -> list[Opcode]:
-    unknown = sorted(set(body) - {"os", "start", "osparams", "osparams_private", "osparams_secret"})
-    if unknown:
-        raise BadRequest(f"Unknown parameter '{unknown[0]}'")
-    start = body.pop("start", True)
-    if not isinstance(start, bool):
-        raise BadRequest("Invalid value for the 'start' parameter")
-    name = call.names["instance_name"]
-    common = {"instance_name": name, "reason": trail(call, "instances_name_reinstall")}
-    values = {("os_type" if key == "os" else key): value for key, value in body.items()}
-    ops: list[Opcode] = [
-        decode(instance.InstanceShutdown, common),
-        decode(instance.InstanceReinstall, {**common, **values}),
-    ]
-    return [*ops, decode(instance.InstanceStartup, common)] if start else ops
-
-
 @attrs.frozen
 class TagChange:
     """
@@ -218,3 +127,30 @@ class TagChange:
         dry_run = flag(call, "dry-run")
         op = decode(self.opcode, values if dry_run is None else {**values, "dry_run": dry_run})
         return success(await call.api.cluster.submit([op], call.request_id))
+
+
+def read(handler: Handler, access: Access = "anyone") -> Endpoint:
+    """A read; what anyone may have is kept until something changes."""
+    return Endpoint(handler, access, kept=access == "anyone")
+
+
+def live(handler: Handler) -> Endpoint:
+    """A read whose answer is never kept."""
+    return Endpoint(handler, "anyone")
+
+
+def write(handler: Handler) -> Endpoint:
+    """What only users with write access may ask for."""
+    return Endpoint(handler, "writer")
+
+
+def tags(pattern: str, get: Handler, kind: str, handler: str, name: str = "") -> Route:
+    """The tags of one kind of object."""
+    return Route(
+        pattern,
+        {
+            "GET": read(get),
+            "PUT": write(TagChange(cluster.TagsSet, kind, handler, name)),
+            "DELETE": write(TagChange(cluster.TagsDel, kind, handler, name)),
+        },
+    )

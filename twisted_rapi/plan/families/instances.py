@@ -1,0 +1,59 @@
+"""Plans and locks of the opcodes about single instances."""
+
+from collections.abc import Iterator, Mapping
+
+from twisted_rapi.model.opcodes import Opcode, instance
+from twisted_rapi.plan.create import plan_create
+from twisted_rapi.plan.info import plan_activate_disks, plan_deactivate_disks, plan_query_data
+from twisted_rapi.plan.install import plan_reinstall, plan_rename
+from twisted_rapi.plan.locking import LockFunction, PlanFunction, named, new_name, of_instance
+from twisted_rapi.plan.locks import Lock
+from twisted_rapi.plan.modify import plan_modify
+from twisted_rapi.plan.power import plan_reboot, plan_remove, plan_shutdown, plan_startup
+from twisted_rapi.plan.view import View
+
+PLANS: Mapping[type[Opcode], PlanFunction] = {
+    instance.InstanceCreate: plan_create,
+    instance.InstanceRemove: plan_remove,
+    instance.InstanceStartup: plan_startup,
+    instance.InstanceShutdown: plan_shutdown,
+    instance.InstanceReboot: plan_reboot,
+    instance.InstanceReinstall: plan_reinstall,
+    instance.InstanceRename: plan_rename,
+    instance.InstanceSetParams: plan_modify,
+    instance.InstanceQueryData: plan_query_data,
+    instance.InstanceActivateDisks: plan_activate_disks,
+    instance.InstanceDeactivateDisks: plan_deactivate_disks,
+}
+
+
+def _create(op: instance.InstanceCreate, view: View) -> Iterator[Lock]:
+    yield Lock("instance", new_name(op.instance_name))
+    yield from (Lock("nodegroup", group, shared=True) for group in view.groups)
+    given = None if op.pnode is None else view.find("node", op.pnode)
+    for node in view.nodes if op.pnode is None else [n for n in [given] if n is not None]:
+        yield Lock("node", node)
+        yield Lock("node-res", node)
+
+
+def _query_data(op: instance.InstanceQueryData, view: View) -> Iterator[Lock]:
+    if not op.static and op.use_locking:
+        yield from (Lock("instance", named(view, name), shared=True) for name in op.instances)
+
+
+LOCKS: Mapping[type[Opcode], LockFunction] = {
+    instance.InstanceCreate: _create,
+    instance.InstanceRemove: lambda op, view: of_instance(view, op.instance_name, True, True),
+    instance.InstanceStartup: lambda op, view: of_instance(view, op.instance_name, resources=True),
+    instance.InstanceShutdown: lambda op, view: of_instance(view, op.instance_name),
+    instance.InstanceReboot: lambda op, view: of_instance(view, op.instance_name),
+    instance.InstanceReinstall: lambda op, view: of_instance(view, op.instance_name),
+    instance.InstanceRename: lambda op, view: [
+        *of_instance(view, op.instance_name),
+        Lock("instance", new_name(op.new_name)),
+    ],
+    instance.InstanceSetParams: lambda op, view: of_instance(view, op.instance_name, nodes=True),
+    instance.InstanceQueryData: _query_data,
+    instance.InstanceActivateDisks: lambda op, view: of_instance(view, op.instance_name, nodes=True),
+    instance.InstanceDeactivateDisks: lambda op, view: of_instance(view, op.instance_name, nodes=True),
+}

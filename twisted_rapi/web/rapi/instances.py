@@ -1,0 +1,172 @@
+"""RAPI resources of instances."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from twisted_rapi.cluster.answers import Answers
+from twisted_rapi.errors import BadRequest, ServiceUnavailable
+from twisted_rapi.model import params
+from twisted_rapi.model.opcodes import Opcode, decode, instance
+from twisted_rapi.model.records import InstanceRecord
+from twisted_rapi.plan.view import View
+from twisted_rapi.web.call import Call, Route
+from twisted_rapi.web.rapi.reads import found, listing, single, tags_of
+from twisted_rapi.web.rapi.rows import QueryValue, Submission, flag, live, read, tags, text, trail, write
+from twisted_rapi.web.reply import Reply, success
+
+_INSTANCE = "/2/instances/[instance_name]"
+
+
+def _instance(
+    opcode: type[Opcode], what: str, query: Mapping[str, tuple[str, QueryValue]] | None = None, **more: Any
+) -> Submission:
+    handler = f"instances_name_{what}" if what else "instances_name"
+    return Submission(
+        opcode=opcode, handler=handler, names={"instance_name": "instance_name"}, query=query or {}, **more
+    )
+
+
+STARTUP = _instance(
+    instance.InstanceStartup, "startup", {"force": ("force", flag), "no_remember": ("no_remember", flag)}
+)
+SHUTDOWN = _instance(instance.InstanceShutdown, "shutdown", {"no_remember": ("no_remember", flag)})
+REMOVE = _instance(instance.InstanceRemove, "")
+RENAME = _instance(instance.InstanceRename, "rename")
+MODIFY = _instance(
+    instance.InstanceSetParams,
+    "modify",
+    renames={"custom_beparams": "beparams", "custom_hvparams": "hvparams"},
+)
+ACTIVATE = _instance(instance.InstanceActivateDisks, "activate_disks", {"ignore_size": ("ignore_size", flag)})
+DEACTIVATE = _instance(instance.InstanceDeactivateDisks, "deactivate_disks", {"force": ("force", flag)})
+_REBOOT = _instance(
+    instance.InstanceReboot,
+    "reboot",
+    {"ignore_secondaries": ("ignore_secondaries", flag), "type": ("reboot_type", text)},
+)
+
+
+async def reboot(call: Call) -> Reply:
+    """``POST /2/instances/N/reboot``; hard unless told otherwise."""
+    if call.argument("type") is None and "reboot_type" not in call.fields():
+        call = attrs.evolve(call, body={**call.fields(), "reboot_type": "hard"})
+    return await _REBOOT(call)
+
+
+async def instance_info(call: Call) -> Reply:
+    """``GET /2/instances/N/info``."""
+    op = instance.InstanceQueryData(
+        instances=[call.names["instance_name"]],
+        static=call.flag("static"),
+        use_locking=not call.flag("static"),
+        reason=trail(call, "instances_name_info"),
+    )
+    return success(await call.api.cluster.submit([op], call.request_id))
+
+
+CREATE_RENAMES = {"os": "os_type", "name": "instance_name"}
+
+
+async def create(call: Call) -> Reply:
+    """``POST /2/instances``; data of version 1, the only one that is left."""
+    body = call.fields()
+    version = body.pop("__version__", 0)
+    if isinstance(version, bool) or not isinstance(version, (int, float)) or version != 1:
+        if version == 0 and not isinstance(version, bool):
+            raise BadRequest("Instance creation request version 0 is no longer supported")
+        raise BadRequest(f"Unsupported request data version {version}")
+    submission = Submission(opcode=instance.InstanceCreate, handler="instances", renames=CREATE_RENAMES)
+    return await submission(attrs.evolve(call, body=body))
+
+
+async def reinstall(call: Call) -> Reply:
+    """``POST /2/instances/N/reinstall``: as a body, or as arguments in the older form."""
+    body = call.fields()
+    if body and call.arguments():
+        raise BadRequest("Can't combine query and body parameters")
+    if not body:
+        body = {"start": not call.flag("nostartup")}
+        if call.argument("os") is not None:
+            body["os"] = call.argument("os")
+    return success(await call.api.cluster.submit(_reinstallation(call, body), call.request_id))
+
+
+def _reinstallation(call: Call, body: dict[str, Any]) -> list[Opcode]:
+    unknown = sorted(set(body) - {"os", "start", "osparams", "osparams_private", "osparams_secret"})
+    if unknown:
+        raise BadRequest(f"Unknown parameter '{unknown[0]}'")
+    start = body.pop("start", True)
+    if not isinstance(start, bool):
+        raise BadRequest("Invalid value for the 'start' parameter")
+    name = call.names["instance_name"]
+    common = {"instance_name": name, "reason": trail(call, "instances_name_reinstall")}
+    values = {("os_type" if key == "os" else key): value for key, value in body.items()}
+    ops: list[Opcode] = [
+        decode(instance.InstanceShutdown, common),
+        decode(instance.InstanceReinstall, {**common, **values}),
+    ]
+    return [*ops, decode(instance.InstanceStartup, common)] if start else ops
+
+
+def console(call: Call) -> Reply:
+    """``GET /2/instances/N/console`` (behaviour.md §4)."""
+    view = call.api.answers.view()
+    record = found(view, "instance", call.names["instance_name"])
+    return success(console_of(view, record))
+
+
+def console_of(view: View, record: InstanceRecord) -> dict[str, Any]:
+    """
+    How to reach the instance's console; only keys that have a value.
+
+    :raises ServiceUnavailable: it does not run.
+    """
+    domain = view.domain(record)
+    if domain is None or not domain.running:
+        raise ServiceUnavailable("Instance console unavailable")
+    host = view.nodes[record.primary_node]
+    if record.hypervisor == "fake":
+        text = "Console not available for fake hypervisor"
+        return {"instance": record.name, "kind": "msg", "message": text}
+    filled = params.hvparams(view.cluster, record)
+    if filled["vnc_bind_address"] and domain.vnc_port > 5900:
+        everywhere = filled["vnc_bind_address"] in ("0.0.0.0", "::")  # noqa: S104 -- compared, not bound
+        address = host.name if everywhere else filled["vnc_bind_address"]
+        port = domain.vnc_port
+        return {"instance": record.name, "kind": "vnc", "host": address, "port": port, "display": port - 5900}
+    if filled["serial_console"]:
+        command = ["virsh", "console", record.name]
+        return {"instance": record.name, "kind": "ssh", "host": host.name, "user": "root", "command": command}
+    text = "No console was set up: neither serial_console nor vnc_bind_address"
+    return {"instance": record.name, "kind": "msg", "message": text}
+
+
+ROUTES = (
+    Route(
+        "/2/instances",
+        {"GET": read(listing("instance", "instances", "id", Answers.instances)), "POST": write(create)},
+    ),
+    Route(
+        _INSTANCE,
+        {"GET": read(single("instance", "instance_name", Answers.instance)), "DELETE": write(REMOVE)},
+    ),
+    Route(f"{_INSTANCE}/info", {"GET": live(instance_info)}),
+    Route(f"{_INSTANCE}/startup", {"PUT": write(STARTUP)}),
+    Route(f"{_INSTANCE}/shutdown", {"PUT": write(SHUTDOWN)}),
+    Route(f"{_INSTANCE}/reboot", {"POST": write(reboot)}),
+    Route(f"{_INSTANCE}/reinstall", {"POST": write(reinstall)}),
+    Route(f"{_INSTANCE}/rename", {"PUT": write(RENAME)}),
+    Route(f"{_INSTANCE}/modify", {"PUT": write(MODIFY)}),
+    Route(f"{_INSTANCE}/console", {"GET": read(console, "reader")}),
+    Route(f"{_INSTANCE}/activate-disks", {"PUT": write(ACTIVATE)}),
+    Route(f"{_INSTANCE}/deactivate-disks", {"PUT": write(DEACTIVATE)}),
+    tags(
+        f"{_INSTANCE}/tags",
+        tags_of("instance", "instance_name"),
+        "instance",
+        "instances_name_tags",
+        "instance_name",
+    ),
+)

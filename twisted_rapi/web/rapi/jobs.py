@@ -1,0 +1,82 @@
+"""RAPI resources of jobs."""
+
+from typing import Any
+
+from twisted_rapi.cluster.fields import job as job_fields
+from twisted_rapi.errors import BadRequest, NotFound
+from twisted_rapi.web.call import Call, Route
+from twisted_rapi.web.rapi.rows import live, write
+from twisted_rapi.web.reply import Reply, ready, success
+
+WAIT = 10.0  # seconds, constants.json wait_for_job_change_rapi_s
+
+
+def jobs(call: Call) -> Reply:
+    """``GET /2/jobs``."""
+    if call.flag("bulk"):
+        return success([job_fields.document(job, job_fields.BULK_FIELDS) for job in call.api.cluster.jobs()])
+    return success([{"id": job.id, "uri": f"/2/jobs/{job.id}"} for job in call.api.cluster.jobs()])
+
+
+async def job(call: Call) -> Reply:
+    """``GET /2/jobs/N``."""
+    record = await call.api.cluster.job(int(call.names["job_id"]))
+    if record is None:
+        raise NotFound
+    return success(job_fields.document(record))
+
+
+async def cancel(call: Call) -> Reply:
+    """``DELETE /2/jobs/N``."""
+    return success(list(await call.api.cluster.cancel(int(call.names["job_id"]))))
+
+
+def _wanted(call: Call) -> tuple[list[str], list[Any] | None, int]:
+    body = call.fields()
+    for name in ("fields", "previous_job_info", "previous_log_serial"):
+        if name not in body:
+            raise BadRequest(f"Missing the required '{name}' parameter")
+    fields, before, serial = body["fields"], body["previous_job_info"], body["previous_log_serial"]
+    if not isinstance(fields, list) or not all(isinstance(f, str) for f in fields):
+        raise BadRequest("The 'fields' parameter must be a list of field names")
+    if before is not None and not isinstance(before, list):
+        raise BadRequest("The 'previous_job_info' parameter must be a list or null")
+    if serial is not None and (not isinstance(serial, int) or isinstance(serial, bool)):
+        raise BadRequest("The 'previous_log_serial' parameter must be a number or null")
+    return fields, before, -1 if serial is None else serial
+
+
+async def wait(call: Call) -> Reply:
+    """``GET /2/jobs/N/wait`` (behaviour.md §3.3)."""
+    fields, before, serial = _wanted(call)
+
+    def values(record: Any) -> list[Any]:
+        # As they are after their way over the wire: a client sends back what it has received.
+        return [_plain(job_fields.value(record, name)) for name in fields]
+
+    def entries(record: Any) -> list[Any]:
+        return [_plain(e) for op in record.ops for e in op.log if e[0] > serial]
+
+    def unchanged(record: Any) -> bool:
+        return before is not None and values(record) == before and not entries(record)
+
+    record = await call.api.cluster.wait(int(call.names["job_id"]), unchanged, WAIT)
+    if record is None:
+        raise NotFound
+    final = job_fields.value(record, "status") in ("success", "error", "canceled")
+    if unchanged(record) and not final:
+        return ready(b"null")
+    return success({"job_info": values(record), "log_entries": entries(record)})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+ROUTES = (
+    Route("/2/jobs", {"GET": live(jobs)}),
+    Route("/2/jobs/[job_id]", {"GET": live(job), "DELETE": write(cancel)}),
+    Route("/2/jobs/[job_id]/wait", {"GET": write(wait)}),
+)
