@@ -4,13 +4,16 @@ import os
 from pathlib import Path
 from random import Random
 
-from twisted.internet.defer import Deferred
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from tests.contract.test_volumes import at_once
+from twisted_rapi.hypervisor.folder import watch_with
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
+from twisted_rapi.model.seen import DomainSeen
 from twisted_rapi.testing.contracts.hypervisor import UUID, HypervisorContract
 
 
@@ -63,6 +66,17 @@ class SimulatedTests(HypervisorContract, TestCase):
         self.assertEqual((last.state, last.running), ("crashed", False))
         self.assertNotEqual((await self.simulated.start(self.spec, [])).boot, started.boot)
 
+    async def test_restarted_meanwhile(self) -> None:
+        """A guest that was started anew while its stop waited is left alone by a stop of the old boot."""
+        first = await self.simulated.start(self.spec, [])
+        stopping = Deferred.fromCoroutine(self.simulated.stop(UUID, 60, boot=first.boot))
+        self.clock.advance(1)
+        await self.simulated.stop(UUID, 0)
+        second = await self.simulated.start(self.spec, [])
+        self.clock.advance(1)
+        self.successResultOf(stopping)
+        self.assertEqual(await self.simulated.domains(), {self.spec.name: second})
+
     async def test_removed_by_hand(self) -> None:
         """A domain whose file was removed is gone, and a broken file is no domain."""
         await self.simulated.start(self.spec, [])
@@ -75,3 +89,36 @@ class SimulatedTests(HypervisorContract, TestCase):
         await self.simulated.start(self.spec, [])
         await self.simulated.set_memory(UUID, 64)
         self.assertEqual((await self.simulated.domains())[self.spec.name].memory, 64)
+
+
+class WatchedTests(TestCase):
+    """The simulated one with the kernel's word on changes that others make."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        folder = Path(self.mktemp())
+        one, other = (
+            SimulatedHypervisor(folder, reactor, at_once, Random(n), watch=watch_with(reactor))
+            for n in range(2)
+        )
+        self.folder, self.one, self.other = folder, one, other
+        self.told: DeferredQueue[tuple[str, DomainSeen | None]] = DeferredQueue()
+        for hypervisor in (one, other):
+            await hypervisor.start_service()
+            self.addCleanup(self.end, hypervisor)
+        self.addCleanup(self.other.observe(lambda name, seen: self.told.put((name, seen))))
+
+    def end(self, hypervisor: SimulatedHypervisor) -> "Deferred[None]":
+        return Deferred.fromCoroutine(hypervisor.stop_service())
+
+    async def test_by_hand(self) -> None:
+        """A machine that is made, changed and removed behind the agent's back is told each time."""
+        spec = HypervisorContract.spec
+        started = await self.one.start(spec, [])
+        self.assertEqual(await self.told.get(), (spec.name, started))
+        file = self.folder / f"{UUID}.json"
+        file.write_bytes(file.read_bytes().replace(b'"running"', b'"crashed"'))
+        told: DomainSeen | None = started
+        while told is not None and told.state != "crashed":  # a file that is half written is none
+            told = (await self.told.get())[1]
+        file.unlink()
+        self.assertEqual(await self.told.get(), (spec.name, None))

@@ -21,6 +21,7 @@ from twisted_rapi.agent.os_runner import OsRunner
 from twisted_rapi.agent.resource import make_site
 from twisted_rapi.agent.settings import AgentSettings, Simulated
 from twisted_rapi.config import listen_address
+from twisted_rapi.hypervisor.folder import watch_with
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
 from twisted_rapi.notify import Notifier
@@ -43,7 +44,13 @@ def _hypervisors(
         found["kvm"] = LibvirtHypervisor(settings.libvirt_uri, reactor, settings.serial_dir)
     if "fake" in settings.hypervisors:
         found["fake"] = SimulatedHypervisor(
-            state / "fake", reactor, in_thread, random, sizes.boot_time, sizes.shutdown_time
+            state / "fake",
+            reactor,
+            in_thread,
+            random,
+            sizes.boot_time,
+            sizes.shutdown_time,
+            watch_with(reactor),
         )
     return found
 

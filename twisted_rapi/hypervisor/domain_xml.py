@@ -262,3 +262,11 @@ def _read_nic(node: ET.Element) -> tuple[str, str, str]:
         mode,
         "" if source is None else source.get("bridge", ""),
     )
+
+
+def console_port(text: str) -> int:
+    """The TCP port of a running domain's VNC, by its XML; 0 without one."""
+    for graphics in ET.fromstring(text).iter("graphics"):  # noqa: S314 - written by libvirt
+        if graphics.get("type") == "vnc":
+            return max(0, int(graphics.get("port", "0")))
+    return 0

@@ -7,9 +7,10 @@ machine has one, a kernel, until it gives up for want of a root file system.
 """
 
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,26 @@ async def acceleration(reactor: Any, in_thread: Callable[..., Awaitable[Any]]) -
         await in_thread(shutil.rmtree, folder, True)
     if status != DONE_STATUS:
         return f"tcg: a guest does not run under KVM here (status {status})"
-    kernels = await in_thread(lambda: sorted(Path("/boot").glob("vmlinuz-*")))
-    if kernels and await _run(reactor, qemu, _kernel_arguments(kernels[-1])) != PANICKED:
-        return f"tcg: {kernels[-1].name} does not come up under KVM here"
+    kernel = await in_thread(lambda: newest_kernel(Path("/boot").glob("vmlinuz-*")))
+    if kernel is not None and await _run(reactor, qemu, _kernel_arguments(kernel)) != PANICKED:
+        return f"tcg: {kernel.name} does not come up under KVM here"
     return "kvm"
+
+
+def newest_kernel(kernels: Iterable[Path]) -> Path | None:
+    """The one of the highest version by its name; ``None`` of none."""
+    return max(kernels, key=lambda kernel: _version(kernel.name), default=None)
+
+
+def _version(name: str) -> tuple[tuple[int, int, str], ...]:
+    """
+    A name such that versions compare as versions: numbers as numbers, words before them.
+
+    ``6.1.0-rc1`` is before ``6.1.0``: what follows ``rc`` counts down from the release it leads to.
+    """
+    parts = re.findall(r"[0-9]+|[a-z]+", name.lower())
+    ranked = [(1, int(p), "") if p.isdigit() else (-1 if p == "rc" else 0, 0, p) for p in parts]
+    return (*ranked, (0, 0, ""))
 
 
 def _write_sector() -> Path:

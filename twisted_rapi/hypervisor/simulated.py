@@ -2,7 +2,7 @@
 The ``fake`` hypervisor: machines that are only files.
 
 A domain is a JSON file in a directory, so that it survives the agent as a real guest would; what is not a
-file (boots in progress) is on a clock that tests may hold.
+file (boots in progress) is on a clock that tests may hold.  Whoever changes a file changes the machine.
 """
 
 import contextlib
@@ -13,17 +13,20 @@ from random import Random
 from typing import Any
 
 import msgspec
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from twisted_rapi.errors import StepFailed
+from twisted_rapi.hypervisor.folder import Watch, unwatched
 from twisted_rapi.hypervisor.interface import IHypervisor
+from twisted_rapi.hypervisor.observers import Observer, Observers
 from twisted_rapi.model.seen import DomainSeen
 from twisted_rapi.model.steps import DomainSpec
 
 InThread = Callable[..., Awaitable[Any]]
-Observer = Callable[[str, DomainSeen | None], None]
 
 
 @implementer(IHypervisor)
@@ -33,10 +36,12 @@ class SimulatedHypervisor:
 
     :param directory: where the files are; made when needed.
     :param boot_time: seconds a guest takes to run, `shutdown_time` to stop when it is asked.
+    :param watch: how changes of files that others make are noticed.
     :ivar deaf: uuids of guests that do not hear a shutdown request.
     """
 
     kind = "fake"
+    _log = Logger()
 
     def __init__(
         self,
@@ -46,18 +51,29 @@ class SimulatedHypervisor:
         chance: Random,
         boot_time: float = 0.0,
         shutdown_time: float = 0.0,
+        watch: Watch = unwatched,
     ) -> None:
         self._directory, self._clock, self._in_thread, self._chance = directory, clock, in_thread, chance
         self._boot_time, self._shutdown_time = boot_time, shutdown_time
-        self._observers: list[Observer] = []
+        self._watch = watch
+        self._unwatch: Callable[[], None] = lambda: None
+        self._observers = Observers()
+        self._known: dict[str, DomainSeen] = {}  # what observers were told
+        self._turn = DeferredLock()  # of a change and its telling
+        self._look_waits = False
         self.deaf: set[str] = set()
 
     async def start_service(self) -> None:
-        """Make the directory."""
+        """See `IHypervisor.start_service`; makes the directory."""
         await self._run(lambda: self._directory.mkdir(mode=0o700, parents=True, exist_ok=True))
+        self._unwatch = self._watch(self._directory, self._noticed)
+        async with self._turn:
+            self._known = await self._run(self._read_all)
 
     async def stop_service(self) -> None:
-        """Nothing has to end."""
+        """See `IHypervisor.stop_service`."""
+        self._unwatch()
+        self._unwatch = lambda: None
 
     async def version(self) -> str:
         """See `IHypervisor.version`."""
@@ -90,8 +106,8 @@ class SimulatedHypervisor:
             vcpus=domain.vcpus,
             boot=f"{self._chance.getrandbits(64):016x}",
         )
-        await self._run(self._write, seen)
-        self._tell(seen.name, seen)
+        async with self._turn:
+            await self._put(seen)
         return seen
 
     async def stop(self, uuid: str, timeout: float, force: bool = False, boot: str = "") -> None:
@@ -103,34 +119,71 @@ class SimulatedHypervisor:
             waits = timeout if uuid in self.deaf else min(timeout, self._shutdown_time)
             if waits:
                 await deferLater(self._clock, waits)
-        await self._run(self._remove, uuid)
-        self._tell(there.name, None)
+        async with self._turn:
+            there = await self._find(uuid)  # much may have happened meanwhile
+            if there is None or (boot and there.boot not in ("", boot)):
+                return
+            await self._run(self._remove, uuid)
+            self._tell(there.name, None)
 
     async def set_memory(self, uuid: str, memory: int) -> None:
         """See `IHypervisor.set_memory`."""
-        there = await self._find(uuid)
-        if there is None or not there.running:
-            raise StepFailed(f"domain {uuid} does not run", "hypervisor")
-        seen = msgspec.structs.replace(there, memory=memory)
-        await self._run(self._write, seen)
-        self._tell(seen.name, seen)
+        await self._edit(uuid, memory=memory)
+
+    async def crash(self, uuid: str) -> None:
+        """
+        Have the guest end by itself, for tests and demonstrations.
+
+        :raises StepFailed: it does not run.
+        """
+        await self._edit(uuid, state="crashed", boot="")
+
+    async def _edit(self, uuid: str, **values: Any) -> None:
+        async with self._turn:
+            there = await self._find(uuid)
+            if there is None or not there.running:
+                raise StepFailed(f"domain {uuid} does not run", "hypervisor")
+            await self._put(msgspec.structs.replace(there, **values))
+
+    # What is seen.
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """See `IHypervisor.observe`."""
-        self._observers.append(observer)
-        return lambda: self._observers.remove(observer)
+        return self._observers.add(observer)
 
-    async def crash(self, uuid: str) -> None:
-        """Have the guest end by itself, for tests and demonstrations."""
-        there = await self._find(uuid)
-        if there is not None:
-            seen = msgspec.structs.replace(there, state="crashed", boot="")
-            await self._run(self._write, seen)
-            self._tell(seen.name, seen)
+    async def _put(self, seen: DomainSeen) -> None:
+        await self._run(self._write, seen)
+        self._tell(seen.name, seen)
 
     def _tell(self, name: str, seen: DomainSeen | None) -> None:
-        for observer in tuple(self._observers):
-            observer(name, seen)
+        if self._known.get(name) == seen:
+            return
+        if seen is None:
+            del self._known[name]
+        else:
+            self._known[name] = seen
+        self._observers.tell(name, seen)
+
+    def _noticed(self) -> None:
+        """A file is different; many changes at once are one look."""
+        if not self._look_waits:
+            self._look_waits = True
+            Deferred.fromCoroutine(self._look()).addErrback(
+                lambda f: self._log.failure("a look at simulated machines met a bug", f)
+            )
+
+    async def _look(self) -> None:
+        async with self._turn:
+            self._look_waits = False
+            try:
+                found: dict[str, DomainSeen] = await self._run(self._read_all)
+            except StepFailed as e:
+                self._log.warn("simulated machines could not be looked at: {reason}", reason=e.text)
+                return
+            for name in self._known.keys() - found.keys():
+                self._tell(name, None)
+            for name, seen in found.items():
+                self._tell(name, seen)
 
     async def _find(self, uuid: str) -> DomainSeen | None:
         found: DomainSeen | None = await self._run(self._read, self._file(uuid))

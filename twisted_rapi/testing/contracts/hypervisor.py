@@ -114,5 +114,14 @@ class HypervisorContract(_Base):
         await self.settled()
         self.assertEqual(self.told[-1], (self.spec.name, None))
 
+    async def test_observer_twice(self) -> None:
+        """An observer that was removed is told no more; removing it again is well."""
+        told: list[str] = []
+        end = self.hypervisor.observe(lambda name, _: told.append(name))
+        end()
+        end()
+        await self.hypervisor.start(self.spec, [])
+        self.assertEqual(told, [])
+
     async def settled(self) -> None:
         """Wait until events under way have been told; at once by default."""
