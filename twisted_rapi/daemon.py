@@ -203,7 +203,7 @@ class Master(MultiService):
         config = self._config
         tls = server_options(Path(config.api.certificate).read_bytes(), Path(config.api.key).read_bytes())
         endpoint = wrapServerTLS(tls, _endpoint(self._reactor, config.api.listen))
-        _Port(endpoint, make_site(resource), config.api.listen).setServiceParent(self)
+        _Port(endpoint, make_site(resource, self._reactor), config.api.listen).setServiceParent(self)
         if config.metrics.listen:
             healthy = {"store": lambda: "" if self._store is not None else "it is not open"}
             ready = {"master": lambda: "" if resource.api is not None else "there is no term"}

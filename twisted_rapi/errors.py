@@ -60,16 +60,34 @@ class NotFound(RequestError):
     status = 404
 
 
+class RequestTimeout(RequestError):
+    """The request did not arrive whole in time."""
+
+    status = 408
+
+
 class BodyTooLarge(RequestError):
     """The body exceeds the limit."""
 
     status = 413
 
 
+class UriTooLong(RequestError):
+    """The request line exceeds the limit."""
+
+    status = 414
+
+
 class UnsupportedMediaType(RequestError):
     """A body of another type than JSON."""
 
     status = 415
+
+
+class HeadersTooLarge(RequestError):
+    """The headers exceed the limit."""
+
+    status = 431
 
 
 class QueueDrained(RequestError):
@@ -103,6 +121,12 @@ class GatewayTimeout(RequestError):
     """Something behind the API did not answer in time."""
 
     status = 504
+
+
+class VersionNotSupported(RequestError):
+    """A version of HTTP that is not spoken here."""
+
+    status = 505
 
 
 # How an opcode ends when it cannot succeed.

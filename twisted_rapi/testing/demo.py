@@ -76,6 +76,7 @@ def _run(cluster: LocalCluster, password: str) -> int:
         signal.signal(number, lambda *_: ended.set())
     try:
         cluster.start()
+        cluster.await_nodes()
         _say(_greeting(cluster, password))
         while not ended.wait(1.0):
             gone = [d.name for d in (cluster.master, *cluster.agents) if not d.running]

@@ -1,17 +1,19 @@
 """A whole cluster on this machine: a master and agents as processes, over TLS on loopback."""
 
+import json
 import shutil
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from twisted_rapi.admin.files import set_user
 from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
-from twisted_rapi.testing.processes import Daemon, free_port, twistd
+from twisted_rapi.testing.processes import Daemon, DidNotStart, await_true, free_port, twistd
 
 _AGENT = """\
 listen = "127.0.0.1:{port}"
@@ -140,13 +142,33 @@ class LocalCluster:
         return f"https://127.0.0.1:{self.port}"
 
     def ready(self) -> bool:
-        """Whether the API answers and all agents that run are seen."""
+        """Whether the API answers."""
+        return self._read("/2/info") is not None
+
+    def await_nodes(self, seconds: float = 30.0) -> None:
+        """
+        Wait until the master has heard of every node.
+
+        :raises DidNotStart: of one it has not in time.
+        """
+        try:
+            await_true("the master has heard of all nodes", lambda: not self._silent(), seconds)
+        except TimeoutError as e:
+            silent = ", ".join(self._silent())
+            raise DidNotStart(f"{e}: {silent}; see the logs below {self.directory}") from e
+
+    def _silent(self) -> list[str]:
+        """The nodes the master has not heard of."""
+        return [node["name"] for node in self._read("/2/nodes?bulk=1") or [] if node["mtotal"] is None]
+
+    def _read(self, path: str) -> Any:
+        """What the API answers, ``None`` when it does not."""
         context = ssl._create_unverified_context()
         try:
-            with urllib.request.urlopen(f"{self.url}/2/info", timeout=2, context=context) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=2, context=context) as answer:
+                return json.load(answer)
+        except (urllib.error.URLError, OSError, ValueError):
+            return None
 
     def start(self) -> None:
         """Start everything and wait until it can be used."""

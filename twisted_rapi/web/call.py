@@ -66,7 +66,7 @@ class Call:
         if text is None:
             return default
         try:
-            return bool(int(text)) if len(text) < 100 else True
+            return bool(int(text))
         except ValueError as e:
             raise BadRequest(f"Invalid value for the '{name}' parameter") from e
 

@@ -1,6 +1,7 @@
 """Answers and refusals as they go over the wire (behaviour.md §1.4, §1.5)."""
 
 import html
+import re
 from typing import Any
 
 import attrs
@@ -17,16 +18,21 @@ _EXPLAIN = {
     401: ("Unauthorized", "No permission -- see authorization schemes"),
     403: ("Forbidden", "Request forbidden -- authorization will not help"),
     404: ("Not Found", "Nothing matches the given URI"),
+    408: ("Request Timeout", "Request timed out; try again later"),
     413: ("Request Entity Too Large", "Entity is too large"),
+    414: ("Request-URI Too Long", "URI is too long"),
     415: ("Unsupported Media Type", "Entity body in unsupported format"),
+    431: ("Request Header Fields Too Large", "The header fields are too large"),
     500: ("Internal Server Error", "Server got itself in trouble"),
     501: ("Not Implemented", "Server does not support this operation"),
     502: ("Bad Gateway", "Invalid responses from another server/proxy"),
     503: ("Service Unavailable", "The server cannot process the request due to a high load"),
     504: ("Gateway Timeout", "The gateway server did not receive a timely response"),
+    505: ("HTTP Version Not Supported", "Cannot fulfill request"),
 }
 
 JSON = b"application/json"
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 @attrs.frozen
@@ -62,7 +68,8 @@ def parse(body: bytes) -> Any:
     """
     The JSON of a body.
 
-    :raises BadRequest: it is none, is nested too deeply, or has numbers nobody can hold.
+    :raises BadRequest: it is none, is nested too deeply, has numbers or text nobody can hold, or an object
+        of it has a key twice.
     """
     try:
         value = msgspec.json.decode(body)
@@ -70,4 +77,20 @@ def parse(body: bytes) -> Any:
         msgspec.json.encode(value)
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, OverflowError) as e:
         raise BadRequest("Unable to parse JSON data") from e
+    # Every pair has its colon; what was read has fewer pairs where a later one took the place of another.
+    if _STRING.sub(b"", body).count(b":") != _pairs(value):
+        raise BadRequest("Unable to parse JSON data: a key is given twice")
     return value
+
+
+def _pairs(value: Any) -> int:
+    """How many pairs all objects in a value have."""
+    count, left = 0, [value]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, dict):
+            count += len(inner)
+            left += inner.values()
+        elif isinstance(inner, list):
+            left += inner
+    return count

@@ -14,9 +14,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import NOT_DONE_YET, Site
 
 from twisted_rapi.errors import (
+    BadRequest,
     BodyTooLarge,
     Forbidden,
     MethodNotImplemented,
@@ -30,10 +31,10 @@ from twisted_rapi.errors import (
 from twisted_rapi.observe import request_id as current_request
 from twisted_rapi.web.auth import User, Users
 from twisted_rapi.web.call import Api, Call, Endpoint, Route
+from twisted_rapi.web.channel import IDLE, SERVER, ApiRequest, Channel
 from twisted_rapi.web.pages import page
 from twisted_rapi.web.reply import Reply, parse, refusal
 
-MAX_BODY = 10 * 1024 * 1024  # constants.json http: newest
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _NUMBER = re.compile(r"[0-9]{1,40}")
 _TYPES = re.compile(rb"application/json(\s*;\s*charset=\"?utf-?8\"?)?\s*", re.IGNORECASE)
@@ -82,23 +83,6 @@ def _match(parts: list[str], given: list[str]) -> dict[str, str] | None:
     return names
 
 
-class _Request(Request):
-    """A request whose body may not be larger than the limit; one that is gets its answer at once."""
-
-    def gotLength(self, length: int | None) -> None:
-        """Refuse a length over the limit before anything of it is kept."""
-        self.too_large = length is not None and length > MAX_BODY
-        super().gotLength(0 if self.too_large else length)
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """Keep a part of the body, up to the limit."""
-        assert self.content is not None
-        if self.too_large or self.content.tell() + len(data) > MAX_BODY:
-            self.too_large = True
-            return
-        super().handleContentChunk(data)
-
-
 class ApiResource(Resource):
     """
     Everything below the root.
@@ -131,7 +115,10 @@ class ApiResource(Resource):
         if request.method == b"GET" and api is not None and not self._require and not request.too_large:
             kept = api.answers.kept(request.uri)
             headers = request.requestHeaders
-            if kept is not None and not headers.hasHeader(b"authorization") and not request.content.read(1):
+            plain = (
+                kept is not None and not headers.hasHeader(b"authorization") and headers.hasHeader(b"host")
+            )
+            if plain and not request.content.read(1):
                 self._write(request, kept[0], kept[1], begun)
                 return NOT_DONE_YET
             request.content.seek(0)
@@ -145,7 +132,7 @@ class ApiResource(Resource):
         headers = request.responseHeaders
         headers.setRawHeaders(b"content-type", [reply.media_type])
         headers.setRawHeaders(b"content-length", [b"%d" % len(reply.body)])
-        headers.setRawHeaders(b"server", [b"Ganeti 3.0.2"])
+        headers.setRawHeaders(b"server", [SERVER])
         for name, value in reply.headers:
             headers.setRawHeaders(name, [value])
         if request.too_large:
@@ -161,6 +148,8 @@ class ApiResource(Resource):
         current_request.set(number)
         route: Route | None = None
         try:
+            if request.clientproto == b"HTTP/1.1" and not request.requestHeaders.hasHeader(b"host"):
+                raise BadRequest("Missing Host header")
             path, _, query = request.uri.decode("ascii").partition("?")
             if self._require and not request.requestHeaders.hasHeader(b"authorization"):
                 raise Unauthorized
@@ -200,10 +189,10 @@ class ApiResource(Resource):
         return reply
 
     async def _authorize(self, request: Any, endpoint: Endpoint) -> None:
-        header = request.requestHeaders.getRawHeaders("authorization")
+        headers = request.requestHeaders.getRawHeaders(b"authorization")
         user: User | None = None
-        if header is not None:
-            user = await self._users.check(header[0], _address(request))
+        if headers:
+            user = await self._users.check(headers[0].decode("latin-1"), _address(request))
         if endpoint.access == "anyone" and not self._require:
             return
         if user is None:
@@ -237,14 +226,23 @@ def _body(request: Any) -> Any:
 
 
 class _Site(Site):
-    """A site without the access log of twisted.web: `ApiResource` tells what is worth telling."""
+    """
+    A site without the access log of twisted.web: `ApiResource` tells what is worth telling.
+
+    It speaks HTTP/1 only, also where a library for HTTP/2 is installed: `Channel` keeps the limits.
+    """
 
     noisy = False
+    protocol: Any = Channel
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What a client is offered by TLS."""
+        return [b"http/1.1"]
 
     def log(self, request: Any) -> None:
         """Say nothing."""
 
 
-def make_site(resource: ApiResource) -> Site:
-    """The site of the API's listener."""
-    return _Site(resource, requestFactory=_Request, timeout=120)
+def make_site(resource: ApiResource, clock: IReactorTime) -> Site:
+    """The site of the API's listener; `clock` is what its connections are timed by."""
+    return _Site(resource, requestFactory=ApiRequest, timeout=IDLE, reactor=clock)

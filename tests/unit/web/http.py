@@ -54,7 +54,7 @@ class Browser:
         )
         answers = Answers(self.cluster.snapshot, self.cluster.nodes, self.cluster.now, Random(2))
         self.resource.api = Api(self.cluster.cluster, answers, self.cluster.now)
-        self.site = make_site(self.resource)
+        self.site = make_site(self.resource, self.cluster.clock)
 
     def raw(self, data: bytes) -> bytes:
         """What the server sends for these bytes."""
