@@ -2,7 +2,8 @@
 Failpoints, for crash tests: the process kills itself at a named place.
 
 ``RAPI_FAILPOINT=NAME:COUNT`` ends it with SIGKILL when it comes to the place NAME for the COUNT-th time, such
-as ``before stage.changed:2``; ``*`` as NAME counts all places of jobs (the store's own have no dot).
+as ``before stage.changed:2`` of a job, or ``after volume.create:1`` of a step on an agent; ``*`` as NAME
+counts all places of jobs or steps (the store's own have no dot).
 """
 
 import os

@@ -16,6 +16,7 @@ from twisted_rapi.testing.local import LocalCluster
 from twisted_rapi.testing.processes import await_true
 
 SEED = 20261121
+WEB1 = "/2/instances/web1.example.com"
 
 
 class Api:
@@ -66,8 +67,10 @@ def creation(name: str) -> dict[str, Any]:
 class CrashCase(SynchronousTestCase):
     """A cluster, and what must hold of it after any crash."""
 
+    NODES = 2
+
     def setUp(self) -> None:
-        self.cluster = LocalCluster(Path(self.mktemp()).resolve(), nodes=2)
+        self.cluster = LocalCluster(Path(self.mktemp()).resolve(), nodes=self.NODES)
         self.addCleanup(self.cluster.remove)
         self.cluster.set_up()
         (self.cluster.config / "users").write_text("demo secret write\n")
@@ -324,11 +327,18 @@ class AgentDeathTests(CrashCase):
         self.check_consistent()
 
     def test_stays_dead(self) -> None:
-        """When the agent does not come back the job ends with a clear error, others are not held up."""
+        """
+        When the agent does not come back the jobs end with a clear error, and others are not held up; what
+        they have half made is removed once it is back after all.
+        """
         self.api.ask("POST", "/2/instances", creation("web1.example.com"))
         self.all_ended()
-        job = self.api.ask("PUT", "/2/instances/web1.example.com/shutdown")
-        time.sleep(0.5)
+        jobs = [
+            self.api.ask("PUT", "/2/instances/web1.example.com/shutdown"),
+            self.api.ask("POST", "/2/instances", creation("web2.example.com")),
+        ]
+        disks = self.cluster.directory / "file-storage/web2.example.com"
+        await_true("it is half made", disks.exists)
         self.agent.kill()
         tagged = self.api.ask("PUT", "/2/tags?tag=meanwhile")
         await_true(
@@ -340,6 +350,14 @@ class AgentDeathTests(CrashCase):
             5,
         )
         self.all_ended()
-        found = self.api.ask("GET", f"/2/jobs/{job}")
-        self.assertEqual(found["status"], "error")
-        self.assertIn("did not answer", json.dumps(found["opresult"]))
+        for job in jobs:
+            found = self.api.ask("GET", f"/2/jobs/{job}")
+            self.assertEqual(found["status"], "error")
+            self.assertIn("did not answer", json.dumps(found["opresult"]))
+        self.assertEqual(self.api.ask("GET", "/2/instances"), [{"id": "web1.example.com", "uri": WEB1}])
+        self.agent.start()
+        await_true("nothing is left", lambda: not disks.exists())
+        self.all_ended()
+        self.api.ask("PUT", f"{WEB1}/shutdown")
+        self.all_ended()
+        self.check_consistent()

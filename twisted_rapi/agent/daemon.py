@@ -21,6 +21,7 @@ from twisted_rapi.agent.os_runner import OsRunner
 from twisted_rapi.agent.resource import make_site
 from twisted_rapi.agent.settings import AgentSettings, Simulated
 from twisted_rapi.config import listen_address
+from twisted_rapi.failpoint import from_environment
 from twisted_rapi.hypervisor.folder import watch_with
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
@@ -126,6 +127,7 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
         in_thread=in_thread,
         state_dir=state,
         simulated=settings.simulated,
+        failpoint=from_environment(),
     )
     whole = MultiService()
     if settings.log_file:

@@ -46,6 +46,7 @@ class Parts:
 
     :ivar hypervisors: by kind; `volumes`: by disk template.
     :ivar simulated: sizes to report instead of the machine's own.
+    :ivar failpoint: called before and after each step, with its tag, for crash tests.
     """
 
     hypervisors: Mapping[str, IHypervisor]
@@ -56,6 +57,7 @@ class Parts:
     in_thread: InThread
     state_dir: Path
     simulated: Simulated | None = None
+    failpoint: Callable[[str], None] = lambda _: None
 
 
 @attrs.define(eq=False)
@@ -164,7 +166,10 @@ class Node:
         queue.append(step)
         try:
             async with lock:
-                return await self._handlers[type(step)](step)
+                self._parts.failpoint(f"before {step.__struct_config__.tag}")
+                outcome = await self._handlers[type(step)](step)
+                self._parts.failpoint(f"after {step.__struct_config__.tag}")
+                return outcome
         except RapiError:
             raise
         except Exception as e:
