@@ -11,11 +11,11 @@ from collections.abc import Callable, Hashable
 from random import Random
 from typing import Any
 
-from twisted_rapi.cluster.fields import cluster as cluster_fields
-from twisted_rapi.cluster.fields import instance as instance_fields
-from twisted_rapi.cluster.fields import node as node_fields
-from twisted_rapi.cluster.fields.base import natural, shown
 from twisted_rapi.model.records import InstanceRecord, key_of
+from twisted_rapi.plan.fields import cluster as cluster_fields
+from twisted_rapi.plan.fields import instance as instance_fields
+from twisted_rapi.plan.fields import node as node_fields
+from twisted_rapi.plan.fields.base import natural, shown
 from twisted_rapi.plan.view import View
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.snapshot import Snapshot

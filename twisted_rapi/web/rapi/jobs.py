@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from twisted_rapi.cluster.fields import job as job_fields
 from twisted_rapi.errors import BadRequest, NotFound
+from twisted_rapi.plan.fields import job as job_fields
 from twisted_rapi.web.call import Call, Route
 from twisted_rapi.web.rapi.rows import live, write
 from twisted_rapi.web.reply import Reply, ready, success

@@ -1,7 +1,7 @@
 """RAPI resources of nodes."""
 
 from twisted_rapi.cluster.answers import Answers
-from twisted_rapi.cluster.fields.node import ROLES, role
+from twisted_rapi.plan.fields.node import ROLES, role
 from twisted_rapi.web.call import Call, Route
 from twisted_rapi.web.rapi.reads import found, listing, single, tags_of
 from twisted_rapi.web.rapi.rows import read, tags

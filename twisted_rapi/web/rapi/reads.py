@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted_rapi.cluster.answers import Answers
-from twisted_rapi.cluster.fields.base import natural
 from twisted_rapi.errors import BadRequest, NotFound
 from twisted_rapi.model.records import InstanceRecord
+from twisted_rapi.plan.fields.base import natural
 from twisted_rapi.plan.view import View
 from twisted_rapi.web.call import Call, Handler
 from twisted_rapi.web.reply import Reply, ready, success

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from twisted_rapi.cluster.fields.base import natural
-from twisted_rapi.cluster.fields.instance import oper_state, status
 from twisted_rapi.model import params
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
+from twisted_rapi.plan.fields.base import natural
+from twisted_rapi.plan.fields.instance import oper_state, status
 from twisted_rapi.plan.view import View
 from twisted_rapi.web.call import Call, Endpoint, Route
 from twisted_rapi.web.rapi.cluster import os_names

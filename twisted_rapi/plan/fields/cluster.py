@@ -1,8 +1,8 @@
 """Fields of the cluster: what ``/2/info`` answers (keys and order as observed)."""
 
-from twisted_rapi.cluster.fields.base import Field
 from twisted_rapi.model import param_tables as tables
 from twisted_rapi.model import params
+from twisted_rapi.plan.fields.base import Field
 from twisted_rapi.plan.view import View
 
 SOFTWARE_VERSION = "3.0.2"

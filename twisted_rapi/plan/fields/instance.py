@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from twisted_rapi.cluster.fields.base import Field
 from twisted_rapi.model import params
 from twisted_rapi.model.records import InstanceRecord, NicRecord
+from twisted_rapi.plan.fields.base import Field
 from twisted_rapi.plan.view import View
 
 

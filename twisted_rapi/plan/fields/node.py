@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from twisted_rapi.cluster.fields.base import Field, natural
 from twisted_rapi.model import params
 from twisted_rapi.model.records import GroupRecord, NodeRecord
+from twisted_rapi.plan.fields.base import Field, natural
 from twisted_rapi.plan.view import View
 
 ROLES = {"M": "master", "C": "master-candidate", "D": "drained", "O": "offline", "R": "regular"}

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from twisted_rapi.cluster.fields.base import Field
 from twisted_rapi.model.records import JobRecord, OpRecord, job_status
+from twisted_rapi.plan.fields.base import Field
 
 _SECRET = ("osparams_private", "osparams_secret")
 
