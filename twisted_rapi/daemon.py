@@ -45,6 +45,7 @@ from twisted_rapi.web.join import joining_routes
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
 from twisted_rapi.web.site import ApiResource, make_site
+from twisted_rapi.web.watching import FileWatch
 
 
 def _endpoint(reactor: Any, listen: str) -> Any:
@@ -187,7 +188,8 @@ class Master(MultiService):
 
     def _resource(self) -> tuple[ApiResource, Users]:
         config = self._config
-        users = Users(Path(config.api.users), self._reactor, self.in_thread)
+        watch = FileWatch(self._reactor)
+        users = Users(Path(config.api.users), self._reactor, self.in_thread, watch)
         joining = joining_routes(config, self._store, self._current_term, self.in_thread)
         resource = ApiResource(
             (*ROUTES, *ROUTES_OF_1_2, *joining),

@@ -159,7 +159,8 @@ class LocalCluster:
 
     def _silent(self) -> list[str]:
         """The nodes the master has not heard of."""
-        return [node["name"] for node in self._read("/2/nodes?bulk=1") or [] if node["mtotal"] is None]
+        nodes = self._read("/2/nodes?bulk=1")
+        return ["any"] if nodes is None else [node["name"] for node in nodes if node["mtotal"] is None]
 
     def _read(self, path: str) -> Any:
         """What the API answers, ``None`` when it does not."""

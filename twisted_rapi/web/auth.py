@@ -2,8 +2,9 @@
 Who may do what: the users file (behaviour.md §2).
 
 Note [Passwords].  Clear text and ``{ha1}`` are compared at once, in constant time.  ``{argon2}`` takes tens
-of milliseconds on purpose, so it is computed in a thread, and a success is remembered for a while under a
-keyed digest of the password (the key is of this process, and passwords themselves are not kept).
+of milliseconds on purpose, so it is computed in a thread, a few at a time, and a success is remembered for
+a while under a keyed digest of the password (the key is of this process, and passwords are not kept).
+An unknown user's password is computed, too: how long an answer takes does not tell who is a user.
 """
 
 import base64
@@ -21,19 +22,19 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from twisted_rapi.errors import BadRequest, Unauthorized
 from twisted_rapi.web.reply import REALM
+from twisted_rapi.web.throttle import Few, Throttle
+from twisted_rapi.web.watching import IFileWatch
 
 InThread = Callable[..., Awaitable[Any]]
 
 REMEMBER = 300.0  # seconds a verified argon2 password is remembered
 MOST_REMEMBERED = 1000
-LONGEST_DELAY = 5.0
-FORGET_FAILURES = 600.0
+# Of a password nobody knows, with the cost of those that are made here.
+NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$GrAyyeIjnW5yNd8+xGT7dw$D23r46rL3OHoU5sNdV922aDPpUk4t3IVQMzWMDjPLg8"
 
 
 @attrs.frozen
@@ -91,68 +92,107 @@ class Users(Service):
     The users, kept as the file says.
 
     :param in_thread: reads the file and computes hashes elsewhere.
+    :param watch: tells when the file is to be read again.
     """
 
     _log = Logger()
 
-    def __init__(self, file: Path, clock: IReactorTime, in_thread: InThread) -> None:
-        self._file, self._clock, self._in_thread = file, clock, in_thread
+    def __init__(self, file: Path, clock: IReactorTime, in_thread: InThread, watch: IFileWatch) -> None:
+        self._file, self._clock, self._in_thread, self._watch = file, clock, in_thread, watch
         self._users: Mapping[str, User] = {}
-        self._stamp: object = None
+        self._text: str | None = None
         self._hasher = PasswordHasher()
+        self._hashes = Few(in_thread)
+        self._throttle = Throttle(clock)
         self._key = os.urandom(32)
         self._remembered: dict[bytes, float] = {}
-        self._failures: dict[tuple[str, str], tuple[int, float]] = {}
         self._reading: Deferred[None] | None = None
-        self._loop = LoopingCall(self._look)
-        self._loop.clock = clock
+        self._again = False
+        self._end: Callable[[], None] = lambda: None
 
     def startService(self) -> None:
         """Read the file, and again whenever it changes."""
         super().startService()
-        self._loop.start(1.0)
+        self._end = self._watch.watch(self._file, self._look)
+        self._look()
 
-    def stopService(self) -> None:
-        """No longer look at the file."""
+    def stopService(self) -> Deferred[None] | None:
+        """No longer read the file."""
         super().stopService()
-        if self._loop.running:
-            self._loop.stop()
+        self._end()
+        return self._reading
 
-    def _look(self) -> Deferred[None]:
-        d = Deferred.fromCoroutine(self.refresh())
-        d.addErrback(self._failed)
-        return d
+    def _look(self) -> None:
+        """Read the file; what is told meanwhile makes it be read once more."""
+        if self._reading is not None:
+            self._again = True
+            return
+        self._reading = Deferred.fromCoroutine(self.refresh())
+        self._reading.addErrback(
+            lambda f: self._log.failure("the users file could not be read; the users stay as they were", f)
+        )
+        self._reading.addBoth(self._looked)
 
-    def _failed(self, failure: Failure) -> None:
-        self._log.failure("the users file could not be read; the users stay as they were", failure)
+    def _looked(self, _: object) -> None:
+        self._reading = None
+        if self._again and self.running:
+            self._again = False
+            self._look()
 
     async def refresh(self) -> None:
-        """Read the file if it is another than before."""
-        stamp, text = await self._in_thread(_read, self._file, self._stamp)
-        if stamp == self._stamp:
+        """
+        Read the file.
+
+        One that is missing or may not be read has no users; one that is no text leaves them as they were.
+        """
+        try:
+            text = await self._in_thread(_read, self._file)
+        except UnicodeDecodeError as e:
+            self._log.error("the users file is no text, the users stay as they were: {why}", why=str(e))
             return
-        self._stamp = stamp
+        except OSError as e:
+            self._log.warn("there are no users: {why}", why=str(e))
+            text = ""
+        if text == self._text:
+            return
+        self._text = text
         self._remembered.clear()
-        self._users = parse_users(text) if text is not None else {}
+        self._users = parse_users(text)
         self._log.info("{count} users", count=len(self._users))
 
     async def check(self, header: str, address: str) -> User:
         """
         The user whose credentials a header has.
 
-        A failure answers later the more of them came for this user from this address.
-
-        :raises Unauthorized: they are wrong; `BadRequest`: see `credentials`.
+        :raises Unauthorized: they are wrong; `BadRequest`: see `credentials`; `ServiceUnavailable`: too many
+            are checked already.
         """
         name, password = credentials(header)
         user = self._users.get(name)
-        if user is not None and await self._matches(user, password):
-            self._failures.pop((name, address), None)
+        if user is not None and self._throttle.trusted(name, address) and self._at_once(user, password):
             return user
-        await self._slow_down(name, address)
+        right = await self._throttle.judge(name, address, lambda: self._matches(user, password))
+        if user is not None and right:
+            return user
         raise Unauthorized
 
-    async def _matches(self, user: User, password: str) -> bool:
+    async def _matches(self, user: User | None, password: str) -> bool:
+        """Whether it is the user's password; with hashes in use it takes as long to say so of nobody's."""
+        if user is None:
+            if any(_scheme(other.secret)[0] == "argon2" for other in self._users.values()):
+                await self._hashes.run(_verify, self._hasher, NOBODY, password)
+            return False
+        if self._at_once(user, password):
+            return True
+        scheme, secret = _scheme(user.secret)
+        if scheme == "argon2":
+            return await self._argon2(secret, password)
+        if scheme not in ("cleartext", "ha1"):
+            self._log.warn("user {user} has a password of an unknown scheme", user=user.name)
+        return False
+
+    def _at_once(self, user: User, password: str) -> bool:
+        """Whether it is known to be the user's password without a long computation."""
         scheme, secret = _scheme(user.secret)
         if scheme == "cleartext":
             return hmac.compare_digest(secret.encode(), password.encode())
@@ -160,42 +200,27 @@ class Users(Service):
             text = f"{user.name}:{REALM}:{password}".encode()
             ha1 = hashlib.md5(text, usedforsecurity=False).hexdigest()
             return hmac.compare_digest(ha1, secret.lower().encode("ascii", "replace").decode())
-        if scheme == "argon2":
-            return await self._argon2(secret, password)
-        self._log.warn("user {user} has a password of an unknown scheme", user=user.name)
-        return False
+        until = self._remembered.get(self._digest(secret, password), 0.0) if scheme == "argon2" else 0.0
+        return until > self._clock.seconds()
+
+    def _digest(self, secret: str, password: str) -> bytes:
+        return hmac.digest(self._key, f"{secret}\x00{password}".encode(), "sha256")
 
     async def _argon2(self, secret: str, password: str) -> bool:
-        digest = hmac.digest(self._key, f"{secret}\x00{password}".encode(), "sha256")
-        now = self._clock.seconds()
-        if self._remembered.get(digest, 0.0) > now:
-            return True
-        good = bool(await self._in_thread(_verify, self._hasher, secret, password))
+        good = bool(await self._hashes.run(_verify, self._hasher, secret, password))
         if good:
-            if len(self._remembered) >= MOST_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[digest] = now + REMEMBER
+            while len(self._remembered) >= MOST_REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+            self._remembered[self._digest(secret, password)] = self._clock.seconds() + REMEMBER
         return good
 
-    async def _slow_down(self, name: str, address: str) -> None:
-        now = self._clock.seconds()
-        count, last = self._failures.get((name, address), (0, now))
-        count = 1 if now - last > FORGET_FAILURES else count + 1
-        if len(self._failures) > 10 * MOST_REMEMBERED:
-            self._failures.clear()
-        self._failures[name, address] = (count, now)
-        if count > 1:
-            await deferLater(self._clock, min(LONGEST_DELAY, 0.1 * 2 ** min(count, 10)))
 
-
-def _read(file: Path, known: object) -> tuple[object, str | None]:
-    """Stamp and text of the file; the text only if the stamp is another one."""
+def _read(file: Path) -> str:
+    """The text of the file; none of one that is not there."""
     try:
-        found = file.stat()
-        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
-        return stamp, None if stamp == known else file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return "missing", None
+        return ""
 
 
 def _verify(hasher: PasswordHasher, secret: str, password: str) -> bool:

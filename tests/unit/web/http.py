@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransport
 
 from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.testing.cluster import FakeCluster, make_cluster
+from twisted_rapi.testing.file_watch import LookedAt
 from twisted_rapi.web.auth import Users
 from twisted_rapi.web.call import Api
 from twisted_rapi.web.rapi.routes import ROUTES
@@ -43,7 +44,8 @@ class Browser:
         file = folder / "users"
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(USERS)
-        self.users = Users(file, self.cluster.clock, maybeDeferred)
+        self.watch = LookedAt()
+        self.users = Users(file, self.cluster.clock, maybeDeferred, self.watch)
         Deferred.fromCoroutine(self.users.refresh())
         self.resource = ApiResource(
             (*ROUTES, *ROUTES_OF_1_2),
