@@ -2,8 +2,8 @@
 When a file has changed.
 
 Note [How files are watched].  The kernel (inotify) tells of the folder a file is in, as a file that is
-replaced by another is no longer the one that was watched; and of the folder a link leads to.  Where that cannot
-be had (another system, too many watches, a folder that is missing) the file is said to have perhaps changed
+replaced by another is no longer the one that was watched; and of the folder a link leads to.  Where that
+cannot be had (another system, too many watches, no such folder) the file is said to have perhaps changed
 each second.  Changes that other machines make on a shared file system are not told by the kernel: such a file
 belongs on a local one.
 """
