@@ -65,6 +65,7 @@ class LocalCluster:
     hypervisor: str = "fake"
     more: str = _SIMULATED
     environment: Mapping[str, str] = attrs.field(factory=dict)
+    domain: str = "example.com"
     master: Daemon = attrs.field(init=False)
     agents: list[Daemon] = attrs.field(init=False, factory=list)
 
@@ -92,7 +93,7 @@ class LocalCluster:
         files, shared = self.directory / "file-storage", self.directory / "shared-file-storage"
         plans = [
             NodePlan(
-                name=f"node{n}.example.com",
+                name=f"node{n}.{self.domain}",
                 address="127.0.0.1",
                 port=ports[n],
                 directory=self.directory / f"node{n}",
@@ -103,7 +104,7 @@ class LocalCluster:
             for n in range(1, self.nodes + 1)
         ]
         plan = ClusterPlan(
-            name="cluster.example.com",
+            name=f"cluster.{self.domain}",
             directory=self.config,
             store=self.directory / "state.db",
             nodes=plans,

@@ -44,7 +44,7 @@ class Call:
         """The query's arguments; empty values are as if absent (behaviour.md §1.1)."""
         found: dict[str, list[str]] = {}
         try:
-            pairs = parse_qsl(self.query.replace(";", "&"), max_num_fields=10_000)
+            pairs = parse_qsl(self.query, max_num_fields=10_000)
         except ValueError as e:
             raise BadRequest("Too many query arguments") from e
         for name, value in pairs:

@@ -46,7 +46,7 @@ FIELDS = (
     Field("drbd_usermode_helper", "DrbdUsermodeHelper", "text", "None: no DRBD here", lambda v, c: None),
     Field("file_storage_dir", "FileStorageDir", "text", "Where file disks are", lambda v, c: c.file_storage_dir),
     Field("shared_file_storage_dir", "SharedFileStorageDir", "text", "Where shared ones are", lambda v, c: c.shared_file_storage_dir),
-    Field("gluster_storage_dir", "GlusterStorageDir", "text", "Kept for compatibility", lambda v, c: ""),
+    Field("gluster_storage_dir", "GlusterStorageDir", "text", "Kept for compatibility", lambda v, c: c.gluster_storage_dir),
     Field("maintain_node_health", "MaintainNodeHealth", "bool", "Kept for compatibility", lambda v, c: c.maintain_node_health),
     Field("ctime", "CTime", "timestamp", "When it was made", lambda v, c: c.ctime),
     Field("mtime", "MTime", "timestamp", "When it was changed last", lambda v, c: c.mtime),

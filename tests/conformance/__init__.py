@@ -1,0 +1,1 @@
+"""What a real cluster answered, asked again of this one."""

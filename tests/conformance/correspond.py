@@ -1,0 +1,157 @@
+"""
+Whether an answer is the same as the recorded one.
+
+Values that a cluster draws by chance (UUIDs, MAC addresses, job ids) have to correspond one to one; values
+that depend on the moment or the machine have to be of the same shape; everything else is equal.
+"""
+
+import html
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+_UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+_MAC = re.compile(r"\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b")
+_JOB = re.compile(r"(?<=job=)\d+|(?<=[Jj]ob )\d+")
+_DRAWN = re.compile(f"{_UUID.pattern}|{_MAC.pattern}|{_JOB.pattern}")
+
+# Keys whose value depends on the moment or the machine: same type, or null in both.
+MOMENTS = frozenset(
+    {
+        *(
+            "ctime",
+            "mtime",
+            "received_ts",
+            "start_ts",
+            "end_ts",
+            "dtotal",
+            "dfree",
+            "mtotal",
+            "mnode",
+            "mfree",
+        ),
+        *("ctotal", "cnos", "cnodes", "csockets", "vcs_version", "watermark", "job_queue_ids"),
+    }
+)
+
+
+@attrs.define
+class Correspondence:
+    """
+    What of the recording is what here.
+
+    :ivar here: from recorded UUIDs, MAC addresses and job ids to those of this cluster.
+    :ivar places: parts of texts that are of this machine, and what the recording has for them.
+    """
+
+    places: dict[str, str] = attrs.field(factory=dict)
+    here: dict[str, str] = attrs.field(factory=dict)
+    _there: dict[str, str] = attrs.field(factory=dict)
+
+    def note(self, recorded: Any, ours: Any) -> bool:
+        """Whether two drawn values can be the same thing; they are from now on."""
+        a, b = str(recorded), str(ours)
+        known = self.here.setdefault(a, b)
+        back = self._there.setdefault(b, a)
+        return known == b and back == a
+
+    def translated(self, text: str) -> str:
+        """A recorded request with this cluster's values."""
+        return _DRAWN.sub(lambda m: self.here.get(m.group(), m.group()), text)
+
+    # Comparing.
+
+    def differences(self, recorded: Any, ours: Any, at: str = "") -> Iterator[str]:
+        """Where two decoded answers differ, in words."""
+        key = at.rpartition(".")[2]
+        if key in MOMENTS:
+            yield from _shape(recorded, ours, at)
+        elif isinstance(recorded, dict) and isinstance(ours, dict):
+            yield from self._objects(recorded, ours, at)
+        elif isinstance(recorded, list) and isinstance(ours, list):
+            yield from self._lists(recorded, ours, at)
+        elif isinstance(recorded, str) and isinstance(ours, str):
+            if not self._same_text(recorded, ours):
+                yield f"{at}: {ours!r} instead of {recorded!r}"
+        elif key == "id" and isinstance(recorded, int) and isinstance(ours, int):
+            if not self.note(recorded, ours):
+                yield f"{at}: job {ours} instead of {recorded}"
+        elif not _equal(recorded, ours):
+            yield f"{at}: {ours!r} instead of {recorded!r}"
+
+    def _objects(self, recorded: dict[str, Any], ours: dict[str, Any], at: str) -> Iterator[str]:
+        mine = {self.translated(key): key for key in recorded}
+        for key, value in recorded.items():
+            here = self.translated(key)
+            if here not in ours:
+                yield f"{at}.{key}: missing (recorded {value!r:.80})"
+            else:
+                yield from self.differences(value, ours[here], f"{at}.{key}")
+        for key in ours:
+            if key not in mine:
+                yield f"{at}.{key}: not in the recording ({ours[key]!r:.80})"
+        if list(map(self.translated, recorded)) != list(ours) and set(mine) == set(ours):
+            yield f"{at}: keys in the order {list(ours)} instead of {list(recorded)}"
+
+    def _lists(self, recorded: list[Any], ours: list[Any], at: str) -> Iterator[str]:
+        if at.rpartition(".")[2] in _UNORDERED:
+            recorded, ours = sorted(recorded, key=str), sorted(ours, key=str)
+        if len(recorded) != len(ours):
+            yield f"{at}: {len(ours)} items instead of {len(recorded)}: {ours!r:.200} / {recorded!r:.200}"
+            return
+        if at.endswith("jobs") and all(map(_accepted, recorded)) and all(map(_accepted, ours)):
+            for (_, there), (_, here) in zip(recorded, ours, strict=True):
+                self.note(there, here)
+            return
+        if _reason(recorded) and _reason(ours):
+            recorded, ours = [*recorded[:2], "ns"], [*ours[:2], "ns"]
+        if _entry(recorded) and _entry(ours):
+            recorded, ours = [recorded[0], "ts", *recorded[2:]], [ours[0], "ts", *ours[2:]]
+        for n, (a, b) in enumerate(zip(recorded, ours, strict=True)):
+            yield from self.differences(a, b, f"{at}[{n}]")
+
+    def _same_text(self, recorded: str, ours: str) -> bool:
+        for place, there in self.places.items():
+            ours = ours.replace(place, there)
+        if recorded == ours:
+            return True
+        a, b = _DRAWN.findall(recorded), _DRAWN.findall(ours)
+        if len(a) != len(b) or _DRAWN.sub("*", recorded) != _DRAWN.sub("*", ours):
+            return False
+        return all(self.note(x, y) for x, y in zip(a, b, strict=True))
+
+
+_UNORDERED = frozenset({"node_list", "features", "tags"})
+
+
+def _reason(value: list[Any]) -> bool:
+    return len(value) == 3 and isinstance(value[0], str) and value[0].startswith("gnt:")
+
+
+def _accepted(value: Any) -> bool:
+    """A job that another one submitted."""
+    return isinstance(value, list) and len(value) == 2 and value[0] is True and isinstance(value[1], int)
+
+
+def _entry(value: list[Any]) -> bool:
+    """A line of a job's log."""
+    return len(value) == 4 and isinstance(value[0], int) and isinstance(value[1], list)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    return bool(a == b)
+
+
+def _shape(recorded: Any, ours: Any, at: str) -> Iterator[str]:
+    numbers = isinstance(recorded, (int, float)) and isinstance(ours, (int, float))
+    if not numbers and type(recorded) is not type(ours):
+        yield f"{at}: {ours!r} is not of the type of {recorded!r}"
+
+
+def plain(message: str) -> str:
+    """An error's message without HTML escapes."""
+    return html.unescape(message)

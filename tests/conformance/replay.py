@@ -1,0 +1,169 @@
+"""Asking again, in order, and comparing."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from tests.conformance.captures import Capture, read
+from tests.conformance.correspond import Correspondence
+from tests.conformance.deliberate import DIFFERENCES
+from tests.conformance.world import FINAL, Answer, World
+from twisted_rapi.errors import NotFound
+from twisted_rapi.web.rapi.routes import ROUTES
+from twisted_rapi.web.site import Routes
+
+HEADERS = ("content-type", "www-authenticate", "server")
+
+
+@attrs.frozen
+class Verdict:
+    """
+    What came of one request.
+
+    :ivar reason: why it differs on purpose, if it does.
+    :ivar differences: where it differs otherwise.
+    """
+
+    capture: Capture
+    resource: str
+    reason: str = ""
+    differences: tuple[str, ...] = ()
+
+
+@attrs.define
+class Replay:
+    """Recordings, asked again of a world."""
+
+    world: World
+    same: Correspondence = attrs.field(init=False)
+    verdicts: list[Verdict] = attrs.field(factory=list)
+    _open: dict[int, int] = attrs.field(factory=dict)  # our jobs that have to end -> recorded id
+    _routes: Routes = attrs.field(factory=lambda: Routes(ROUTES))
+
+    def __attrs_post_init__(self) -> None:
+        self.same = Correspondence({str(self.world.directory): "/srv/ganeti"})
+
+    def play(self, recording: str) -> None:
+        """Ask everything of one recording."""
+        captures = list(read(recording))
+        for n, capture in enumerate(captures):
+            self._before(capture, captures[n:])
+            answer = self._ask(capture)
+            self._note_job(capture, answer, captures[n + 1 :])
+            self.verdicts.append(self._judge(capture, answer))
+
+    def _before(self, capture: Capture, rest: list[Capture]) -> None:
+        for ours in list(self._open):
+            self.world.await_job(ours)
+            del self._open[ours]
+
+    def _note_job(self, capture: Capture, answer: Answer, rest: list[Capture]) -> None:
+        """A submission has to have ended before the next request, unless it had not in the recording."""
+        recorded, ours = _number(capture.answer), _number(answer.body)
+        if capture.path == "/version" or capture.status != 200 or answer.status != 200:
+            return
+        if recorded is None or ours is None:
+            return
+        self.same.note(recorded, ours)
+        if _ends(recorded, rest):
+            self._open[ours] = recorded
+
+    def _ask(self, capture: Capture) -> Answer:
+        if capture.raw is not None:
+            return self.world.raw(self.same.translated(capture.raw).encode("latin-1", "replace"))
+        body = None if capture.body is None else self.same.translated(capture.body).encode()
+        uri = self._uri(capture)
+        return self.world.ask(capture.method, uri, dict(capture.headers), body)
+
+    def _uri(self, capture: Capture) -> str:
+        parts = capture.path.split("/")
+        if len(parts) > 3 and parts[2] == "jobs":
+            parts[3] = self.same.here.get(parts[3], parts[3])
+        path = "/".join(parts)
+        return self.same.translated(f"{path}?{capture.query}" if capture.query else path)
+
+    # Judging.
+
+    def _judge(self, capture: Capture, answer: Answer) -> Verdict:
+        resource = self._resource(capture)
+        found = tuple(self._differences(capture, answer))
+        if not found:
+            return Verdict(capture, resource)
+        for difference in DIFFERENCES:
+            if difference.applies(capture, answer):
+                return Verdict(capture, resource, difference.reason)
+        return Verdict(capture, resource, "", found)
+
+    def _resource(self, capture: Capture) -> str:
+        try:
+            route, _ = self._routes.find(capture.path)
+        except NotFound:
+            return "(no resource)"
+        return route.pattern
+
+    def _differences(self, capture: Capture, answer: Answer) -> Iterator[str]:
+        if capture.status != answer.status:
+            yield f"status {answer.status} instead of {capture.status}: {answer.body!r:.300}"
+            return
+        if capture.status is None:
+            return
+        for name in HEADERS:
+            if capture.answer_headers.get(name) != answer.headers.get(name):
+                yield f"header {name}: {answer.headers.get(name)!r}"
+        if capture.truncated:
+            return
+        recorded, ours = _decoded(capture.answer), _decoded(answer.body)
+        if _number(capture.answer) is not None and capture.path != "/version":
+            if _number(answer.body) is None:
+                yield f"{answer.body!r} instead of a job's id"
+        elif capture.path == "/2/jobs" and capture.status == 200:
+            yield from _same_form(recorded, ours)
+        else:
+            yield from self.same.differences(recorded, ours)
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _number(text: str) -> int | None:
+    value = _decoded(text)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _same_form(recorded: Any, ours: Any) -> Iterator[str]:
+    """Lists of jobs depend on the whole history: their items are to be alike."""
+    wanted = {tuple(item) for item in recorded}
+    for item in ours if isinstance(ours, list) else [ours]:
+        if tuple(item) not in wanted:
+            yield f"an item has the keys {tuple(item)} instead of {wanted}"
+
+
+def _ends(job: int, rest: list[Capture]) -> bool:
+    """Whether the job had ended when the recording looks at it next."""
+    for capture in rest:
+        if capture.path == f"/2/jobs/{job}" and capture.method == "GET" and capture.status == 200:
+            return capture.json()["status"] in FINAL
+        if capture.path == f"/2/jobs/{job}/wait":
+            return False
+    return True
+
+
+def table(verdicts: list[Verdict]) -> str:
+    """Resource by method: captured cases, same, deliberate, different."""
+    rows: dict[tuple[str, str], list[int]] = {}
+    for verdict in verdicts:
+        row = rows.setdefault((verdict.resource, verdict.capture.method), [0, 0, 0, 0])
+        row[0] += 1
+        row[1 if not verdict.reason and not verdict.differences else 2 if verdict.reason else 3] += 1
+    lines = [f"{'resource':44} {'method':7} {'cases':>6} {'same':>6} {'deliberate':>11} {'different':>10}"]
+    for (resource, method), (cases, same, deliberate, different) in sorted(rows.items()):
+        lines.append(f"{resource:44} {method:7} {cases:6} {same:6} {deliberate:11} {different:10}")
+    sums = [sum(column) for column in zip(*rows.values(), strict=True)]
+    lines.append(f"{'all':44} {'':7} {sums[0]:6} {sums[1]:6} {sums[2]:11} {sums[3]:10}")
+    return "\n".join(lines)
