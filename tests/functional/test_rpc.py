@@ -15,7 +15,8 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
-from twisted_rapi.agent.node import Node, Parts
+from twisted_rapi.agent.node import Node
+from twisted_rapi.agent.parts import Parts
 from twisted_rapi.agent.resource import make_site
 from twisted_rapi.agent.settings import Simulated
 from twisted_rapi.errors import NodeUnreachable, StaleTerm, StepFailed

@@ -16,8 +16,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rapi import __version__
-from twisted_rapi.agent.node import Node, Parts
+from twisted_rapi.agent.node import Node
 from twisted_rapi.agent.os_runner import OsRunner
+from twisted_rapi.agent.parts import Parts
 from twisted_rapi.agent.resource import make_site
 from twisted_rapi.agent.settings import AgentSettings, Simulated
 from twisted_rapi.config import listen_address

@@ -4,16 +4,18 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
+from zope.interface import implementer
 
 from twisted_rapi.errors import RapiError
 from twisted_rapi.model.seen import Sighting
 from twisted_rapi.rpc import protocol
 from twisted_rapi.rpc.authority import Role
-from twisted_rapi.rpc.interface import INodeAgent
+from twisted_rapi.rpc.interface import PROTOCOL_VERSION, INodeAgent
 from twisted_rapi.rpc.protocol import Refusal
 from twisted_rapi.rpc.tls import peer_role
 
@@ -66,7 +68,7 @@ class _Call(Resource):
     async def _handle(self, request: Request) -> None:
         terms = request.requestHeaders.getRawHeaders(protocol.TERM.encode(), [])
         if len(terms) != 1 or not terms[0].isdigit() or len(terms[0]) > 18:
-            raise _Malformed("no term was given")
+            raise _Malformed(f"one term has to be given in {protocol.TERM}")
         await self.answer(request, int(terms[0]))
 
     async def answer(self, request: Request, term: int) -> None:
@@ -113,16 +115,53 @@ class Perform(_Call):
         _write(request, protocol.encode(outcome))
 
 
+@implementer(IPushProducer)
+class _Flow:
+    """
+    Sightings on their way to a master, who may be slow.
+
+    What cannot be sent is kept up to `protocol.MOST_BYTES`; a master that is further behind is cut off, as it
+    may be one that was stopped for good, and begins anew if it is not.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._paused = False
+        self._kept = 0
+
+    def write(self, line: bytes) -> None:
+        """Send a line, or keep it."""
+        if self._paused:
+            self._kept += len(line)
+            if self._kept > protocol.MOST_BYTES:
+                self._request.channel.forceAbortClient()
+                return
+        self._request.write(line)
+
+    def pauseProducing(self) -> None:
+        """What is written from now on is kept."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """What was kept has been sent."""
+        self._paused, self._kept = False, 0
+
+    def stopProducing(self) -> None:
+        """The connection ends; the request tells so."""
+
+
 class Watch(_Call):
     """``POST /rpc/1/watch``; answered for as long as the master listens."""
 
     async def answer(self, request: Request, term: int) -> None:
         """Write a line for each sighting."""
+        flow = _Flow(request)
 
         def seen(sighting: Sighting) -> None:
             if not request.startedWriting:
                 request.setHeader("content-type", protocol.MEDIA_TYPE)
-            request.write(protocol.encode(sighting) + b"\n")
+                request.registerProducer(flow, True)
+            flow.write(protocol.encode(sighting) + b"\n")
 
         await self._agent.watch(term, seen)
 
@@ -134,7 +173,9 @@ class _Nothing(Resource):
 
     def render(self, request: Request) -> int:
         """Say that it is not spoken here."""
-        _refuse(request, Refusal(error="mismatch", text="this agent speaks version 1 of the protocol"))
+        asked = request.path.decode("ascii", "replace")[:80]
+        text = f"this agent speaks version {PROTOCOL_VERSION} of the node protocol, which has no {asked}"
+        _refuse(request, Refusal(error="mismatch", text=text))
         return NOT_DONE_YET
 
 

@@ -1,0 +1,178 @@
+"""
+What is known of a node, by looking at it and by what its parts tell.
+
+Note [What hangs is not waited for].  A file system whose server is gone keeps every thread that asks it for
+as long as the server is away.  So the disk is measured once at a time, by nobody else than `Sight`, and
+neither a look nor a heartbeat waits for it longer than `DISK_PATIENCE`: what was measured last has to do.
+"""
+
+import attrs
+from twisted.logger import Logger
+
+from twisted_rapi.agent import facts
+from twisted_rapi.agent.once import Once
+from twisted_rapi.agent.parts import Parts
+from twisted_rapi.errors import RapiError, StepFailed
+from twisted_rapi.model.seen import DomainSeen, Heartbeat, NodeReport, OsSeen
+
+DISK_PATIENCE = 1.0  # seconds a look waits for the size of the disk
+
+
+class Sight:
+    """What is seen of a node; nothing before `begin`."""
+
+    _log = Logger()
+
+    def __init__(self, parts: Parts, version: str) -> None:
+        self._parts, self._version = parts, version
+        self._known: dict[str, DomainSeen] = {}
+        self._changes: dict[str, DomainSeen | None] | None = None  # what was told since a look began
+        self._oses: tuple[OsSeen, ...] = ()
+        self._acceleration: dict[str, str] = {}
+        self._versions: dict[str, str] = {}
+        self._space = (0, 0)
+        self._facts: facts.Facts | None = None
+        self._looking = Once(self._look_safely, parts.clock)
+        self._measuring = Once(self._measure, parts.clock)
+        self._sizing = Once(self._measure_disk, parts.clock)
+
+    async def begin(self) -> None:
+        """
+        Look for the first time.
+
+        :raises RapiError: the node cannot be looked at.
+        """
+        await self._look()
+
+    async def look(self, patience: float | None = None) -> bool:
+        """Look at everything, for so many seconds at most; answers whether that was enough.  Never raises."""
+        return await self._looking.done(patience)
+
+    def measure(self) -> None:
+        """Have memory and disk measured; nobody waits for it."""
+        self._measuring.begin()
+
+    def note(self, name: str, seen: DomainSeen | None) -> bool:
+        """A domain is as `seen` now, ``None``: gone; answers whether that is new."""
+        if self._changes is not None:
+            self._changes[name] = seen
+        if self._known.get(name) == seen:
+            return False
+        if seen is None:
+            self._known.pop(name, None)
+        else:
+            self._known[name] = seen
+        return True
+
+    async def domain(self, name: str) -> DomainSeen | None:
+        """A domain as its hypervisor has it."""
+        for hypervisor in self._parts.hypervisors.values():
+            found = await hypervisor.domains()
+            if name in found:
+                return found[name]
+        return None
+
+    async def find_acceleration(self, kind: str) -> None:
+        """Find out how guests run here, which may take a while."""
+        self._acceleration[kind] = await self._parts.hypervisors[kind].acceleration()
+        self._log.info("{kind} runs guests by {how}", kind=kind, how=self._acceleration[kind])
+
+    async def _look_safely(self) -> None:
+        try:
+            await self._look()
+        except RapiError as e:
+            self._log.error("the node could not be looked at: {reason}", reason=str(e))
+        except Exception:  # noqa: BLE001 -- a bug here must not end the reports
+            self._log.failure("looking at the node met a bug")
+
+    async def _look(self) -> None:
+        changes: dict[str, DomainSeen | None] = {}
+        self._changes = changes
+        try:
+            found = await self._domains()
+        finally:
+            self._changes = None
+        # What was told meanwhile may be newer than what was read.
+        merged: dict[str, DomainSeen | None] = {**found, **changes}
+        self._known = {name: seen for name, seen in merged.items() if seen is not None}
+        self._oses = await self._parts.os_runner.discover()
+        if self._parts.simulated is None:
+            self._facts = await self._parts.in_thread(facts.read)
+        await self._sizing.done(DISK_PATIENCE)
+
+    async def _domains(self) -> dict[str, DomainSeen]:
+        """All there are; those of a hypervisor that does not answer are as they were."""
+        domains: dict[str, DomainSeen] = {}
+        for kind, hypervisor in self._parts.hypervisors.items():
+            try:
+                domains.update(await hypervisor.domains())
+                self._versions[kind] = await hypervisor.version()
+            except StepFailed as e:
+                self._versions.pop(kind, None)
+                domains.update({n: seen for n, seen in self._known.items() if seen.hypervisor == kind})
+                self._log.warn("hypervisor {kind}: {reason}", kind=kind, reason=e.text)
+        return domains
+
+    async def _measure(self) -> None:
+        """Bring up to date what heartbeats tell."""
+        self._sizing.begin()
+        if self._facts is None:
+            return
+        try:
+            total, free = await self._parts.in_thread(facts.memory)
+        except Exception:  # noqa: BLE001 -- the sizes of before have to do
+            self._log.failure("the memory could not be measured")
+        else:
+            self._facts = attrs.evolve(self._facts, memory_total=total, memory_free=free)
+
+    async def _measure_disk(self) -> None:
+        try:
+            for driver in self._parts.volumes.values():
+                self._space = await driver.space()
+                break
+        except RapiError as e:
+            self._log.warn("the disk could not be measured: {reason}", reason=str(e))
+        except Exception:  # noqa: BLE001 -- the sizes of before have to do
+            self._log.failure("measuring the disk met a bug")
+
+    # What is told.
+
+    def _current(self) -> facts.Facts:
+        if self._parts.simulated is not None:
+            return facts.simulated(self._parts.simulated, self._guests())
+        assert self._facts is not None, "looked before"
+        return self._facts
+
+    def _disk(self) -> tuple[int, int]:
+        if self._parts.simulated is None:
+            return self._space
+        return self._parts.simulated.disk, min(self._parts.simulated.disk, self._space[1])
+
+    def _guests(self) -> int:
+        return sum(d.memory for d in self._known.values() if d.running)
+
+    def heartbeat(self) -> Heartbeat:
+        """What is told each second."""
+        return Heartbeat(memory_free=self._current().memory_free, disk_free=self._disk()[1])
+
+    def report(self) -> NodeReport:
+        """Everything, as it is known."""
+        now, disk = self._current(), self._disk()
+        return NodeReport(
+            hypervisors=dict(self._versions),
+            acceleration="; ".join(f"{kind}: {text}" for kind, text in self._acceleration.items()),
+            memory_total=now.memory_total,
+            memory_free=now.memory_free,
+            memory_node=max(0, now.memory_total - now.memory_free - self._guests()),
+            cpu_total=now.cpus,
+            cpu_nodes=now.numa_nodes,
+            cpu_sockets=now.sockets,
+            disk_total=disk[0],
+            disk_free=disk[1],
+            bridges=now.bridges,
+            templates=tuple(self._parts.volumes),
+            oses=self._oses,
+            domains=dict(self._known),
+            software_version=self._version,
+            clock=self._parts.now(),
+        )

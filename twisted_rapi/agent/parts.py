@@ -1,0 +1,35 @@
+"""What a node is made of."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from twisted_rapi.agent.interface import IOsRunner
+from twisted_rapi.agent.settings import Simulated
+from twisted_rapi.agent.term import InThread
+from twisted_rapi.hypervisor.interface import IHypervisor
+from twisted_rapi.storage.interface import IVolumeDriver
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """
+    What a node is made of.
+
+    :ivar hypervisors: by kind; `volumes`: by disk template.
+    :ivar now: seconds since the epoch.
+    :ivar simulated: sizes to report instead of the machine's own.
+    :ivar failpoint: called before and after each step, with its tag, for crash tests.
+    """
+
+    hypervisors: Mapping[str, IHypervisor]
+    volumes: Mapping[str, IVolumeDriver]
+    os_runner: IOsRunner
+    clock: IReactorTime
+    now: Callable[[], float]
+    in_thread: InThread
+    state_dir: Path
+    simulated: Simulated | None = None
+    failpoint: Callable[[str], None] = lambda _: None
