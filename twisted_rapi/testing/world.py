@@ -1,0 +1,368 @@
+"""
+A cluster that is only values: any plan is run in it to its end, with crashes and faults planted.
+
+The records, their reservations and the nodes are in memory; a commit is made whole or refused as a store
+would; the master dies where a test says so and goes on from what was stored.  Nothing waits.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from random import Random
+from typing import Any, Literal, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from twisted_rapi.errors import Conflict, JobError, NodeUnreachable, RapiError, StepFailed
+from twisted_rapi.jobs.work import Outcomes, Worker
+from twisted_rapi.model.opcodes import Opcode, from_wire, to_wire
+from twisted_rapi.model.records import (
+    ClusterRecord,
+    GroupRecord,
+    InstanceRecord,
+    LeftoverRecord,
+    NodeRecord,
+    ObjectRecord,
+    Params,
+    Record,
+    key_of,
+)
+from twisted_rapi.model.steps import Outcome, Step
+from twisted_rapi.plan.leftover import due
+from twisted_rapi.plan.locks import Level, Lock
+from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage, Work
+from twisted_rapi.plan.table import PLANS, locks_for
+from twisted_rapi.plan.view import View
+from twisted_rapi.state.codec import decode, encode
+from twisted_rapi.testing.cluster import NODES, NOW, founding
+from twisted_rapi.testing.nodes import FakeNodes
+
+MOST_STAGES = 200
+DRY_RUN = "dry run"
+
+Fault = Literal["fails", "fails late", "dies", "dies late"]
+"""A step fails or its node dies, before or after the step was carried out."""
+
+AnyObject = TypeVar("AnyObject", bound=ObjectRecord)
+
+
+class Crashed(RapiError):
+    """The master died here."""
+
+
+@attrs.define(kw_only=True)
+class Ended:
+    """
+    How an opcode ended.
+
+    :ivar stages: the words of the stages it went through, in order; those of dry runs are not carried out.
+    :ivar steps: the kinds of the steps that were tried, in order.
+    :ivar unlocked: keys of objects it changed without having their lock.
+    """
+
+    result: Any = None
+    error: JobError | None = None
+    log: list[str] = attrs.field(factory=list)
+    stages: list[str] = attrs.field(factory=list)
+    steps: list[str] = attrs.field(factory=list)
+    unlocked: set[str] = attrs.field(factory=set)
+
+
+class _Hands(FakeNodes):
+    """The nodes as the world lets the master reach them."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(NODES)
+        self._world = world
+
+    async def perform(self, node: str, step: Step, patience: float = 0.0) -> Outcome:
+        """Carry it out, unless a fault is planted here."""
+        fault = self._world.before_step(step)
+        found = self.nodes[node]
+        if fault == "dies":
+            found.down = True
+        if found.down:
+            raise NodeUnreachable("it is down")
+        if fault == "fails":
+            raise StepFailed("a planted fault")
+        outcome = found.carry_out(step)
+        if fault == "fails late":
+            raise StepFailed("a planted fault")
+        if fault == "dies late":
+            found.down = True
+            raise NodeUnreachable("it is down")
+        self._world.moment()
+        return outcome
+
+
+@attrs.define(eq=False, kw_only=True)
+class World:
+    """
+    Records, reservations and nodes.
+
+    :ivar records: by key; `names`: the uuids by reserved name key.
+    :ivar crashes: the moments, counted from the start, at which the master dies.  There is one before and
+        after each commit and each step.
+    :ivar faults: by the number of a step, counted from the start, what happens to it.
+    :ivar meanwhile: what happens once, after the stage of this word was reached.
+    :ivar moments: how many moments have been; `steps`: how many steps.
+    """
+
+    chance: Random = attrs.field(factory=lambda: Random(0))
+    now: float = NOW
+    crashes: set[int] = attrs.field(factory=set)
+    faults: dict[int, Fault] = attrs.field(factory=dict)
+    meanwhile: dict[str, Callable[[], object]] = attrs.field(factory=dict)
+    records: dict[str, Record] = attrs.field(factory=dict)
+    names: dict[str, str] = attrs.field(factory=dict)
+    moments: int = 0
+    steps: int = 0
+    nodes: FakeNodes = attrs.field(init=False)
+    _dead: bool = False
+    _runs: list[Ended] = attrs.field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.nodes = _Hands(self)
+        records, self.names = founding()
+        self.records = {key_of(record): record for record in records}
+
+    # What is there.
+
+    def of(self, cls: type[AnyObject]) -> dict[str, AnyObject]:
+        """The objects of this class by uuid."""
+        return {r.uuid: r for r in self.records.values() if isinstance(r, cls)}
+
+    @property
+    def cluster(self) -> ClusterRecord:
+        """The cluster's record."""
+        found = self.records["cluster"]
+        assert isinstance(found, ClusterRecord)
+        return found
+
+    @property
+    def leftovers(self) -> dict[str, LeftoverRecord]:
+        """What is left to do, by uuid."""
+        return {r.uuid: r for r in self.records.values() if isinstance(r, LeftoverRecord)}
+
+    def instance(self, name: str) -> InstanceRecord:
+        """
+        The instance of exactly this name.
+
+        :raises KeyError: there is none.
+        """
+        return {i.name: i for i in self.of(InstanceRecord).values()}[name]
+
+    def put(self, *records: Record) -> None:
+        """Change records as if a commit had, without a job."""
+        self.records.update({key_of(record): record for record in records})
+
+    def view(self) -> View:
+        """What plans look at."""
+        tables: dict[str, Mapping[str, ObjectRecord]] = {
+            "group": self.of(GroupRecord),
+            "node": self.of(NodeRecord),
+            "instance": self.of(InstanceRecord),
+        }
+        return View(
+            cluster=self.cluster,
+            groups=self.of(GroupRecord),
+            nodes=self.of(NodeRecord),
+            instances=self.of(InstanceRecord),
+            names={kind: {r.name: r.uuid for r in table.values()} for kind, table in tables.items()},
+            reports=self.nodes.reports,
+            now=self.now,
+            chance=self.chance,
+        )
+
+    # What happens.
+
+    def moment(self) -> None:
+        """
+        Somewhere the master may die.
+
+        :raises Crashed: it does.
+        """
+        number, self.moments = self.moments, self.moments + 1
+        if self._dead or number in self.crashes:
+            self._dead = True
+            raise Crashed("the master died here")
+
+    def before_step(self, step: Step) -> Fault | None:
+        """What is planted for the step that is about to be sent."""
+        self.moment()
+        number, self.steps = self.steps, self.steps + 1
+        if self._runs:
+            self._runs[-1].steps.append(str(step.__struct_config__.tag))
+        return self.faults.get(number)
+
+    def run(self, op: Opcode, job: int = 1) -> Ended:
+        """
+        Carry the opcode out to its end; crashes that are planted are survived.
+
+        :raises AssertionError: it has no end.
+        """
+        ended = Ended()
+        self._runs.append(ended)
+        life = _Life(self, op, ended, Progress(job=job))
+        for _ in range(MOST_STAGES):
+            try:
+                if life.go_on():
+                    self._runs.pop()
+                    return ended
+            except Conflict:
+                continue
+            except JobError as e:
+                self._runs.pop()
+                ended.error = e
+                life.tell()
+                return ended
+            except Crashed:
+                self._dead = False
+                life.recall()
+        raise AssertionError(f"{op.OP_ID} does not end: {ended.stages[-5:]}")
+
+    def carry_out(self, work: Work) -> tuple[Outcomes, JobError | None]:
+        """Have the nodes do the work; answers its outcomes, and why it failed if it did."""
+        nodes = self.of(NodeRecord)
+        worker = Worker(self.nodes, 0.0, lambda uuid: nodes[uuid].name)
+        done: list[Any] = []
+        Deferred.fromCoroutine(worker.carry_out(work)).addBoth(done.append)
+        [got] = done
+        if isinstance(got, Failure):
+            got.raiseException()
+        return got, worker.error
+
+    def commit(
+        self,
+        puts: Iterable[Record],
+        deletes: Iterable[Record],
+        names: Mapping[str, str],
+        free: Iterable[str],
+    ) -> set[str]:
+        """
+        Change records and reservations; answers the keys of the records.
+
+        :raises Conflict: a name is reserved already.
+        """
+        self.moment()
+        taken = [key for key in names if key in self.names]
+        if taken:
+            raise Conflict(taken)
+        put = {key_of(record): encode(record) for record in puts}
+        gone = {key_of(record) for record in deletes}
+        self.records.update({key: decode(key, value) for key, value in put.items()})
+        for key in gone:
+            self.records.pop(key, None)
+        for key in free:
+            self.names.pop(key, None)
+        self.names.update(names)
+        return {*put, *gone}
+
+    def happen(self, stage: str) -> None:
+        """What was to happen after this stage does."""
+        event = self.meanwhile.pop(stage, None)
+        if event is not None:
+            event()
+
+    def settle(self) -> None:
+        """Every node comes back, faults end, and what was left over is carried out as far as it can be."""
+        self.faults, self.crashes = {}, set()
+        for node in self.nodes.nodes.values():
+            node.down = False
+        for record, work in tuple(due(self.leftovers, self.nodes.reports)):
+            _, error = self.carry_out(work)
+            if error is None:
+                del self.records[key_of(record)]
+
+
+@attrs.define(eq=False)
+class _Life:
+    """An opcode on its way, as `twisted_rapi.jobs.life` takes it."""
+
+    world: World
+    op: Opcode
+    ended: Ended
+    progress: Progress
+    stored: tuple[str, str] = ("", "{}")
+    untold: list[str] = attrs.field(factory=list)
+    locks: frozenset[Lock] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.locks = locks_for(self.op, self.world.view())
+
+    def recall(self) -> None:
+        """Another master goes on from what was stored."""
+        self.untold.clear()
+        self.op = from_wire(json.loads(json.dumps(to_wire(self.op))))
+        stage, kept = self.stored
+        self.progress = Progress(stage=stage, kept=json.loads(kept), job=self.progress.job)
+        self.locks = locks_for(self.op, self.world.view())
+
+    def tell(self) -> None:
+        """What was noted since the last commit is stored with this one."""
+        self.ended.log += self.untold
+        self.untold.clear()
+
+    def go_on(self) -> bool:
+        """Ask the plan and do what it says; whether that was the end."""
+        stage: Stage = PLANS[type(self.op)](self.op, self.progress, self.world.view())
+        result = None
+        if isinstance(stage, DryRun):
+            result, stage = stage.result, stage.then
+        if self.op.dry_run and not (isinstance(stage, Perform) and stage.check):
+            self.ended.result = result
+            self.ended.log.append(DRY_RUN)
+            return True
+        match stage:
+            case Perform():
+                self._perform(stage)
+            case Change():
+                self._change(stage)
+            case Finish():
+                self._finish(stage)
+        if isinstance(stage, Finish):
+            return True
+        self.ended.stages.append(self.progress.stage)
+        self.world.happen(self.progress.stage)
+        return False
+
+    def _perform(self, stage: Perform) -> None:
+        self.untold += stage.log
+        outcomes, error = self.world.carry_out(stage.work)
+        if error is not None and stage.failed is None:
+            raise error
+        self.progress = Progress(
+            stage=stage.stage if error is None else stage.failed or "",
+            kept={**self.progress.kept, **stage.kept},
+            outcomes=tuple(outcomes),
+            error=self.progress.error or error,
+            job=self.progress.job,
+        )
+
+    def _change(self, stage: Change) -> None:
+        kept: Params = {**self.progress.kept, **stage.kept}
+        self._commit(stage, stage.stage, kept)
+        self.progress = attrs.evolve(self.progress, stage=stage.stage, kept=kept, outcomes=())
+        self.world.moment()
+
+    def _finish(self, stage: Finish) -> None:
+        self._commit(stage, "", {})
+        self.ended.result, self.ended.error = stage.result, stage.error
+
+    def _commit(self, stage: Change | Finish, word: str, kept: Params) -> None:
+        before = dict(self.world.records)
+        for key in self.world.commit(stage.puts, stage.deletes, stage.names, stage.free):
+            for record in (before.get(key), self.world.records.get(key)):
+                if isinstance(record, ObjectRecord) and not self._locked(record):
+                    self.ended.unlocked.add(key)
+        self.stored = (word, json.dumps(kept))
+        self.tell()
+        self.ended.log += stage.log
+
+    def _locked(self, record: ObjectRecord) -> bool:
+        levels: dict[str, Level] = {"instance": "instance", "node": "node", "group": "nodegroup"}
+        if record.KIND == "cluster":
+            return Lock("cluster", "tags") in self.locks
+        name = record.name if record.KIND == "instance" else record.uuid
+        return Lock(levels[record.KIND], name) in self.locks
