@@ -54,19 +54,31 @@ class Duties(MultiService):
         self._office = office
         self._term = term
         self._opening: Deferred[None] | None = None
+        self._table = JobTable(office.clock)
+        self._unobserve: Callable[[], None] = lambda: None
 
     def startService(self) -> None:
         """Begin; the cluster can be used once the unfinished jobs are loaded."""
         super().startService()
+        self._unobserve = self._office.snapshot.observe(lambda _: self._look_at_election())
         self._opening = Deferred.fromCoroutine(self._open())
         self._opening.addErrback(self._failed)
 
     def stopService(self) -> Deferred[None]:
-        """End all of it."""
+        """End all of it; who waits for a job is told to ask again."""
+        self._unobserve()
+        self._unobserve = lambda: None
         if self._opening is not None:
             self._opening.cancel()
         ended: Deferred[None] = super().stopService()
+        self._table.close()
         return ended
+
+    def _look_at_election(self) -> None:
+        election = self._office.snapshot.election
+        if election is not None and election.term > self._term:
+            self._log.warn("term {term} is over: {newest} has begun", term=self._term, newest=election.term)
+            self._office.deposed()
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
@@ -75,7 +87,7 @@ class Duties(MultiService):
 
     async def _open(self) -> None:
         office, term = self._office, self._term
-        table = JobTable(office.clock)
+        table = self._table
         queue = await open_queue(
             office.store,
             table,

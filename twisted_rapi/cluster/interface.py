@@ -40,6 +40,8 @@ class ICluster(Interface):
         The job as soon as it is final or no longer `unchanged`, at the latest after `timeout` seconds.
 
         ``None`` for an unknown id.  Cancelling the wait changes nothing.
+
+        :raises ServiceUnavailable: the term ended meanwhile.
         """
 
     async def cancel(job_id: int) -> tuple[bool, str]:

@@ -58,47 +58,49 @@ class _Core:
 
 def _machine() -> Callable[[_Core], Candidate]:
     builder = TypeMachineBuilder(Candidate, _Core)
-    idle = builder.state("idle")
-    following = builder.state("following")
-    leading = builder.state("leading")
-    resigning = builder.state("resigning")
-    stopping = builder.state("stopping")
-    stopped = builder.state("stopped")
+    names = ("idle", "following", "leading", "resigning", "stopping", "stopped")
+    state = {name: builder.state(name) for name in names}
 
-    @idle.upon(Candidate.campaign).to(following)
-    @resigning.upon(Candidate.duties_ended).to(following)
+    @state["idle"].upon(Candidate.campaign).to(state["following"])
+    @state["resigning"].upon(Candidate.duties_ended).to(state["following"])
     def seek(candidate: Candidate, core: _Core) -> None:
         core.seek()
 
-    @following.upon(Candidate.won).to(leading)
+    @state["following"].upon(Candidate.won).to(state["leading"])
     def take_over(candidate: Candidate, core: _Core, term: int) -> None:
         core.begin(term)
 
-    @leading.upon(Candidate.deposed).to(resigning)
+    @state["leading"].upon(Candidate.deposed).to(state["resigning"])
+    @state["leading"].upon(Candidate.stop).to(state["stopping"])
     def resign(candidate: Candidate, core: _Core) -> None:
         core.end()
 
-    @leading.upon(Candidate.stop).to(stopping)
-    def leave(candidate: Candidate, core: _Core) -> None:
-        core.end()
-
-    @following.upon(Candidate.stop).to(stopped)
-    @idle.upon(Candidate.stop).to(stopped)
+    @state["following"].upon(Candidate.stop).to(state["stopped"])
+    @state["idle"].upon(Candidate.stop).to(state["stopped"])
     def quit_seeking(candidate: Candidate, core: _Core) -> None:
         core.quiet()
         core.finished()
 
-    @stopping.upon(Candidate.duties_ended).to(stopped)
+    @state["stopping"].upon(Candidate.duties_ended).to(state["stopped"])
     def done(candidate: Candidate, core: _Core) -> None:
         core.finished()
 
-    resigning.upon(Candidate.stop).to(stopping).returns(None)
-    for state in (following, resigning, stopping, stopped):
-        state.upon(Candidate.deposed).loop().returns(None)
-    for state in (stopping, stopped):
-        state.upon(Candidate.stop).loop().returns(None)
+    state["resigning"].upon(Candidate.stop).to(state["stopping"]).returns(None)
+    for name, told in _MEANS_NOTHING:
+        state[name].upon(told).loop().returns(None)
     return builder.build()
 
+
+_MEANS_NOTHING: tuple[tuple[str, Callable[[Candidate], None]], ...] = (
+    ("idle", Candidate.deposed),
+    ("following", Candidate.deposed),
+    ("resigning", Candidate.deposed),
+    ("stopping", Candidate.deposed),
+    ("stopped", Candidate.deposed),
+    ("stopping", Candidate.stop),
+    ("stopped", Candidate.stop),
+)
+"""What may be told in a state without anything following from it."""
 
 _BUILD = _machine()
 
@@ -108,7 +110,7 @@ class Leadership(MultiService):
     Seeks the mastership, and runs what `build` gives while it has it.
 
     :param build: makes the services of one term; called once per term.
-    :param retry: seconds to wait when the election could not be held.
+    :param retry: seconds to wait when the election could not be held, or a term ended sooner than that.
     :ivar term: the term being served, or ``None``.
     """
 
@@ -122,6 +124,7 @@ class Leadership(MultiService):
         self._election, self._build, self._clock, self._retry = election, build, clock, retry
         self._seeking: Deferred[None] = succeed(None)
         self._finished: Deferred[None] = Deferred()
+        self._not_before = 0.0
         self._candidate = _BUILD(
             _Core(
                 begin=self._begin,
@@ -154,20 +157,32 @@ class Leadership(MultiService):
         self._seeking.cancel()
 
     async def _campaign(self) -> None:
+        # Where a term cannot begin the next could not either: it must not be sought in a circle.
+        wait = self._not_before - self._clock.seconds()
         while True:
+            if wait > 0:
+                await deferLater(self._clock, wait)
             try:
                 term = await self._election.win()
+                break
             except RapiError as e:
                 self._log.error("the election could not be held: {reason}", reason=str(e))
-                await deferLater(self._clock, self._retry)
-                continue
-            self._candidate.won(term)
-            return
+            except CancelledError:
+                raise
+            except Exception:  # noqa: BLE001 -- a bug is in the log, and a cluster without a master is worse
+                self._log.failure("the election met a bug")
+            wait = self._retry
+        self._candidate.won(term)
 
     def _begin(self, term: int) -> None:
         self._log.info("master for term {term}", term=term)
         self.term = term
-        self._build(term).setServiceParent(self)
+        self._not_before = self._clock.seconds() + self._retry
+        try:
+            self._build(term).setServiceParent(self)
+        except Exception:  # noqa: BLE001 -- it is in the log, and the next term is tried
+            self._log.failure("the duties of term {term} could not begin", term=term)
+            self._candidate.deposed()
 
     def _end(self) -> None:
         self._log.info("term {term} ends", term=self.term)

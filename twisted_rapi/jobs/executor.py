@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_rapi.errors import StaleTerm, StoreError
+from twisted_rapi.errors import ServiceUnavailable, StaleTerm, StoreError
 from twisted_rapi.jobs.life import Canceled, Life
 from twisted_rapi.jobs.queue import Failpoint, Queue
 from twisted_rapi.jobs.table import JobTable
@@ -234,6 +234,8 @@ class Executor(Service):
 
     async def cancel(self, job_id: int) -> tuple[bool, str]:
         """See `twisted_rapi.cluster.interface.ICluster.cancel`; texts as observed."""
+        if self._stopping:
+            raise ServiceUnavailable("The master has changed; please ask again")
         life = self._lives.get(job_id)
         if life is None:
             return False, f"Job {job_id} not found in queue"

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
+from twisted_rapi.errors import ServiceUnavailable
 from twisted_rapi.model.records import FINAL, JobRecord, job_status
 
 Observer = Callable[[JobRecord], None]
@@ -19,11 +21,14 @@ class JobTable:
     an end that a crash could undo.
     """
 
+    _log = Logger()
+
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._jobs: dict[int, JobRecord] = {}
         self._waiters: dict[int, list[Deferred[None]]] = {}
         self._observers: list[Observer] = []
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -40,7 +45,19 @@ class JobTable:
         self._jobs[job.id] = job
         self._wake(job.id)
         for observer in tuple(self._observers):
-            observer(job)
+            try:
+                observer(job)
+            except Exception:  # noqa: BLE001 -- who looks on has no part in the job
+                self._log.failure("an observer of jobs failed at job {job}", job=job.id)
+
+    def close(self) -> None:
+        """The term is over: whoever waits for a change is told so, and what is here stays as it was."""
+        self._closed = True
+        waiting, self._waiters = self._waiters, {}
+        for waiters in waiting.values():
+            for waiter in waiters:
+                if not waiter.called:
+                    waiter.errback(_over())
 
     def drop(self, job_id: int) -> None:
         """The job is archived."""
@@ -58,7 +75,13 @@ class JobTable:
         return lambda: self._observers.remove(observer)
 
     async def change(self, job_id: int) -> None:
-        """Wait for the next change of a job."""
+        """
+        Wait for the next change of a job.
+
+        :raises ServiceUnavailable: the term ended before.
+        """
+        if self._closed:
+            raise _over()
         waiter: Deferred[None] = Deferred(lambda d: self._forget(job_id, d))
         self._waiters.setdefault(job_id, []).append(waiter)
         await waiter
@@ -88,3 +111,7 @@ class JobTable:
                 await changed
             except DeferredTimeout:
                 return self._jobs.get(job_id)
+
+
+def _over() -> ServiceUnavailable:
+    return ServiceUnavailable("The master has changed; please ask again")

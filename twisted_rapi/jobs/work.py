@@ -1,8 +1,9 @@
 """Carrying out the work of a stage: steps on nodes, in sequence and in parallel."""
 
 from collections.abc import Callable
+from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 
 from twisted_rapi.errors import (
@@ -59,12 +60,15 @@ class Worker:
 
     async def _parallel(self, work: InParallel) -> Outcomes:
         begun = [Deferred.fromCoroutine(self.carry_out(part)) for part in work.works]
-        try:
-            parts = await gatherResults(begun, consumeErrors=True)
-        except FirstError as e:
-            error: BaseException = e.subFailure.value or e
-            raise error from e
-        return [outcome for part in parts for outcome in part]
+        # All of them, whatever happens to one: the locks must not be given back while a step is under way.
+        parts: list[tuple[bool, Any]] = await DeferredList(begun, consumeErrors=True)
+        outcomes: Outcomes = []
+        for well, got in parts:
+            if not well:
+                error: BaseException = got.value
+                raise error
+            outcomes += got
+        return outcomes
 
     async def _step(self, do: Do) -> Outcome | None:
         try:

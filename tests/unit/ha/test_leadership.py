@@ -72,6 +72,7 @@ class LeadershipTests(SynchronousTestCase):
         """Being deposed ends the duties before the next election is sought."""
         self.election.asked[0].callback(1)
         end = self.hold_end()
+        self.clock.advance(1.0)
         self.leadership.deposed()
         self.assertEqual(
             (self.leadership.term, self.built[0].running, len(self.election.asked)), (None, 0, 1)
@@ -88,6 +89,66 @@ class LeadershipTests(SynchronousTestCase):
         self.leadership.deposed()
         self.leadership.deposed()
         self.assertEqual(len(self.election.asked), 1)
+
+    def test_short_term(self) -> None:
+        """After a term that ends as soon as it begins, the next is sought a second later, not in a circle."""
+        self.election.asked[0].callback(1)
+        self.leadership.deposed()
+        self.assertEqual((len(self.election.asked), self.leadership.term), (1, None))
+        self.clock.advance(0.9)
+        self.assertEqual(len(self.election.asked), 1)
+        self.clock.advance(0.1)
+        self.assertEqual(len(self.election.asked), 2)
+
+    def test_ends_as_it_begins(self) -> None:
+        """Duties that find out while they begin that the term is over are ended too."""
+        build = self.leadership._build
+
+        def over(term: int) -> IService:
+            duty = build(term)
+            duty.startService = self.leadership.deposed  # type: ignore[method-assign]
+            return duty
+
+        self.leadership._build = over
+        self.election.asked[0].callback(1)
+        self.assertEqual((self.leadership.term, list(self.leadership)), (None, []))
+        self.clock.advance(1.0)
+        self.assertEqual(len(self.election.asked), 2)
+
+    def test_cannot_build(self) -> None:
+        """A term whose duties cannot be made is given up, and the next is tried."""
+
+        def broken(term: int) -> IService:
+            raise ZeroDivisionError("odd")
+
+        self.leadership._build, build = broken, self.leadership._build
+        self.election.asked[0].callback(1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.leadership._build = build
+        self.clock.advance(1.0)
+        self.election.asked[1].callback(2)
+        self.assertEqual([d.term for d in self.built], [2])
+
+    def test_election_bug(self) -> None:
+        """A bug in the election is logged; it is tried again."""
+        self.election.asked[0].errback(ZeroDivisionError("odd"))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.clock.advance(1.0)
+        self.election.asked[1].callback(1)
+        self.assertEqual(self.leadership.term, 1)
+
+    def test_stop_between_attempts(self) -> None:
+        """Stopping while the next attempt is waited for leaves no timer behind."""
+        self.election.asked[0].errback(StoreError("gone"))
+        self.successResultOf(self.leadership.stopService())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_early(self) -> None:
+        """Hearing of a higher term before and after having been master changes nothing."""
+        self.leadership.deposed()
+        self.successResultOf(self.leadership.stopService())
+        self.leadership.deposed()
+        self.assertEqual((self.built, len(self.election.asked)), ([], 1))
 
     def test_election_fails(self) -> None:
         """An election that cannot be held is tried again a second later."""
