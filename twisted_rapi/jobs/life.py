@@ -23,7 +23,7 @@ from twisted_rapi.errors import (
 from twisted_rapi.jobs.archive import archived
 from twisted_rapi.jobs.queue import timestamp
 from twisted_rapi.jobs.work import Worker
-from twisted_rapi.model.opcodes import Opcode, from_wire
+from twisted_rapi.model.opcodes import Opcode, from_wire, summary, to_wire
 from twisted_rapi.model.records import (
     FINAL,
     JobRecord,
@@ -34,6 +34,7 @@ from twisted_rapi.model.records import (
     job_key,
     job_status,
 )
+from twisted_rapi.plan.expanding import expanded
 from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage
 from twisted_rapi.state.codec import encode
 from twisted_rapi.state.writer import commit_of
@@ -91,7 +92,7 @@ class Life:
             try:
                 op = from_wire(record.input)
                 await self._wait_turn(index, op)
-                await self._opcode(index, op)
+                await self._opcode(index, self._begun(index, op))
             except Canceled:
                 await self._end_canceled(index)
                 return
@@ -135,6 +136,13 @@ class Life:
         await self._waiting(self._slot(op))
         now = timestamp(self._means.now())
         self._show(index, status="running", start_ts=self.job.ops[index].start_ts or now)
+
+    def _begun(self, index: int, op: Opcode) -> Opcode:
+        """The opcode with all names in full; jobs show it so from now on."""
+        found = expanded(op, self._means.view())
+        found = replace(found, debug_level=found.debug_level or 0)
+        self._set(self._with_op(index, input=to_wire(found), summary=summary(found)))
+        return found
 
     async def _waiting(self, coroutine: Any) -> None:
         """Wait in a way that `cancel` ends."""

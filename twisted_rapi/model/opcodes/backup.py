@@ -12,8 +12,8 @@ class BackupPrepare(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
-    mode: Literal["local", "remote"]
     instance_uuid: NonEmpty | None = None
+    mode: Literal["local", "remote"]
 
 
 class BackupExport(Opcode, frozen=True, kw_only=True):
@@ -23,17 +23,17 @@ class BackupExport(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
+    instance_uuid: NonEmpty | None = None
+    compress: str = "none"
     shutdown_timeout: Natural = 120
     target_node: NonEmpty | list[Any]
+    target_node_uuid: NonEmpty | None = None
     shutdown: bool = True
     remove_instance: bool = False
     ignore_remove_failures: bool = False
     mode: Literal["local", "remote"] = "local"
     x509_key_name: list[Any] | None = None
     destination_x509_ca: NonEmpty | None = None
-    instance_uuid: NonEmpty | None = None
-    compress: str = "none"
-    target_node_uuid: NonEmpty | None = None
     zero_free_space: bool = False
     zeroing_timeout_fixed: Whole | None = None
     zeroing_timeout_per_mib: Number | None = None

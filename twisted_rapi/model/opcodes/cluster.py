@@ -54,11 +54,8 @@ class ClusterSetParams(Opcode, frozen=True, kw_only=True):
     disk_state: Params | None = None
     vg_name: str | None = None
     enabled_hypervisors: list[HypervisorName] | None = None
-    hvparams: dict[str, Params] | None = None
-    beparams: Params | None = None
-    os_hvp: dict[str, Params] | None = None
-    osparams: dict[str, Params] | None = None
-    diskparams: dict[DiskTemplate, Params] | None = None
+    force: bool = False
+    osparams_private_cluster: Annotated[dict[str, dict[Any, Any]], Private] | None = None
     candidate_pool_size: Positive | None = None
     uid_pool: list[tuple[Whole, Whole]] | None = None
     add_uids: list[tuple[Whole, Whole]] | None = None
@@ -67,20 +64,23 @@ class ClusterSetParams(Opcode, frozen=True, kw_only=True):
     prealloc_wipe_disks: bool | None = None
     nicparams: NicParams | None = None
     ndparams: Params | None = None
+    beparams: Params | None = None
+    hvparams: dict[str, Params] | None = None
+    max_running_jobs: Positive | None = None
+    max_tracked_jobs: Positive | None = None
+    default_iallocator_params: Params | None = None
+    osparams: dict[str, Params] | None = None
+    diskparams: dict[DiskTemplate, Params] | None = None
+    os_hvp: dict[str, Params] | None = None
     ipolicy: Params | None = None
     drbd_helper: str | None = None
     default_iallocator: str | None = None
     master_netdev: str | None = None
-    master_netmask: Natural | None = None
-    reserved_lvs: list[NonEmpty] | None = None
     hidden_os: list[tuple[ListChange, NonEmpty]] | None = None
     blacklisted_os: list[tuple[ListChange, NonEmpty]] | None = None
     use_external_mip_script: bool | None = None
-    force: bool = False
-    osparams_private_cluster: Annotated[dict[str, dict[Any, Any]], Private] | None = None
-    max_running_jobs: Positive | None = None
-    max_tracked_jobs: Positive | None = None
-    default_iallocator_params: Params | None = None
+    master_netmask: Natural | None = None
+    reserved_lvs: list[NonEmpty] | None = None
     mac_prefix: NonEmpty | None = None
     enabled_disk_templates: list[DiskTemplate] | None = None
     modify_etc_hosts: bool | None = None
@@ -111,8 +111,8 @@ class TestDelay(Opcode, frozen=True, kw_only=True):
     duration: Number
     on_master: bool = True
     on_nodes: list[NonEmpty] = field(default_factory=list)
-    repeat: Natural = 0
     on_node_uuids: list[NonEmpty] | None = None
+    repeat: Natural = 0
     interruptible: bool = False
     no_locks: bool = True
 

@@ -20,6 +20,8 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True):
     wait_for_sync: bool = True
     name_check: bool = False
     ignore_ipolicy: bool = False
+    opportunistic_locking: bool = False
+    group_name: NonEmpty | None = None
     beparams: Params = field(default_factory=dict)
     disks: list[DiskParams]
     disk_template: DiskTemplate | None = None
@@ -30,35 +32,33 @@ class InstanceCreate(Opcode, frozen=True, kw_only=True):
     iallocator: NonEmpty | None = None
     identify_defaults: bool = False
     ip_check: bool = False
+    conflicts_check: bool = True
     mode: Literal["create", "import", "remote-import"]
     nics: list[NicParams]
     no_install: bool | None = None
     osparams: Params = field(default_factory=dict)
+    osparams_private: Annotated[Params, Private] | None = None
+    osparams_secret: Annotated[Params, Private] | None = None
     os_type: NonEmpty | None = None
     pnode: NonEmpty | None = None
     snode: NonEmpty | None = None
     source_handshake: list[Any] | None = None
     source_instance_name: NonEmpty | None = None
+    pnode_uuid: NonEmpty | None = None
+    snode_uuid: NonEmpty | None = None
+    src_node_uuid: NonEmpty | None = None
     source_shutdown_timeout: Natural = 120
     source_x509_ca: NonEmpty | None = None
     src_node: NonEmpty | None = None
     src_path: NonEmpty | None = None
-    start: bool = True
-    tags: list[NonEmpty] = field(default_factory=list)
-    opportunistic_locking: bool = False
-    group_name: NonEmpty | None = None
-    conflicts_check: bool = True
-    osparams_private: Annotated[Params, Private] | None = None
-    osparams_secret: Annotated[Params, Private] | None = None
-    pnode_uuid: NonEmpty | None = None
-    snode_uuid: NonEmpty | None = None
-    src_node_uuid: NonEmpty | None = None
     compress: str = "none"
+    start: bool = True
     forthcoming: bool = False
     commit: bool = False
+    tags: list[NonEmpty] = field(default_factory=list)
     instance_communication: bool = False
-    helper_startup_timeout: int | None = None
-    helper_shutdown_timeout: int | None = None
+    helper_startup_timeout: int = 300
+    helper_shutdown_timeout: int = 7200
 
 
 class InstanceRemove(Opcode, frozen=True, kw_only=True):
@@ -68,9 +68,9 @@ class InstanceRemove(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
+    instance_uuid: NonEmpty | None = None
     shutdown_timeout: Natural = 120
     ignore_failures: bool = False
-    instance_uuid: NonEmpty | None = None
 
 
 class InstanceStartup(Opcode, frozen=True, kw_only=True):
@@ -80,13 +80,13 @@ class InstanceStartup(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
+    instance_uuid: NonEmpty | None = None
     force: bool = False
     ignore_offline_nodes: bool = False
     hvparams: Params = field(default_factory=dict)
     beparams: Params = field(default_factory=dict)
     no_remember: bool = False
     startup_paused: bool = False
-    instance_uuid: NonEmpty | None = None
     shutdown_timeout: Natural = 120
 
 
@@ -97,12 +97,12 @@ class InstanceShutdown(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
+    instance_uuid: NonEmpty | None = None
+    force: bool = False
     ignore_offline_nodes: bool = False
     timeout: Natural = 120
     no_remember: bool = False
-    instance_uuid: NonEmpty | None = None
-    force: bool = False
-    admin_state_source: Literal["admin", "user"] | None = None
+    admin_state_source: Literal["admin", "user"] = "admin"
 
 
 class InstanceReboot(Opcode, frozen=True, kw_only=True):
@@ -112,10 +112,10 @@ class InstanceReboot(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
+    instance_uuid: NonEmpty | None = None
     shutdown_timeout: Natural = 120
     ignore_secondaries: bool = False
     reboot_type: Literal["full", "hard", "soft"]
-    instance_uuid: NonEmpty | None = None
 
 
 class InstanceReinstall(Opcode, frozen=True, kw_only=True):
@@ -125,10 +125,10 @@ class InstanceReinstall(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
+    instance_uuid: NonEmpty | None = None
     force_variant: bool = False
     os_type: NonEmpty | None = None
     osparams: Params | None = None
-    instance_uuid: NonEmpty | None = None
     osparams_private: Annotated[Params, Private] | None = None
     osparams_secret: Annotated[Params, Private] | None = None
 
@@ -139,10 +139,10 @@ class InstanceRename(Opcode, frozen=True, kw_only=True):
     OP_ID = "OP_INSTANCE_RENAME"
 
     instance_name: str
-    name_check: bool = False
-    new_name: NonEmpty
-    ip_check: bool = False
     instance_uuid: NonEmpty | None = None
+    new_name: NonEmpty
+    name_check: bool = False
+    ip_check: bool = False
 
 
 class InstanceSetParams(Opcode, frozen=True, kw_only=True):
@@ -152,6 +152,7 @@ class InstanceSetParams(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
+    instance_uuid: NonEmpty | None = None
     force: bool = False
     force_variant: bool = False
     ignore_ipolicy: bool = False
@@ -163,10 +164,6 @@ class InstanceSetParams(Opcode, frozen=True, kw_only=True):
     disk_template: DiskTemplate | None = None
     remote_node: NonEmpty | None = None
     os_name: NonEmpty | None = None
-    osparams: Params = field(default_factory=dict)
-    wait_for_sync: bool = True
-    offline: bool | None = None
-    instance_uuid: NonEmpty | None = None
     ext_params: Params = field(default_factory=dict)
     file_driver: FileDriver | None = None
     file_storage_dir: NonEmpty | None = None
@@ -175,8 +172,12 @@ class InstanceSetParams(Opcode, frozen=True, kw_only=True):
     remote_node_uuid: NonEmpty | None = None
     iallocator: NonEmpty | None = None
     osparams_private: Annotated[Params, Private] | None = None
+    osparams: Params = field(default_factory=dict)
+    wait_for_sync: bool = True
+    offline: bool | None = None
     conflicts_check: bool = True
-    hotplug: bool = True
+    hotplug: bool = False
+    hotplug_if_possible: bool = False
     instance_communication: bool | None = None
 
 
@@ -197,8 +198,8 @@ class InstanceActivateDisks(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
-    ignore_size: bool = False
     instance_uuid: NonEmpty | None = None
+    ignore_size: bool = False
     wait_for_sync: bool = False
 
 
@@ -209,5 +210,5 @@ class InstanceDeactivateDisks(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
-    force: bool = False
     instance_uuid: NonEmpty | None = None
+    force: bool = False

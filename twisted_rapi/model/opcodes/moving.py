@@ -15,13 +15,13 @@ class InstanceFailover(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
+    instance_uuid: NonEmpty | None = None
     shutdown_timeout: Natural = 120
     ignore_consistency: bool = False
     target_node: NonEmpty | None = None
+    target_node_uuid: NonEmpty | None = None
     ignore_ipolicy: bool = False
     iallocator: NonEmpty | None = None
-    instance_uuid: NonEmpty | None = None
-    target_node_uuid: NonEmpty | None = None
     cleanup: bool = False
 
 
@@ -32,16 +32,16 @@ class InstanceMigrate(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
+    instance_uuid: NonEmpty | None = None
     mode: MigrationMode | None = None
     live: bool | None = None
     target_node: NonEmpty | None = None
+    target_node_uuid: NonEmpty | None = None
     allow_runtime_changes: bool = True
     ignore_ipolicy: bool = False
     cleanup: bool = False
     iallocator: NonEmpty | None = None
     allow_failover: bool = False
-    instance_uuid: NonEmpty | None = None
-    target_node_uuid: NonEmpty | None = None
     ignore_hvversions: bool = False
 
 
@@ -81,14 +81,14 @@ class InstanceReplaceDisks(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
+    instance_uuid: NonEmpty | None = None
+    remote_node_uuid: NonEmpty | None = None
     early_release: bool = False
     ignore_ipolicy: bool = False
     mode: ReplaceMode
     disks: list[DiskIndex] = field(default_factory=list)
     remote_node: NonEmpty | None = None
     iallocator: NonEmpty | None = None
-    instance_uuid: NonEmpty | None = None
-    remote_node_uuid: NonEmpty | None = None
 
 
 class InstanceRecreateDisks(Opcode, frozen=True, kw_only=True):
@@ -98,11 +98,11 @@ class InstanceRecreateDisks(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
-    disks: list[Natural | tuple[Natural, DiskParams]] = field(default_factory=list)
-    nodes: list[NonEmpty] = field(default_factory=list)
     instance_uuid: NonEmpty | None = None
     node_uuids: list[NonEmpty] | None = None
     iallocator: NonEmpty | None = None
+    disks: list[Natural | tuple[Natural, DiskParams]] = field(default_factory=list)
+    nodes: list[NonEmpty] = field(default_factory=list)
 
 
 class InstanceGrowDisk(Opcode, frozen=True, kw_only=True):
@@ -112,10 +112,10 @@ class InstanceGrowDisk(Opcode, frozen=True, kw_only=True):
     SUMMARY = "instance_name"
 
     instance_name: str
+    instance_uuid: NonEmpty | None = None
     wait_for_sync: bool = True
     disk: DiskIndex
     amount: Natural
-    instance_uuid: NonEmpty | None = None
     absolute: bool = False
     ignore_ipolicy: bool = False
 

@@ -14,11 +14,11 @@ class NetworkAdd(Opcode, frozen=True, kw_only=True):
 
     network_name: NonEmpty
     network: IPv4Net
-    gateway: IPv4 | None = None
     network6: IPv6Net | None = None
     gateway6: IPv6 | None = None
     mac_prefix: NonEmpty | None = None
     add_reserved_ips: list[IPv4] | None = None
+    gateway: IPv4 | None = None
     conflicts_check: bool = True
     tags: list[NonEmpty] = field(default_factory=list)
 

@@ -14,6 +14,7 @@ class NodeSetParams(Opcode, frozen=True, kw_only=True):
     SUMMARY = "node_name"
 
     node_name: NonEmpty
+    node_uuid: NonEmpty | None = None
     force: bool = False
     hv_state: Params | None = None
     disk_state: Params | None = None
@@ -21,12 +22,11 @@ class NodeSetParams(Opcode, frozen=True, kw_only=True):
     offline: bool | None = None
     drained: bool | None = None
     auto_promote: bool = False
+    ndparams: Params | None = None
     master_capable: bool | None = None
     vm_capable: bool | None = None
     secondary_ip: NonEmpty | None = None
-    ndparams: Params | None = None
     powered: bool | None = None
-    node_uuid: NonEmpty | None = None
 
 
 class NodePowercycle(Opcode, frozen=True, kw_only=True):
@@ -36,8 +36,8 @@ class NodePowercycle(Opcode, frozen=True, kw_only=True):
     SUMMARY = "node_name"
 
     node_name: NonEmpty
-    force: bool = False
     node_uuid: NonEmpty | None = None
+    force: bool = False
 
 
 class NodeEvacuate(Opcode, frozen=True, kw_only=True):
@@ -49,11 +49,11 @@ class NodeEvacuate(Opcode, frozen=True, kw_only=True):
     early_release: bool = False
     node_name: NonEmpty
     remote_node: NonEmpty | None = None
-    iallocator: NonEmpty | None = None
-    mode: EvacMode
     node_uuid: NonEmpty | None = None
     remote_node_uuid: NonEmpty | None = None
     ignore_soft_errors: bool | None = None
+    iallocator: NonEmpty | None = None
+    mode: EvacMode
 
 
 class NodeMigrate(Opcode, frozen=True, kw_only=True):
@@ -66,11 +66,11 @@ class NodeMigrate(Opcode, frozen=True, kw_only=True):
     mode: MigrationMode | None = None
     live: bool | None = None
     target_node: NonEmpty | None = None
+    node_uuid: NonEmpty | None = None
+    target_node_uuid: NonEmpty | None = None
     allow_runtime_changes: bool = True
     ignore_ipolicy: bool = False
     iallocator: NonEmpty | None = None
-    node_uuid: NonEmpty | None = None
-    target_node_uuid: NonEmpty | None = None
 
 
 class NodeRemove(Opcode, frozen=True, kw_only=True):
@@ -101,10 +101,10 @@ class NodeModifyStorage(Opcode, frozen=True, kw_only=True):
     SUMMARY = "node_name"
 
     node_name: NonEmpty
+    node_uuid: NonEmpty | None = None
     storage_type: StorageType
     name: NonEmpty | None = None
     changes: Params
-    node_uuid: NonEmpty | None = None
 
 
 class RepairNodeStorage(Opcode, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ class RepairNodeStorage(Opcode, frozen=True, kw_only=True):
     SUMMARY = "node_name"
 
     node_name: NonEmpty
+    node_uuid: NonEmpty | None = None
     storage_type: StorageType
     name: NonEmpty | None = None
     ignore_consistency: bool = False
-    node_uuid: NonEmpty | None = None

@@ -29,10 +29,15 @@ def _instance(
 
 
 STARTUP = _instance(
-    instance.InstanceStartup, "startup", {"force": ("force", flag), "no_remember": ("no_remember", flag)}
+    instance.InstanceStartup,
+    "startup",
+    {"force": ("force", flag), "no_remember": ("no_remember", flag)},
+    dry_run=True,
 )
-SHUTDOWN = _instance(instance.InstanceShutdown, "shutdown", {"no_remember": ("no_remember", flag)})
-REMOVE = _instance(instance.InstanceRemove, "")
+SHUTDOWN = _instance(
+    instance.InstanceShutdown, "shutdown", {"no_remember": ("no_remember", flag)}, dry_run=True
+)
+REMOVE = _instance(instance.InstanceRemove, "", dry_run=True)
 RENAME = _instance(instance.InstanceRename, "rename")
 MODIFY = _instance(
     instance.InstanceSetParams,
@@ -45,6 +50,7 @@ _REBOOT = _instance(
     instance.InstanceReboot,
     "reboot",
     {"ignore_secondaries": ("ignore_secondaries", flag), "type": ("reboot_type", text)},
+    dry_run=True,
 )
 
 
@@ -77,7 +83,9 @@ async def create(call: Call) -> Reply:
         if version == 0 and not isinstance(version, bool):
             raise BadRequest("Instance creation request version 0 is no longer supported")
         raise BadRequest(f"Unsupported request data version {version}")
-    submission = Submission(opcode=instance.InstanceCreate, handler="instances", renames=CREATE_RENAMES)
+    submission = Submission(
+        opcode=instance.InstanceCreate, handler="instances", renames=CREATE_RENAMES, dry_run=True
+    )
     return await submission(attrs.evolve(call, body=body))
 
 

@@ -38,6 +38,7 @@ class Submission:
     :ivar query: argument -> parameter and how it is read: the older form; a body may give them too.
     :ivar body: whether the body's keys are parameters.
     :ivar renames: older key of the body -> parameter.
+    :ivar dry_run: whether the resource has the argument ``dry-run``: the opcode then says it, given or not.
     """
 
     opcode: type[Opcode]
@@ -47,6 +48,7 @@ class Submission:
     fixed: Mapping[str, Any] = attrs.field(factory=dict)
     body: bool = True
     renames: Mapping[str, str] = attrs.field(factory=dict)
+    dry_run: bool = False
 
     async def __call__(self, call: Call) -> Reply:
         """Submit the job and answer its id."""
@@ -72,6 +74,8 @@ class Submission:
         dry_run = flag(call, "dry-run")
         if dry_run is not None:
             values["dry_run"] = dry_run
+        elif self.dry_run:
+            values.setdefault("dry_run", False)
         return decode(self.opcode, {**values, **static})
 
 
@@ -124,8 +128,7 @@ class TagChange:
             raise BadRequest("Invalid usage: at least one 'tag' is needed")
         values: dict[str, Any] = {"kind": self.kind, "tags": given, "reason": trail(call, self.handler)}
         values["name"] = call.names[self.name] if self.name else None
-        dry_run = flag(call, "dry-run")
-        op = decode(self.opcode, values if dry_run is None else {**values, "dry_run": dry_run})
+        op = decode(self.opcode, {**values, "dry_run": call.flag("dry-run")})
         return success(await call.api.cluster.submit([op], call.request_id))
 
 

@@ -1,0 +1,69 @@
+"""Short names in an opcode become full ones, with the uuid beside them, when its turn has come."""
+
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.opcodes.instance import InstanceCreate
+from twisted_rapi.plan.view import View
+
+AnyOpcode = TypeVar("AnyOpcode", bound=Opcode)
+
+_SINGLE = (
+    ("instance_name", "instance_uuid", "instance"),
+    ("node_name", "node_uuid", "node"),
+    ("pnode", "pnode_uuid", "node"),
+    ("snode", "snode_uuid", "node"),
+    ("remote_node", "remote_node_uuid", "node"),
+    ("target_node", "target_node_uuid", "node"),
+    ("src_node", "src_node_uuid", "node"),
+)
+_SEVERAL = (("nodes", "node_uuids", "node"), ("on_nodes", "on_node_uuids", "node"))
+
+
+def expanded(op: AnyOpcode, view: View) -> AnyOpcode:
+    """
+    The opcode with full names and uuids of what it names (as observed in stored jobs).
+
+    What is not known stays as it was given: its plan says what is wrong.
+    """
+    fields = set(op.__struct_fields__)
+    values: dict[str, Any] = _defaults(op, view) if isinstance(op, InstanceCreate) else {}
+    for name, uuid, kind in _SINGLE:
+        given = getattr(op, name, None)
+        if {name, uuid} <= fields and isinstance(given, str):
+            found = _found(view, kind, given)
+            if found is not None:
+                values |= {name: found[0], uuid: found[1]}
+    for name, uuid, kind in _SEVERAL:
+        given = getattr(op, name, None)
+        if {name, uuid} <= fields and given:
+            every = [_found(view, kind, one) for one in given]
+            if None not in every:
+                values |= {name: [one[0] for one in every if one], uuid: [one[1] for one in every if one]}
+    return replace(op, **values) if values else op
+
+
+def _defaults(op: InstanceCreate, view: View) -> dict[str, Any]:
+    """What a creation that does not say is made with."""
+    template = op.disk_template or (view.cluster.enabled_disk_templates or (None,))[0]
+    values: dict[str, Any] = {
+        "disk_template": template,
+        "hypervisor": op.hypervisor or view.cluster.default_hypervisor,
+    }
+    if template in ("file", "sharedfile") and op.file_driver is None:
+        values["file_driver"] = "loop"
+    if op.os_type is not None:
+        values |= {"osparams_private": op.osparams_private or {}, "osparams_secret": op.osparams_secret or {}}
+    return values
+
+
+def _found(view: View, kind: str, name: str) -> tuple[str, str] | None:
+    uuid = view.find(kind, name)
+    if uuid is None:
+        return None
+    if kind == "node":
+        return view.nodes[uuid].name, uuid
+    instance = view.instances[uuid]
+    return None if instance.pending is not None else (instance.name, uuid)
