@@ -14,12 +14,13 @@ import attrs
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from twisted_rapi.admin.clocks import MOST_APART, ask_clocks, other_nodes
 from twisted_rapi.admin.files import users
 from twisted_rapi.agent.os_definitions import discover
 from twisted_rapi.agent.settings import AgentSettings
 from twisted_rapi.agent.settings import load as load_agent
 from twisted_rapi.config import Config, listen_address, load
-from twisted_rapi.errors import ConfigurationError
+from twisted_rapi.errors import ConfigurationError, RapiError
 from twisted_rapi.model.records import name_key
 from twisted_rapi.rpc.authority import Role, expires, role_of
 from twisted_rapi.state.database import integrity
@@ -61,6 +62,7 @@ def _master(path: Path) -> Iterator[Finding]:
     yield from _store(config)
     yield from _users(config)
     yield _clock()
+    yield from _clocks(config)
     yield _port("API", api.listen, Role.API)
     if config.metrics.listen:
         yield _port("metrics", config.metrics.listen, None)
@@ -175,6 +177,25 @@ def _clock() -> Finding:
     good = now > 1_790_000_000
     text = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     return Finding("clock", good, text if good else f"{text} cannot be; set the time, and keep it by NTP")
+
+
+def _clocks(config: Config) -> Iterator[Finding]:
+    """Whether the other nodes have the same time; certificates and the times of jobs depend on it."""
+    try:
+        clocks = ask_clocks(config, other_nodes(Path(config.store.path), config.node))
+    except (OSError, sqlite3.Error, ValueError, RapiError):
+        return  # what is wrong with the store or the certificates has been told
+    for clock in clocks:
+        subject = f"clock of {clock.node}"
+        if clock.ahead is None:
+            mend = f"start rapi-agent there, or mark the node offline ({clock.silent})"
+            yield Finding(subject, False, f"the node does not answer; {mend}")
+        elif abs(clock.ahead) > MOST_APART:
+            way = "ahead of" if clock.ahead > 0 else "behind"
+            apart = f"{abs(clock.ahead):.0f} s {way} this machine's"
+            yield Finding(subject, False, f"{apart}; have NTP keep both (timedatectl set-ntp true)")
+        else:
+            yield Finding(subject, True, "as this machine's")
 
 
 def _port(what: str, listen: str, role: Role | None) -> Finding:

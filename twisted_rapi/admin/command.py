@@ -13,6 +13,7 @@ from twisted_rapi.admin import joining
 from twisted_rapi.admin.check import check_all
 from twisted_rapi.admin.files import remove_user, set_user, users
 from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
+from twisted_rapi.admin.restoring import restore
 from twisted_rapi.config import load
 from twisted_rapi.errors import ConfigurationError, RapiError
 from twisted_rapi.state.database import backup
@@ -131,9 +132,7 @@ class Join(_Command):
         self.check_hypervisor()
         state = Path(self["state-dir"]).absolute()
         settings = joining.agent_settings(self["address"], self["port"], state, self["hypervisor"])
-        joining.join(
-            master=self["master"],
-            token=self["token"],
+        new = joining.Newcomer(
             node=self["node"],
             address=self["address"],
             port=self["port"],
@@ -141,6 +140,7 @@ class Join(_Command):
             directory=Path(self["directory"]),
             settings=settings,
         )
+        joining.join(self["master"], self["token"], new)
         _say(f"{self['node']} is a node now; start rapi-agent.")
         return 0
 
@@ -230,6 +230,26 @@ class Backup(_Command):
         return 0
 
 
+class Restore(_Command):
+    """``restore``: make the store what a backup says, while no master runs."""
+
+    synopsis = "[options] BACKUP"
+    longdesc = "Put a backup in the place of the store of a master that does not run.  The old one is kept."
+    optParameters = [["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."]]
+
+    def parseArgs(self, source: str) -> None:  # type: ignore[override]
+        """Take the backup."""
+        self["source"] = source
+
+    def run(self) -> int:
+        """Do it."""
+        store = Path(load(Path(self["config"])).store.path)
+        kept = restore(Path(self["source"]), store)
+        _say(f"{store} is restored." + (f"  The one before is kept as {kept}." if kept else ""))
+        _say("Next: rapi-admin check, then start rapi.")
+        return 0
+
+
 class Check(_Command):
     """``check``: whether this machine is set up well."""
 
@@ -256,6 +276,7 @@ class Options(_Command):
         ["join", None, Join, "Make this machine a node."],
         ["user", None, User, "Add, remove and list users."],
         ["backup", None, Backup, "Copy the store while it is in use."],
+        ["restore", None, Restore, "Put a backup in the place of the store."],
         ["check", None, Check, "Find out what is wrong, and how to mend it."],
     ]
 

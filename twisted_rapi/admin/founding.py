@@ -183,23 +183,24 @@ def _write(plan: ClusterPlan, now: float, undo: Undo) -> None:
     undo.public(directory / "rapi.toml", config.encode())
 
 
-def _fill(plan: ClusterPlan, now: float) -> None:
+def _node(node: NodePlan, group: str, candidate: bool, now: float) -> NodeRecord:
+    return NodeRecord(
+        uuid=str(uuid4()),
+        name=node.name,
+        ctime=now,
+        mtime=now,
+        group=group,
+        primary_ip=node.address,
+        secondary_ip=node.address,
+        agent_host=node.address,
+        agent_port=node.port,
+        master_candidate=candidate,
+    )
+
+
+def _records(plan: ClusterPlan, now: float) -> tuple[GroupRecord, list[NodeRecord], ClusterRecord]:
     group = GroupRecord(uuid=str(uuid4()), name="default", ctime=now, mtime=now)
-    nodes = [
-        NodeRecord(
-            uuid=str(uuid4()),
-            name=node.name,
-            ctime=now,
-            mtime=now,
-            group=group.uuid,
-            primary_ip=node.address,
-            secondary_ip=node.address,
-            agent_host=node.address,
-            agent_port=node.port,
-            master_candidate=n == 0,
-        )
-        for n, node in enumerate(plan.nodes)
-    ]
+    nodes = [_node(node, group.uuid, n == 0, now) for n, node in enumerate(plan.nodes)]
     cluster = ClusterRecord(
         uuid=str(uuid4()),
         name=plan.name,
@@ -214,6 +215,11 @@ def _fill(plan: ClusterPlan, now: float) -> None:
         file_storage_dir=plan.file_storage_dir,
         shared_file_storage_dir=plan.shared_file_storage_dir,
     )
+    return group, nodes, cluster
+
+
+def _fill(plan: ClusterPlan, now: float) -> None:
+    group, nodes, cluster = _records(plan, now)
     election = ElectionRecord(term=0, node=nodes[0].uuid)
     records: list[Record] = [cluster, group, *nodes, election]
     names = {name_key("group", group.name): group.uuid}

@@ -8,6 +8,8 @@ from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from twisted_rapi.admin.files import Undo, refuse_existing
 from twisted_rapi.admin.founding import check_node
 from twisted_rapi.cluster.joining import new_secret
@@ -146,27 +148,34 @@ def _chain(shown: ssl.SSLSocket) -> list[str]:
 _DER = 2  # _ssl.ENCODING_DER
 
 
-def join(
-    *,
-    master: str,
-    token: str,
-    node: str,
-    address: str,
-    port: int,
-    group: str | None,
-    directory: Path,
-    settings: str,
-) -> None:
+@attrs.frozen(kw_only=True)
+class Newcomer:
     """
-    Make this machine a node: key, certificate and configuration below `directory`.
+    A machine that is to become a node; `directory` gets its configuration.
+
+    :ivar settings: of agent.toml.
+    """
+
+    node: str
+    address: str
+    port: int
+    group: str | None
+    directory: Path
+    settings: str
+
+
+def join(master: str, token: str, new: Newcomer) -> None:
+    """
+    Make this machine a node: key, certificate and configuration below its directory.
 
     :raises ConfigurationError: there is a configuration already, or the master is not the token's,
         or refuses; nothing was made then.
     """
-    check_node(node, address, port)
-    refuse_existing(directory / name for name in ("node.key", "node.pem", "ca.pem", "agent.toml"))
+    check_node(new.node, new.address, new.port)
+    refuse_existing(new.directory / name for name in ("node.key", "node.pem", "ca.pem", "agent.toml"))
     host, at = master_address(master)
-    secret, _, wanted = token.strip().partition(".")
+    token = token.strip()
+    secret, _, wanted = token.partition(".")
     if not secret or len(wanted) != 64:
         raise ConfigurationError("the token is not whole")
     authority = _authority(host, at, wanted)
@@ -174,22 +183,25 @@ def join(
     # The authority is the token's; the name it certifies may be another than the one typed here.
     context.check_hostname = False
     key = new_key()
-    body = {
-        "token": token.strip(),
-        "name": node,
-        "address": address,
-        "port": port,
-        "group": group,
-        "request": new_request(key, node).decode(),
-    }
     with Undo() as undo:
         # What can fail here fails before the token is used up.
-        undo.private(undo.folder(directory) / "node.key", key)
-        undo.public(directory / "ca.pem", authority.encode())
-        answer = _ask(host, at, context, "/2/join", body)
-        undo.public(directory / "node.pem", answer["certificate"].encode())
-        undo.public(directory / "agent.toml", settings.encode())
+        undo.private(undo.folder(new.directory) / "node.key", key)
+        undo.public(new.directory / "ca.pem", authority.encode())
+        answer = _ask(host, at, context, "/2/join", _request(token, new, key))
+        undo.public(new.directory / "node.pem", answer["certificate"].encode())
+        undo.public(new.directory / "agent.toml", new.settings.encode())
         undo.keep()
+
+
+def _request(token: str, new: Newcomer, key: bytes) -> dict[str, Any]:
+    return {
+        "token": token,
+        "name": new.node,
+        "address": new.address,
+        "port": new.port,
+        "group": new.group,
+        "request": new_request(key, new.node).decode(),
+    }
 
 
 def master_address(text: str) -> tuple[str, int]:

@@ -6,7 +6,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from twisted_rapi.cluster.interface import ICluster
+import attrs
+
 from twisted_rapi.cluster.joining import Joining
 from twisted_rapi.config import Config
 from twisted_rapi.errors import BadRequest, OpPrereqError, ServiceUnavailable
@@ -26,64 +27,81 @@ def _text(body: dict[str, Any], name: str) -> str:
     return value
 
 
-def joining_routes(
-    config: Config, store: IStateStore | None, term: Callable[[], int | None], in_thread: InThread
-) -> tuple[Route, ...]:
-    """The routes, for a store and an authority."""
+@attrs.frozen
+class _Desk:
+    """Where new nodes are taken in: the store, and the authority that certifies them."""
 
-    async def joining(cluster: ICluster, now: Callable[[], float]) -> Joining:
-        current = term()
-        if store is None or current is None:
-            raise ServiceUnavailable("There is no master at present")
+    config: Config
+    store: IStateStore | None
+    term: Callable[[], int | None]
+    in_thread: InThread
+
+    async def new_token(self, call: Call) -> Reply:
+        """``POST /2/join-tokens``."""
+        seconds = call.fields().get("seconds", 3600)
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise BadRequest("'seconds' must be a number")
+        joining = await self._joining(call)
+        return success({"token": await joining.new_token(float(seconds))})
+
+    async def join(self, call: Call) -> Reply:
+        """``POST /2/join``; its right is the token."""
+        body = call.fields()
+        address, port, group = _place(body)
+        joining = await self._joining(call)
+        token, name, request = (_text(body, key) for key in ("token", "name", "request"))
         try:
-            authority = await in_thread(Path(config.rpc.authority).read_bytes)
-            key = await in_thread(Path(config.authority.key).read_bytes)
-        except OSError as e:
-            raise ServiceUnavailable(
-                "This master cannot issue certificates: its authority is not there"
-            ) from e
+            return success(await joining.join(token, name, address, port, request.encode(), group))
+        except OpPrereqError as e:
+            raise BadRequest(e.text) from e
+
+    async def _joining(self, call: Call) -> Joining:
+        current = self.term()
+        if self.store is None or current is None:
+            raise ServiceUnavailable("There is no master at present")
+        authority, key = await self._authority()
         return Joining(
-            store=store,
-            snapshot=cluster.snapshot,
+            store=self.store,
+            snapshot=call.api.cluster.snapshot,
             term=current,
-            now=now,
-            in_thread=in_thread,
+            now=call.api.now,
+            in_thread=self.in_thread,
             authority=authority,
             authority_key=key,
             fingerprint=fingerprint(authority),
         )
 
-    async def new_token(call: Call) -> Reply:
-        """``POST /2/join-tokens``."""
-        seconds = call.fields().get("seconds", 3600)
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            raise BadRequest("'seconds' must be a number")
-        found = await joining(call.api.cluster, call.api.now)
-        return success({"token": await found.new_token(float(seconds))})
-
-    async def join(call: Call) -> Reply:
-        """``POST /2/join``; its right is the token."""
-        body = call.fields()
-        address, port, group = _text(body, "address"), body.get("port", 1811), body.get("group")
-        if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
-            raise BadRequest("'port' must be the number of a port")
-        if group is not None and not isinstance(group, str):
-            raise BadRequest("'group' must be text")
+    async def _authority(self) -> tuple[bytes, bytes]:
+        """Its certificate and key."""
         try:
-            ip_address(address)
-        except ValueError as e:
-            raise BadRequest("'address' must be an IP address") from e
-        found = await joining(call.api.cluster, call.api.now)
-        request = _text(body, "request").encode()
-        try:
-            answer = await found.join(
-                _text(body, "token"), _text(body, "name"), address, port, request, group
-            )
-        except OpPrereqError as e:
-            raise BadRequest(e.text) from e
-        return success(answer)
+            certificate = await self.in_thread(Path(self.config.rpc.authority).read_bytes)
+            return certificate, await self.in_thread(Path(self.config.authority.key).read_bytes)
+        except OSError as e:
+            raise ServiceUnavailable(
+                "This master cannot issue certificates: its authority is not there"
+            ) from e
 
+
+def _place(body: dict[str, Any]) -> tuple[str, int, str | None]:
+    """Address, port and group of a new node."""
+    address, port, group = _text(body, "address"), body.get("port", 1811), body.get("group")
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
+        raise BadRequest("'port' must be the number of a port")
+    if group is not None and not isinstance(group, str):
+        raise BadRequest("'group' must be text")
+    try:
+        ip_address(address)
+    except ValueError as e:
+        raise BadRequest("'address' must be an IP address") from e
+    return address, port, group
+
+
+def joining_routes(
+    config: Config, store: IStateStore | None, term: Callable[[], int | None], in_thread: InThread
+) -> tuple[Route, ...]:
+    """The routes, for a store and an authority."""
+    desk = _Desk(config, store, term, in_thread)
     return (
-        Route("/2/join-tokens", {"POST": Endpoint(new_token, "writer")}),
-        Route("/2/join", {"POST": Endpoint(join)}),
+        Route("/2/join-tokens", {"POST": Endpoint(desk.new_token, "writer")}),
+        Route("/2/join", {"POST": Endpoint(desk.join)}),
     )

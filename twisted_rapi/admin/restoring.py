@@ -1,0 +1,149 @@
+"""Putting a backup in the place of the store."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from twisted_rapi.errors import ConfigurationError, StoreError, StoreLocked
+from twisted_rapi.model.records import ClusterRecord, CounterRecord, ElectionRecord, Record
+from twisted_rapi.state.codec import decode, encode
+from twisted_rapi.state.database import Database, Lock, backup, integrity
+from twisted_rapi.state.interface import Commit
+
+# What must not go back: agents refuse older terms, and the ids of jobs are given once.
+_ONWARD = (ElectionRecord.KIND, f"{CounterRecord.KIND}/job")
+
+
+def restore(source: Path, store: Path) -> Path | None:
+    """
+    Make the store of a master that does not run what a backup says.
+
+    The term and the ids of jobs go on from the higher of the two, where the old store can be read.
+
+    :returns: where the old store is kept; ``None`` when there was none.
+    :raises ConfigurationError: the backup is none or too new, or a master runs; nothing was changed.
+    """
+    wrong = problems(source)
+    if wrong:
+        raise ConfigurationError(f"{source} cannot be restored: {'; '.join(wrong)}")
+    try:
+        lock = Lock(store)
+    except StoreLocked as e:
+        raise ConfigurationError(f"a master has {store} open: stop it first") from e
+    try:
+        with _copied(source, store) as part:
+            _go_on(part, store)
+            kept = _put_aside(store)
+            part.replace(store)
+        _sync(store.parent)
+    finally:
+        lock.release()
+    return kept
+
+
+def problems(source: Path) -> list[str]:
+    """Why a file cannot be the store; empty when it can."""
+    if not source.is_file():
+        return ["there is no such file"]
+    found = integrity(source)
+    return found or list(_unreadable(source))
+
+
+def _unreadable(source: Path) -> Iterator[str]:
+    try:
+        with contextlib.closing(_read_only(source)) as db:
+            if not db.execute("SELECT 1 FROM entries WHERE key = ?", (ClusterRecord.KIND,)).fetchone():
+                yield "it has no cluster"
+            for key, value in db.execute("SELECT key, value FROM entries"):
+                try:
+                    decode(key, value)
+                except (StoreError, msgspec.MsgspecError, ValueError, KeyError) as e:
+                    yield f"{key}: {e}"
+                    return
+    except sqlite3.Error as e:
+        yield f"it is not a store: {e}"
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
+@contextlib.contextmanager
+def _copied(source: Path, store: Path) -> Iterator[Path]:
+    """A copy of the backup beside the store; gone at the end, unless it has been put in place."""
+    part = store.with_name(f".{store.name}.restored")
+    _remove(part)
+    try:
+        backup(source, part)
+        yield part
+    finally:
+        _remove(part)
+
+
+def _remove(part: Path) -> None:
+    for path in (part, *part.parent.glob(f"{part.name}[.-]*")):
+        path.unlink(missing_ok=True)
+
+
+def _go_on(part: Path, store: Path) -> None:
+    newer = _values(store)
+    database = Database(part)
+    try:
+        older = {key: decode(key, entry.value) for key, entry in database.get(_ONWARD).items()}
+        puts = {key: encode(new) for key, new in newer.items() if _rank(new) > _rank(older.get(key))}
+        [result] = database.commit([Commit(puts=puts)])
+    finally:
+        database.close()
+    if isinstance(result, Exception):
+        raise result
+    os.chmod(part, 0o600)
+
+
+def _values(store: Path) -> dict[str, Record]:
+    """What must not go back, as the old store has it; nothing where it cannot be read."""
+    found = {}
+    with contextlib.suppress(sqlite3.Error, StoreError, msgspec.MsgspecError, ValueError):
+        with contextlib.closing(_read_only(store)) as db:
+            rows = db.execute("SELECT key, value FROM entries WHERE key IN (?, ?)", _ONWARD).fetchall()
+        for key, value in rows:
+            found[key] = decode(key, value)
+    return found
+
+
+def _rank(record: Record | None) -> int:
+    match record:
+        case ElectionRecord():
+            return record.term
+        case CounterRecord():
+            return record.value
+    return -1
+
+
+def _put_aside(store: Path) -> Path | None:
+    """Give the old store, whole, another name, too."""
+    if not store.exists():
+        return None
+    number = 1
+    while (kept := store.with_name(f"{store.name}.before-restore-{number}")).exists():
+        number += 1
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(store)) as db:
+        # Then all of it is in one file; of a broken one the parts are kept as they are.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    os.link(store, kept)
+    wal = store.with_name(f"{store.name}-wal")
+    if wal.exists():
+        wal.replace(f"{kept}-wal")
+    store.with_name(f"{store.name}-shm").unlink(missing_ok=True)
+    return kept
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
