@@ -164,9 +164,10 @@ class Node:
 
     async def _start_domain(self, step: steps.StartDomain) -> Outcome:
         paths = await self._paths(step.domain.disks)
-        seen = await self._hypervisor(step.domain.hypervisor).start(step.domain, paths, step.paused)
+        hypervisor = self._hypervisor(step.domain.hypervisor)
+        seen = await hypervisor.start(step.domain, paths, step.paused)
         self._domain_changed(seen.name, seen)
-        return Outcome(boot=seen.boot)
+        return Outcome(boot=seen.boot, warnings=hypervisor.remarks(step.domain))
 
     async def _stop_domain(self, step: steps.StopDomain) -> Outcome:
         hypervisor = self._hypervisor(step.hypervisor)

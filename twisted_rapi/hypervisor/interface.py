@@ -51,6 +51,9 @@ class IHypervisor(Interface):
     async def set_memory(uuid: str, memory: int) -> None:
         """Balloon the running guest to `memory` MiB."""
 
+    def remarks(domain: DomainSpec) -> tuple[str, ...]:
+        """What an operator has to know about the domain's parameters: those that have no effect here."""
+
     def observe(observer: Callable[[str, DomainSeen | None], None]) -> Callable[[], None]:
         """
         Call `observer` with name and new state (``None``: gone) on each change, whoever made it; answers how

@@ -14,10 +14,12 @@ from zope.interface import implementer
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor import libvirt_calls as calls
 from twisted_rapi.hypervisor.domain_xml import to_xml
+from twisted_rapi.hypervisor.host import look_up
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.hypervisor.libvirt_link import Link
 from twisted_rapi.hypervisor.observers import Observer, Observers
 from twisted_rapi.hypervisor.probe import acceleration
+from twisted_rapi.model.kvm_limits import remarks
 from twisted_rapi.model.seen import DomainSeen
 from twisted_rapi.model.steps import DomainSpec
 
@@ -86,7 +88,8 @@ class LibvirtHypervisor:
         there = await self._find(domain.instance_uuid)
         if there is not None and there.running:
             return there
-        text = to_xml(domain, paths, await self._kind(), self._serial_dir)
+        found = await self._link.in_thread(look_up, domain.hvparams)
+        text = to_xml(domain, paths, await self._kind(), self._serial_dir, found)
         if self._test_driver:
             text = _for_test_driver(text)
         flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
@@ -132,6 +135,10 @@ class LibvirtHypervisor:
     async def set_memory(self, uuid: str, memory: int) -> None:
         """See `IHypervisor.set_memory`."""
         await self._link.call(calls.set_memory, uuid, memory)
+
+    def remarks(self, domain: DomainSpec) -> tuple[str, ...]:
+        """See `IHypervisor.remarks`."""
+        return remarks(self.kind, domain.hvparams)
 
     # What is seen.
 

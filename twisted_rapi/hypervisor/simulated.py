@@ -145,6 +145,10 @@ class SimulatedHypervisor:
                 raise StepFailed(f"domain {uuid} does not run", "hypervisor")
             await self._put(msgspec.structs.replace(there, **values))
 
+    def remarks(self, domain: DomainSpec) -> tuple[str, ...]:
+        """See `IHypervisor.remarks`."""
+        return ()
+
     # What is seen.
 
     def observe(self, observer: Observer) -> Callable[[], None]:

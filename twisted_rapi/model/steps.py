@@ -123,7 +123,7 @@ class StartDomain(Step, frozen=True, kw_only=True, tag="domain.start", omit_defa
     """
     Define the domain as given and make it run; one that runs (any boot) is left alone.
 
-    Outcome ``boot`` names the boot that runs now.
+    Outcome ``boot`` names the boot that runs now; ``warnings`` are about parameters without effect.
     """
 
     domain: DomainSpec

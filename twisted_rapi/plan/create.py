@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from twisted_rapi.errors import OpExecError, OpPrereqError, prereq
 from twisted_rapi.model import params
+from twisted_rapi.model.kvm_limits import remarks
 from twisted_rapi.model.opcodes.instance import InstanceCreate
 from twisted_rapi.model.records import InstanceRecord, LeftoverRecord, NodeRecord
 from twisted_rapi.model.steps import CreateVolume, DeleteVolume, RunOs, StartDomain, VerifyOs
@@ -98,6 +99,8 @@ def _announced(op: InstanceCreate, view: View, instance: InstanceRecord) -> tupl
         log.insert(0, f" - INFO: Selected nodes for instance {instance.name}: {chosen}")
     if op.ip_check:
         log.insert(0, " - WARNING: Whether the IP address is in use is not checked by this release")
+    if not _starts(op):  # else the node says so when it starts the instance
+        log += [f" - WARNING: {text}" for text in remarks(instance.hypervisor, instance.hvparams)]
     return tuple(log)
 
 

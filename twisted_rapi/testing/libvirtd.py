@@ -37,9 +37,13 @@ class LibvirtDaemon:
     libvirtd as a process with a mount namespace of its own; everything it writes is below `directory`.
 
     Needs root.
+
+    :ivar hostname: what it takes its machine's name for; empty for the real one.  Guests migrate between
+        machines of different names only.
     """
 
     directory: Path
+    hostname: str = ""
     _daemon: Daemon | None = None
 
     @property
@@ -69,7 +73,9 @@ class LibvirtDaemon:
         lines = [f"mount --bind '{source}' '{target}'" for source, target in [*mounts, (etc, "/etc/libvirt")]]
         pid = self.directory / "pid"
         lines.append(f"exec libvirtd --config '{config}' --pid-file '{pid}'")
-        command = ("unshare", "--mount", "--propagation", "private", "sh", "-ec", "\n".join(lines))
+        if self.hostname:
+            lines.insert(0, f"hostname '{self.hostname}'")
+        command = ("unshare", "--mount", "--uts", "--propagation", "private", "sh", "-ec", "\n".join(lines))
         self._daemon = Daemon("libvirtd", command, self.directory / "log", self._answers)
         self._daemon.start()
 
