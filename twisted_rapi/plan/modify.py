@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model import params
+from twisted_rapi.model.kvm_limits import remarks
 from twisted_rapi.model.opcodes.instance import InstanceSetParams
 from twisted_rapi.model.records import InstanceRecord, Params
 from twisted_rapi.model.steps import CreateVolume, DeleteVolume, DiskSpec, SetMemory, VerifyOs
@@ -94,7 +95,9 @@ def _begin(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
         free=tuple(key for key in had if key not in has),
     )
     kept = {"uuid": instance.uuid, "modified": msgspec.to_builtins(modified)}
-    return Change(stage="judged", names=dict.fromkeys(modified.reserve, instance.uuid), kept=kept)
+    given = {name: after.hvparams[name] for name in op.hvparams if name in after.hvparams}
+    log = tuple(f" - WARNING: {text}" for text in remarks(after.hypervisor, given))
+    return Change(stage="judged", names=dict.fromkeys(modified.reserve, instance.uuid), kept=kept, log=log)
 
 
 def _make(modified: _Modified, progress: Progress, view: View, instance: InstanceRecord) -> Stage:
