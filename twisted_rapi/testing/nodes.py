@@ -30,6 +30,7 @@ class FakeNode:
     :ivar faults: per type of step, errors that the next ones end with.
     :ivar done: all steps that were carried out, in order.
     :ivar down: whether it answers nobody.
+    :ivar hypervisors: versions by kind.
     """
 
     volumes: dict[str, int] = attrs.field(factory=dict)
@@ -38,12 +39,13 @@ class FakeNode:
     done: list[Step] = attrs.field(factory=list)
     down: bool = False
     boots: int = 0
+    hypervisors: dict[str, str] = attrs.field(factory=lambda: {"fake": "1"})
 
     def report(self) -> NodeReport:
         """What it says of itself."""
         used = sum(d.memory for d in self.domains.values() if d.running)
         return NodeReport(
-            hypervisors={"fake": "1"},
+            hypervisors=dict(self.hypervisors),
             acceleration="simulated",
             memory_total=32768,
             memory_free=32768 - used,

@@ -15,7 +15,7 @@ from twisted_rapi.plan.table import PLANS
 from twisted_rapi.testing.soundness import complaints, picture
 from twisted_rapi.testing.world import Ended, Fault, World
 
-thorough = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 FAULTS: tuple[Fault, ...] = ("fails", "fails late", "dies", "dies late")
 
