@@ -79,6 +79,30 @@ class FileDriverTests(VolumeDriverContract, SynchronousTestCase):
         self.fails(self.driver.create(replace(self.disk, logical_id=self.at("link")), fresh=True))
         self.assertEqual((out / "u.file.disk0").read_bytes(), b"precious")
 
+    def test_swapped_for_a_link(self) -> None:
+        """A link is not followed where the file a creation works on is."""
+        out = Path(self.mktemp()).resolve()
+        out.write_bytes(b"precious")
+        os.makedirs(f"{self.base}/inst1")
+        os.symlink(out, f"{self.base}/inst1/.u.file.disk0.part")
+        self.fails(self.driver.create(self.disk))
+        self.assertEqual(out.read_bytes(), b"precious")
+
+    def test_hidden(self) -> None:
+        """Names that half-made files could have are no addresses, and a directory is no volume."""
+        for name in ("inst1/.u.file.disk0.part", "inst1/.", "inst1/.."):
+            self.fails(self.driver.create(replace(self.disk, logical_id=self.at(name))))
+        os.makedirs(f"{self.base}/inst1/u.file.disk0")
+        for work in (self.driver.create, self.driver.delete, self.driver.activate, self.driver.inspect):
+            self.fails(work(self.disk))
+
+    def test_nothing_to_move(self) -> None:
+        """Where nothing can be moved no directory is made."""
+        self.done(self.driver.create(self.disk))
+        gone = replace(self.disk, logical_id=self.at("inst2/u.file.disk0"))
+        self.fails(self.driver.move(gone, self.at("inst3/u.file.disk0")))
+        self.assertEqual(os.listdir(self.base), ["inst1"])
+
     def test_too_large(self) -> None:
         """What the file system cannot hold leaves nothing behind, and the text names the path."""
         huge = replace(self.disk, size=1 << 42)

@@ -23,12 +23,15 @@ from twisted_rapi.agent.interface import IOsRunner
 from twisted_rapi.agent.os_runner import OsRunner
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.steps import DiskSpec, DomainSpec, NicSpec, RunOs
+from twisted_rapi.testing.contracts.os_runner import OsRunnerContract
 
 CLOCK: Any = reactor
 
 
 class OsRunnerBase(TestCase):
     """Definitions below a folder of the test's, and those that are shipped."""
+
+    runner: Any
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).resolve()
@@ -227,6 +230,36 @@ class OsRunnerTests(OsRunnerBase):
         await deferLater(CLOCK, 0.3)
         self.assertEqual(file.stat().st_size, size)
         self.assertEqual(list((self.folder / "run").iterdir()), [])
+
+
+class ContractTests(OsRunnerContract, OsRunnerBase):
+    """The contract, with real scripts."""
+
+    def make(self) -> OsRunner:
+        self.folder = Path(self.mktemp()).resolve()
+        (self.folder / "os").mkdir(parents=True)
+        self.runs = self.folder / "runs"
+        self.runs.touch()
+        runs = f'echo "$(basename $0) $OS_NAME $INSTANCE_NAME" >> {self.runs}'
+        lists = {"variants_list": "v1\nv2\n", "parameters_list": "dhcp whether\n"}
+        good = self.define("good", runs, ganeti_api_version="20\n", **lists)
+        verify = '#!/bin/sh\n[ "$OSP_DHCP" != maybe ] || { echo "dhcp cannot be maybe"; exit 1; }\n'
+        (good / "verify").write_text(verify)
+        (good / "verify").chmod(0o755)
+        self.define("bad", "for i in $(seq 30); do echo line $i; done; exit 3")
+        self.define("broken", "exit 0", ganeti_api_version="5\n")
+        run_dir, log_dir = self.folder / "run", self.folder / "log"
+        return OsRunner([self.folder / "os"], log_dir, run_dir, CLOCK, CLOCK, time.time, deferToThread)
+
+    def step(self, os: str, action: Any = "create", **osparams: str) -> RunOs:
+        return OsRunnerContract.step(self, os, action, **osparams)
+
+    def setUp(self) -> None:
+        OsRunnerContract.setUp(self)
+
+    def ran(self) -> list[tuple[str, str, str]]:
+        lines = self.runs.read_text().splitlines()
+        return [(action, os, instance) for action, os, instance in map(str.split, lines)]
 
 
 AGENT = """

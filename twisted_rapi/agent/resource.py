@@ -90,8 +90,12 @@ class _Call(Resource):
 
 
 def _refuse(request: Request, refusal: Refusal) -> None:
-    if request.startedWriting:
-        request.loseConnection()
+    if request.channel is None or request.finished:
+        return
+    if request.startedWriting:  # a watch, which ends with the reason
+        request.unregisterProducer()
+        request.write(protocol.encode(refusal) + b"\n")
+        request.finish()
         return
     request.setResponseCode(protocol.STATUS[refusal.error])
     _write(request, protocol.encode(refusal))

@@ -13,13 +13,15 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import (
     RequestTransmissionFailed,
+    ResponseDone,
     ResponseFailed,
     ResponseNeverReceived,
 )
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from twisted_rapi.errors import NodeUnreachable, RapiError
+from twisted_rapi.errors import NodeUnreachable, ProtocolMismatch, RapiError
 from twisted_rapi.model.seen import Sighting
 from twisted_rapi.model.steps import Outcome, Step, deadline
 from twisted_rapi.rpc import protocol
@@ -89,11 +91,14 @@ class RemoteAgent:
 
     async def _ask(self, body: bytes, term: int) -> tuple[int, bytes]:
         response = await self._post(protocol.PERFORM, body, term)
-        return response.code, await response.content()
+        return response.code, await _content(response)
 
-    async def _post(self, path: str, body: bytes, term: int, **more: Any) -> Any:
+    async def _post(self, path: str, body: bytes, term: int) -> IResponse:
         headers = Headers({"Content-Type": [protocol.MEDIA_TYPE], protocol.TERM: [str(term)]})
-        return await self._http.post(self._url + path, data=body, headers=headers, **more)
+        url = self._url + path
+        response = await self._http.post(url, data=body, headers=headers, unbuffered=True)
+        original: IResponse = response.original
+        return original
 
     async def _in_time(self, work: Any, seconds: float) -> Any:
         try:
@@ -105,18 +110,63 @@ class RemoteAgent:
 
     async def watch(self, term: int, seen: Callable[[Sighting], None]) -> None:
         """See `INodeAgent.watch`."""
-        post = self._post(protocol.WATCH, b"", term, unbuffered=True)
-        response = await self._in_time(post, protocol.SILENCE)
+        response = await self._in_time(self._post(protocol.WATCH, b"", term), protocol.SILENCE)
         if response.code != 200:
-            body = await self._in_time(response.content(), protocol.SILENCE)
+            body = await self._in_time(_content(response), protocol.SILENCE)
             protocol.decode_answer(response.code, body)
+            raise ProtocolMismatch(f"the agent answered a watch with {response.code}")
         lines = _Lines(seen, self._clock)
-        response.original.deliverBody(lines) if hasattr(response, "original") else response.deliverBody(lines)
+        response.deliverBody(lines)
         try:
             await lines.ended
         except CancelledError:
             lines.abandon()
             raise
+
+
+def _drop(transport: Any) -> None:
+    """End the connection a body comes from, if it has begun to come."""
+    if transport is not None:
+        transport.loseConnection()
+
+
+async def _content(response: IResponse) -> bytes:
+    """
+    The body of an answer; cancelling ends its connection.
+
+    :raises ProtocolMismatch: it is larger than a message can be.
+    """
+    body = _Body()
+    response.deliverBody(body)
+    return await body.ended
+
+
+class _Body(Protocol):
+    """A body of at most `protocol.MOST_BYTES`; `ended` fires with it."""
+
+    def __init__(self) -> None:
+        self.ended: Deferred[bytes] = Deferred(lambda _: _drop(self.transport))
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keep a part."""
+        self._size += len(data)
+        if self._size <= protocol.MOST_BYTES:
+            self._parts.append(data)
+        elif not self.ended.called:
+            self._parts.clear()
+            self.ended.errback(ProtocolMismatch("the agent sent an answer without end"))
+            _drop(self.transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """All of it is there, or no more will come."""
+        if self.ended.called:
+            return
+        if reason.check(ResponseDone):
+            self.ended.callback(b"".join(self._parts))
+        else:
+            self.ended.errback(reason)
 
 
 class _Lines(Protocol):
@@ -125,24 +175,32 @@ class _Lines(Protocol):
     def __init__(self, seen: Callable[[Sighting], None], clock: IReactorTime) -> None:
         self.ended: Deferred[None] = Deferred()
         self._seen = seen
-        self._rest = b""
+        self._rest: list[bytes] = []  # of a line whose end has not come
+        self._kept = 0
         self._silence = clock.callLater(protocol.SILENCE, self._silent)
 
     def dataReceived(self, data: bytes) -> None:
         """Take the lines that are whole."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > protocol.MOST_BYTES:
-            self._end(NodeUnreachable("the agent sent a line without end"))
-            return
         if self._silence.active():
             self._silence.reset(protocol.SILENCE)
+        *lines, rest = data.split(b"\n")
+        if lines:
+            lines[0] = b"".join([*self._rest, lines[0]])
+            self._rest, self._kept = [], 0
+        self._rest.append(rest)
+        self._kept += len(rest)
         for line in lines:
-            if self.ended.called:
-                return
-            try:
-                self._seen(protocol.decode_sighting(line))
-            except RapiError as e:
-                self._end(e)
+            self._take(line)
+        if self._kept > protocol.MOST_BYTES:
+            self._end(NodeUnreachable("the agent sent a line without end"))
+
+    def _take(self, line: bytes) -> None:
+        if self.ended.called:
+            return
+        try:
+            self._seen(protocol.decode_sighting(line))
+        except Exception as e:  # noqa: BLE001 -- it ends the watch, whose caller tells
+            self._end(e)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The agent went away."""
@@ -155,13 +213,9 @@ class _Lines(Protocol):
         """No longer listen."""
         if self._silence.active():
             self._silence.cancel()
-        transport: Any = self.transport
-        if transport is not None:
-            transport.loseConnection() if not hasattr(transport, "abortConnection") else (
-                transport.abortConnection()
-            )
+        _drop(self.transport)
 
-    def _end(self, error: RapiError) -> None:
+    def _end(self, error: Exception) -> None:
         self.abandon()
         if not self.ended.called:
             self.ended.errback(error)

@@ -20,6 +20,7 @@ from twisted_rapi.model.steps import Outcome, Step
 from twisted_rapi.rpc.interface import INodeAgent, INodes
 
 LONGEST_PAUSE = 2.0  # seconds between attempts to reach a node
+RESTART_PAUSE = 0.1  # seconds before a node is watched anew that let a step down
 
 
 @attrs.define(eq=False)
@@ -28,6 +29,7 @@ class _Node:
     One node that is being watched.
 
     :ivar watch: counts its watches; only the newest goes on.
+    :ivar trouble: why it was not reached last, as it was logged; empty while it is.
     :ivar back: fires when it answers; who waits for that is in there.
     """
 
@@ -36,6 +38,7 @@ class _Node:
     watching: Deferred[None] | None = None
     watch: int = 0
     heard: float | None = None
+    trouble: str = ""
     back: list[Deferred[None]] = attrs.field(factory=list)
 
 
@@ -94,10 +97,10 @@ class Nodes(Service):
             self._lose(uuid)
         return DeferredList(ended, consumeErrors=True).addCallback(lambda _: None)
 
-    def _begin(self, node: _Node) -> None:
+    def _begin(self, node: _Node, pause: float = 0.0) -> None:
         if self.running and not node.record.offline and node.watching is None:
             node.watch += 1
-            node.watching = watching = Deferred.fromCoroutine(self._watch(node, node.watch))
+            node.watching = watching = Deferred.fromCoroutine(self._watch(node, node.watch, pause))
             watching.addErrback(lambda failure: failure.trap(CancelledError))
 
     def _end(self, node: _Node) -> Deferred[None]:
@@ -116,8 +119,10 @@ class Nodes(Service):
         # Who waits for it looks again: it may have another address now, or be gone for good.
         _fire(node)
 
-    async def _watch(self, node: _Node, number: int) -> None:
+    async def _watch(self, node: _Node, number: int, pause: float) -> None:
         failures = 0
+        if pause:
+            await deferLater(self._clock, pause)
         while True:
             heard_before = node.heard
             await self._watch_once(node, number)
@@ -145,8 +150,9 @@ class Nodes(Service):
             self._log.warn("{node}: {reason}", node=name, reason=str(e))
             self._deposed()
         except NodeError as e:
-            if node.record.uuid in self.reports:
-                self._log.warn("{node} is lost: {reason}", node=name, reason=str(e))
+            if node.watch == number and node.trouble != str(e):  # told once, not with each attempt
+                node.trouble = str(e)
+                self._log.warn("{node} cannot be watched: {reason}", node=name, reason=node.trouble)
         except Exception:  # noqa: BLE001 -- a bug here must not hide the node for good
             if node.watch == number:
                 self._log.failure("watching {node} met a bug", node=name)
@@ -167,6 +173,7 @@ class Nodes(Service):
         if after is None or after == before:
             return
         if before is None:
+            node.trouble = ""
             self._log.info("{node} answers", node=node.record.name)
         self.reports[uuid] = after
         self._tell(uuid)
@@ -216,7 +223,8 @@ class Nodes(Service):
         if node.record.uuid in self.reports:
             self._end(node)
             self._lose(node.record.uuid)
-            self._begin(node)
+            if self._nodes.get(node.record.uuid) is node:  # whoever was told may have taken it away
+                self._begin(node, RESTART_PAUSE)
 
     def age(self, node: str) -> float | None:
         """See `INodes.age`."""

@@ -2,7 +2,8 @@
 The node protocol, as both ends speak it.
 
 ``POST /rpc/1/perform`` takes a step and answers an outcome; ``POST /rpc/1/watch`` answers sightings without
-end, a JSON document a line.  The master's term is a header of both.  Failures are documents of their own.
+end, a JSON document a line; where it ends all the same, the last line is a failure.  The master's term is a
+header of both.  Failures are documents of their own.
 """
 
 from typing import Any
@@ -83,11 +84,17 @@ def decode_sighting(line: bytes) -> Sighting:
     A sighting that was received.
 
     :raises ProtocolMismatch: it is none.
+    :raises StaleTerm, StepFailed: the agent says that it ends the watch, and why.
     """
     try:
         sighting: Sighting = _decoded(_SIGHTING, line)
     except msgspec.DecodeError as e:
-        raise ProtocolMismatch(f"the agent sent what this version does not know: {e}") from e
+        try:
+            refusal: Refusal = _decoded(_REFUSAL, line)
+        except msgspec.DecodeError:
+            text = f"the agent sent what this version does not know: {e}"
+            raise ProtocolMismatch(text) from e
+        raise error_of(refusal) from None
     return sighting
 
 

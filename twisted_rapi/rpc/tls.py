@@ -1,5 +1,7 @@
 """TLS between master and agents: both show certificates of the cluster's authority, each for its role."""
 
+from typing import Any
+
 import attrs
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
@@ -55,9 +57,33 @@ class MasterTLS:
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
         """See `IPolicyForHTTPS`."""
-        return optionsForClientTLS(
+        inner: IOpenSSLClientConnectionCreator = optionsForClientTLS(
             hostname.decode("ascii"), trustRoot=self._trusted, clientCertificate=self._private
         )
+        return _OnlyNodes(inner)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+@attrs.frozen
+class _OnlyNodes:
+    """Connections that come about only with who has a node's certificate."""
+
+    _inner: IOpenSSLClientConnectionCreator
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """See `IOpenSSLClientConnectionCreator`."""
+        connection: SSL.Connection = self._inner.clientConnectionForTLS(tlsProtocol)
+        connection.set_verify(SSL.VERIFY_PEER, _is_node)
+        return connection
+
+
+def _is_node(
+    _connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, valid: int
+) -> bool:
+    """Whether a certificate of a chain is as it has to be: valid, and the first one a node's."""
+    if not valid or depth:
+        return bool(valid)
+    return role_of(crypto.dump_certificate(crypto.FILETYPE_PEM, certificate)) is Role.NODE
 
 
 def peer_role(connection: SSL.Connection | None) -> Role | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from twisted_rapi.model.steps import DiskSpec
 from twisted_rapi.storage.interface import IVolumeDriver
 
 MIB = 1024 * 1024
+_OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 InThread = Callable[..., Awaitable[Any]]
 """Runs a function with arguments where it may block."""
@@ -85,7 +87,11 @@ class FileDriver:
         path = Path(logical_id[1])
         # The folder's links are followed, so that none leads outside; the file itself must be no link.
         folder = Path(os.path.realpath(path.parent))
-        if not folder.is_relative_to(os.path.realpath(self._base)) or path.name in ("", ".", ".."):
+        if (
+            not folder.is_relative_to(os.path.realpath(self._base))
+            or path.name.startswith(".")
+            or not path.name
+        ):
             raise StepFailed(f"{path} is not below {self._base}", "storage")
         if (folder / path.name).is_symlink():
             raise StepFailed(f"{path} is a link", "storage")
@@ -99,7 +105,7 @@ class FileDriver:
         self._make_folder(path.parent)
         part = path.with_name(f".{path.name}.part")
         try:
-            handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            handle = os.open(part, _OPEN | os.O_CREAT | os.O_TRUNC, 0o600)
             try:
                 os.ftruncate(handle, disk.size * MIB)
                 os.fsync(handle)
@@ -114,7 +120,15 @@ class FileDriver:
         return str(path)
 
     def _make_folder(self, folder: Path) -> None:
+        """Make it, and have it outlive a crash as what is in it will."""
+        missing = []
+        at = folder
+        while not at.exists():
+            missing.append(at)
+            at = at.parent
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for made in missing:
+            _sync_folder(made.parent)
 
     def _drop_folder(self, folder: Path) -> None:
         while folder != Path(os.path.realpath(self._base)):
@@ -139,7 +153,7 @@ class FileDriver:
 
     def _grow(self, disk: DiskSpec) -> None:
         path = self._path(disk.logical_id)
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        handle = os.open(path, _OPEN)
         try:
             if os.fstat(handle).st_size < disk.size * MIB:
                 os.ftruncate(handle, disk.size * MIB)
@@ -159,10 +173,12 @@ class FileDriver:
         source, target = self._path(disk.logical_id), self._path(to)
         if source == target:
             return
+        if not source.exists():
+            if target.exists():
+                return
+            raise StepFailed(f"{source} does not exist", "storage")
         if target.exists():
-            if source.exists():
-                raise StepFailed(f"{target} exists already", "storage")
-            return
+            raise StepFailed(f"{target} exists already", "storage")
         self._make_folder(target.parent)
         source.rename(target)
         _sync_folder(target.parent)
@@ -173,6 +189,8 @@ class FileDriver:
         path = self._path(disk.logical_id)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise StepFailed(f"{path} is no file", "storage")
             return {
                 "path": str(path),
                 "size": found.st_size // MIB,
