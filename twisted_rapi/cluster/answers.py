@@ -2,23 +2,25 @@
 Ready answers: what is read often is encoded once and kept until something it could depend on changes.
 
 Note [Two levels].  Whole answers are dropped whenever any record or report changes; what they are joined from
-(the encoded instances) stays as long as that instance, its node or the cluster's parameters stay, so that a
-change costs what has changed and not the whole cluster.
+(the encoded instances and nodes) stays as long as what it was made of stays, so that a change costs what has
+changed and not the whole cluster.
 """
 
 import json
-from collections.abc import Callable, Hashable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
 from random import Random
 from typing import Any
 
-from twisted_rapi.model.records import InstanceRecord, key_of
+from twisted_rapi.model.records import InstanceRecord, NodeRecord, Record, key_of
+from twisted_rapi.model.seen import NodeReport
 from twisted_rapi.plan.fields import cluster as cluster_fields
 from twisted_rapi.plan.fields import instance as instance_fields
 from twisted_rapi.plan.fields import node as node_fields
 from twisted_rapi.plan.fields.base import natural, shown
 from twisted_rapi.plan.view import View
 from twisted_rapi.rpc.interface import INodes
-from twisted_rapi.state.snapshot import Snapshot
+from twisted_rapi.state.snapshot import Observed, Snapshot
 
 MOST_ANSWERS = 2000
 
@@ -37,10 +39,20 @@ class Answers:
         self._snapshot, self._nodes, self._now, self._chance = snapshot, nodes, now, chance
         self._whole: dict[Hashable, Any] = {}
         self._instances: dict[str, tuple[Hashable, bytes]] = {}
-        self._ends = [
-            snapshot.observe(lambda _: self._whole.clear()),
-            nodes.observe(lambda _: self._whole.clear()),
-        ]
+        self._nodes_kept: dict[str, tuple[tuple[Hashable, ...], NodeReport | None, bytes]] = {}
+        self._moves: Counter[str] = Counter()  # per node, how often which instances it has has changed
+        self._order: list[str] | None = None  # uuids of all instances, by name
+        self._ends = [snapshot.observe(self._changed), nodes.observe(lambda _: self._whole.clear())]
+
+    def _changed(self, changes: Observed) -> None:
+        self._whole.clear()
+        for _, before, after in changes:
+            if not isinstance(before or after, InstanceRecord):
+                continue
+            was, now = _residence(before), _residence(after)
+            if was != now:
+                self._order = None
+                self._moves.update({*was[2:], *now[2:]})
 
     def close(self) -> None:
         """No longer follow changes."""
@@ -70,9 +82,23 @@ class Answers:
         return encode(shown(node_fields.SINGLE_NODE_FIELDS, view, view.nodes[uuid]))
 
     def nodes(self, view: View) -> bytes:
-        """All nodes."""
+        """All nodes, joined from what is encoded already."""
         records = sorted(view.nodes.values(), key=lambda n: natural(n.name))
-        return encode([shown(node_fields.NODE_FIELDS, view, record) for record in records])
+        if len(self._nodes_kept) > len(records):
+            self._nodes_kept = {u: v for u, v in self._nodes_kept.items() if u in view.nodes}
+        return _joined(self._node(view, record) for record in records)
+
+    def _node(self, view: View, record: NodeRecord) -> bytes:
+        revision_of = self._snapshot.revision_of
+        keys = (key_of(record), "cluster", f"group/{record.group}")
+        token = (*map(revision_of, keys), self._moves[record.uuid])
+        report = view.reports.get(record.uuid)
+        known = self._nodes_kept.get(record.uuid)
+        if known is not None and known[0] == token and known[1] is report:
+            return known[2]
+        text = encode(shown(node_fields.NODE_FIELDS, view, record))
+        self._nodes_kept[record.uuid] = (token, report, text)
+        return text
 
     def group(self, view: View, uuid: str) -> bytes:
         """One group."""
@@ -109,8 +135,22 @@ class Answers:
 
     def instances(self, view: View) -> bytes:
         """All instances, joined from what is encoded already."""
-        records = [i for i in view.instances.values() if i.pending is None]
-        records.sort(key=lambda i: natural(i.name))
-        if len(self._instances) > 2 * len(records) + 100:
+        if self._order is None:
+            self._order = sorted(view.instances, key=lambda uuid: natural(view.instances[uuid].name))
+        if len(self._instances) > 2 * len(view.instances) + 100:
             self._instances = {u: v for u, v in self._instances.items() if u in view.instances}
-        return b"[" + b", ".join([self.instance(view, record) for record in records]) + b"]"
+        view = instance_fields.with_strays(view)
+        records = (view.instances[uuid] for uuid in self._order)
+        return _joined(self.instance(view, record) for record in records if record.pending is None)
+
+
+def _joined(parts: Iterable[bytes]) -> bytes:
+    return b"[" + b", ".join(parts) + b"]"
+
+
+def _residence(record: Record | None) -> tuple[str, ...]:
+    """What lists of instances and nodes show of an instance, and its nodes from the third place on."""
+    if not isinstance(record, InstanceRecord):
+        return ("", "")
+    pending = "" if record.pending is None else "pending"
+    return (record.name, pending, record.primary_node, *record.secondary_nodes)

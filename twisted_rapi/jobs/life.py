@@ -303,9 +303,10 @@ class Life:
             job = self._succeeded(index, stage, drafts)
         more = [draft for draft in drafts if isinstance(draft, JobRecord)]
         await self._commit("op.finished", job, stage.puts, stage.deletes, stage.names, stage.free, more)
+        for draft in more:  # first: who is told of the end learns their ids
+            self._means.table.put(draft)
         self._set(job)
         for draft in more:
-            self._means.table.put(draft)
             self._executor.begin(draft)
         if stage.error is not None:
             raise _Stored

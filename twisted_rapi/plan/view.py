@@ -1,6 +1,6 @@
 """What a plan looks at: the records and the reports, as of one moment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from random import Random
 from uuid import UUID
 
@@ -25,7 +25,10 @@ class View:
 
     :ivar names: per kind (``group``, ``node``, ``instance``, ``network``) the uuids by name; instances that
         are being made are among them.
+    :ivar primaries: per node the uuids of the instances that have it as primary node, those being made
+        included; `secondaries`: as a secondary one.
     :ivar reports: what nodes that answer report; a node that does not answer is not among them.
+    :ivar strays: uuids of instances that run on a node that is not their primary; ``None``: not looked for.
     :ivar now: seconds since the epoch.
     :ivar chance: where new uuids and MAC addresses come from.
     """
@@ -37,9 +40,12 @@ class View:
     networks: Mapping[str, NetworkRecord] = attrs.field(factory=dict)
     filters: Mapping[str, FilterRecord] = attrs.field(factory=dict)
     names: Mapping[str, Mapping[str, str]]
+    primaries: Mapping[str, Collection[str]]
+    secondaries: Mapping[str, Collection[str]]
     reports: Mapping[str, NodeReport]
     now: float
     chance: Random
+    strays: frozenset[str] | None = None
 
     def new_uuid(self) -> str:
         """A uuid nobody has."""
@@ -116,8 +122,12 @@ class View:
         return None if report is None else report.domains.get(instance.name)
 
     def instances_on(self, node: str) -> Iterator[InstanceRecord]:
-        """The instances whose primary node it is, those being made included."""
-        return (i for i in self.instances.values() if i.primary_node == node)
+        """The instances whose primary node it is, those being made included, in no order."""
+        return (self.instances[uuid] for uuid in self.primaries.get(node, ()))
+
+    def secondaries_on(self, node: str) -> Iterator[InstanceRecord]:
+        """The instances that have it as a secondary node, those being made included, in no order."""
+        return (self.instances[uuid] for uuid in self.secondaries.get(node, ()))
 
 
 def _unknown(kind: str, name: str) -> OpPrereqError:

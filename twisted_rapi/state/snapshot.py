@@ -115,6 +115,8 @@ class Snapshot(Service):
             networks=self.networks,
             filters=self.filters,
             names=self.names,
+            primaries=self._primary,
+            secondaries=self._secondary,
             reports=reports,
             now=now,
             chance=chance,

@@ -51,6 +51,15 @@ class Crashed(RapiError):
     """The master died here."""
 
 
+def _by_node(placed: Iterable[tuple[str, Iterable[str]]]) -> dict[str, set[str]]:
+    """Instances' uuids by node, from the nodes of each."""
+    found: dict[str, set[str]] = {}
+    for instance, nodes in placed:
+        for node in nodes:
+            found.setdefault(node, set()).add(instance)
+    return found
+
+
 @attrs.define(kw_only=True)
 class Ended:
     """
@@ -170,6 +179,8 @@ class World:
             nodes=self.of(NodeRecord),
             instances=self.of(InstanceRecord),
             names={kind: {r.name: r.uuid for r in table.values()} for kind, table in tables.items()},
+            primaries=_by_node((i.uuid, (i.primary_node,)) for i in self.of(InstanceRecord).values()),
+            secondaries=_by_node((i.uuid, i.secondary_nodes) for i in self.of(InstanceRecord).values()),
             reports=self.nodes.reports,
             now=self.now,
             chance=self.chance,

@@ -1,10 +1,10 @@
 """Fields of nodes and node groups (fields.json; order as observed)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted_rapi.model import params
-from twisted_rapi.model.records import GroupRecord, NodeRecord
+from twisted_rapi.model.records import GroupRecord, InstanceRecord, NodeRecord
 from twisted_rapi.plan.fields.base import Field, natural
 from twisted_rapi.plan.view import View
 
@@ -35,16 +35,27 @@ def _cnos(view: View, node: NodeRecord) -> Any:
     return None if report is None else report.cpu_node or report.cpu_total
 
 
-def _names(instances: Any) -> list[str]:
-    return sorted((i.name for i in instances if i.pending is None), key=natural)
+def _made(instances: Iterable[InstanceRecord]) -> list[str]:
+    """Their names, without those that are still being made."""
+    return [i.name for i in instances if i.pending is None]
+
+
+def primary_count(view: View, node: NodeRecord) -> int:
+    """How many instances have it as primary node."""
+    return len(_made(view.instances_on(node.uuid)))
+
+
+def secondary_count(view: View, node: NodeRecord) -> int:
+    """How many instances have it as a secondary node."""
+    return len(_made(view.secondaries_on(node.uuid)))
 
 
 def _primaries(view: View, node: NodeRecord) -> list[str]:
-    return _names(view.instances_on(node.uuid))
+    return sorted(_made(view.instances_on(node.uuid)), key=natural)
 
 
 def _secondaries(view: View, node: NodeRecord) -> list[str]:
-    return _names(i for i in view.instances.values() if node.uuid in i.secondary_nodes)
+    return sorted(_made(view.secondaries_on(node.uuid)), key=natural)
 
 
 def _ndparams(view: View, node: NodeRecord) -> Any:
@@ -63,8 +74,8 @@ NODE_FIELDS = (
     Field("mtotal", "MTotal", "unit", "Memory", _live("memory_total")),
     Field("mnode", "MNode", "unit", "Memory the node itself takes", _live("memory_node")),
     Field("mfree", "MFree", "unit", "Memory that is free", _live("memory_free")),
-    Field("pinst_cnt", "Pinst", "number", "Instances that have it as primary", lambda v, n: len(_primaries(v, n))),
-    Field("sinst_cnt", "Sinst", "number", "Instances that have it as secondary", lambda v, n: len(_secondaries(v, n))),
+    Field("pinst_cnt", "Pinst", "number", "Instances that have it as primary", primary_count),
+    Field("sinst_cnt", "Sinst", "number", "Instances that have it as secondary", secondary_count),
     Field("ctotal", "CTotal", "number", "CPUs", _live("cpu_total")),
     Field("cnos", "CNOs", "number", "CPUs of the node itself", _cnos),
     Field("cnodes", "CNodes", "number", "NUMA nodes", _live("cpu_nodes")),

@@ -7,6 +7,7 @@ from twisted_rapi.model import params
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.plan.fields.base import natural
 from twisted_rapi.plan.fields.instance import oper_state, status
+from twisted_rapi.plan.fields.node import primary_count, secondary_count
 from twisted_rapi.plan.view import View
 from twisted_rapi.web.call import Call, Endpoint, Route
 from twisted_rapi.web.rapi.cluster import os_names
@@ -75,7 +76,6 @@ def _node(view: View, record: NodeRecord) -> dict[str, Any]:
     def live(name: str) -> Any:
         return None if report is None else getattr(report, name)
 
-    made = [i for i in view.instances.values() if i.pending is None]
     return {
         "name": record.name,
         "dtotal": live("disk_total"),
@@ -83,8 +83,8 @@ def _node(view: View, record: NodeRecord) -> dict[str, Any]:
         "mtotal": live("memory_total"),
         "mnode": live("memory_node"),
         "mfree": live("memory_free"),
-        "pinst_cnt": sum(1 for i in made if i.primary_node == record.uuid),
-        "sinst_cnt": sum(1 for i in made if record.uuid in i.secondary_nodes),
+        "pinst_cnt": primary_count(view, record),
+        "sinst_cnt": secondary_count(view, record),
         "tags": sorted(record.tags),
         "ctotal": live("cpu_total"),
         "cnodes": live("cpu_nodes"),
