@@ -82,6 +82,8 @@ class Correspondence:
             yield f"{at}: {ours!r} instead of {recorded!r}"
 
     def _objects(self, recorded: dict[str, Any], ours: dict[str, Any], at: str) -> Iterator[str]:
+        if "opstatus" in recorded and "opstatus" in ours:
+            recorded, ours = _judged(recorded), _judged(ours)
         mine = {self.translated(key): key for key in recorded}
         for key, value in recorded.items():
             here = self.translated(key)
@@ -121,6 +123,27 @@ class Correspondence:
         if len(a) != len(b) or _DRAWN.sub("*", recorded) != _DRAWN.sub("*", ours):
             return False
         return all(self.note(x, y) for x, y in zip(a, b, strict=True))
+
+
+# What is filled into an opcode while it is judged: how far that came is not told of one that failed.
+_FILLED = frozenset(
+    {
+        *("instance_uuid", "node_uuid", "pnode_uuid", "target_node_uuid", "debug_level", "pnode"),
+        *("osparams", "osparams_private", "osparams_secret", "file_driver"),
+        *("helper_startup_timeout", "helper_shutdown_timeout", "hypervisor", "disk_template"),
+    }
+)
+
+
+def _judged(job: dict[str, Any]) -> dict[str, Any]:
+    """A job without what was filled into opcodes that failed."""
+    if not isinstance(job["ops"], list):
+        return job
+    ops = [
+        op if status != "error" else {k: v for k, v in op.items() if k not in _FILLED}
+        for op, status in zip(job["ops"], job["opstatus"], strict=True)
+    ]
+    return {**job, "ops": ops}
 
 
 _UNORDERED = frozenset({"node_list", "features", "tags"})

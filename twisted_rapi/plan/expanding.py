@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from twisted_rapi.model.opcodes import Opcode
-from twisted_rapi.model.opcodes.instance import InstanceCreate
+from twisted_rapi.model.opcodes.instance import InstanceCreate, InstanceReinstall
 from twisted_rapi.plan.view import View
 
 AnyOpcode = TypeVar("AnyOpcode", bound=Opcode)
@@ -19,6 +19,7 @@ _SINGLE = (
     ("target_node", "target_node_uuid", "node"),
     ("src_node", "src_node_uuid", "node"),
 )
+_OS_PARAMS = ("osparams", "osparams_private", "osparams_secret")
 _SEVERAL = (("nodes", "node_uuids", "node"), ("on_nodes", "on_node_uuids", "node"))
 
 
@@ -36,6 +37,8 @@ def expanded(op: AnyOpcode, view: View) -> AnyOpcode:
             found = _found(view, kind, given)
             if found is not None:
                 values |= {name: found[0], uuid: found[1]}
+                if isinstance(op, InstanceReinstall):
+                    values |= {name: getattr(op, name) or {} for name in _OS_PARAMS}
     for name, uuid, kind in _SEVERAL:
         given = getattr(op, name, None)
         if {name, uuid} <= fields and given:

@@ -79,9 +79,13 @@ class Call:
         if self.body is None:
             return {}
         if not isinstance(self.body, dict):
-            kind = {list: "list", str: "str", bool: "bool", int: "int", float: "float"}[type(self.body)]
-            raise BadRequest(f"Body contents: Type is '{kind}', but 'dict' is expected")
+            raise BadRequest(f"Body contents: Type is '{type_name(self.body)}', but 'dict' is expected")
         return dict(self.body)
+
+
+def type_name(value: Any) -> str:
+    """What error texts call the type of a decoded value."""
+    return type(value).__name__
 
 
 Handler = Callable[[Call], Reply | Awaitable[Reply]]

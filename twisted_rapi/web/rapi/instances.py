@@ -11,9 +11,9 @@ from twisted_rapi.model import params
 from twisted_rapi.model.opcodes import Opcode, decode, instance
 from twisted_rapi.model.records import InstanceRecord
 from twisted_rapi.plan.view import View
-from twisted_rapi.web.call import Call, Route
+from twisted_rapi.web.call import Call, Route, type_name
 from twisted_rapi.web.rapi.reads import found, listing, single, tags_of
-from twisted_rapi.web.rapi.rows import QueryValue, Submission, flag, live, read, tags, text, trail, write
+from twisted_rapi.web.rapi.rows import QueryValue, Submission, flag, live, read, tags, text_or, trail, write
 from twisted_rapi.web.reply import Reply, success
 
 _INSTANCE = "/2/instances/[instance_name]"
@@ -32,33 +32,31 @@ STARTUP = _instance(
     instance.InstanceStartup,
     "startup",
     {"force": ("force", flag), "no_remember": ("no_remember", flag)},
+    body=frozenset({"depends"}),
     dry_run=True,
 )
 SHUTDOWN = _instance(
     instance.InstanceShutdown, "shutdown", {"no_remember": ("no_remember", flag)}, dry_run=True
 )
-REMOVE = _instance(instance.InstanceRemove, "", dry_run=True)
+REMOVE = _instance(instance.InstanceRemove, "", fixed={"ignore_failures": False}, dry_run=True)
 RENAME = _instance(instance.InstanceRename, "rename")
 MODIFY = _instance(
     instance.InstanceSetParams,
     "modify",
     renames={"custom_beparams": "beparams", "custom_hvparams": "hvparams"},
 )
-ACTIVATE = _instance(instance.InstanceActivateDisks, "activate_disks", {"ignore_size": ("ignore_size", flag)})
-DEACTIVATE = _instance(instance.InstanceDeactivateDisks, "deactivate_disks", {"force": ("force", flag)})
-_REBOOT = _instance(
+ACTIVATE = _instance(
+    instance.InstanceActivateDisks, "activate_disks", {"ignore_size": ("ignore_size", flag)}, body=False
+)
+DEACTIVATE = _instance(
+    instance.InstanceDeactivateDisks, "deactivate_disks", {"force": ("force", flag)}, body=False
+)
+REBOOT = _instance(
     instance.InstanceReboot,
     "reboot",
-    {"ignore_secondaries": ("ignore_secondaries", flag), "type": ("reboot_type", text)},
+    {"type": ("reboot_type", text_or("hard")), "ignore_secondaries": ("ignore_secondaries", flag)},
     dry_run=True,
 )
-
-
-async def reboot(call: Call) -> Reply:
-    """``POST /2/instances/N/reboot``; hard unless told otherwise."""
-    if call.argument("type") is None and "reboot_type" not in call.fields():
-        call = attrs.evolve(call, body={**call.fields(), "reboot_type": "hard"})
-    return await _REBOOT(call)
 
 
 async def instance_info(call: Call) -> Reply:
@@ -77,6 +75,8 @@ CREATE_RENAMES = {"os": "os_type", "name": "instance_name"}
 
 async def create(call: Call) -> Reply:
     """``POST /2/instances``; data of version 1, the only one that is left."""
+    if call.body is None:
+        raise BadRequest("Body contents: Type is 'NoneType', but 'dict' is expected")
     body = call.fields()
     version = body.pop("__version__", 0)
     if isinstance(version, bool) or not isinstance(version, (int, float)) or version != 1:
@@ -91,26 +91,28 @@ async def create(call: Call) -> Reply:
 
 async def reinstall(call: Call) -> Reply:
     """``POST /2/instances/N/reinstall``: as a body, or as arguments in the older form."""
-    body = call.fields()
+    if call.body is not None and not isinstance(call.body, dict):
+        raise BadRequest("Invalid body contents, not a dictionary")
+    body = call.body or {}
     if body and call.arguments():
         raise BadRequest("Can't combine query and body parameters")
     if not body:
-        body = {"start": not call.flag("nostartup")}
-        if call.argument("os") is not None:
-            body["os"] = call.argument("os")
+        body = {"start": not call.flag("nostartup"), "os": call.argument("os")}
     return success(await call.api.cluster.submit(_reinstallation(call, body), call.request_id))
 
 
+_REINSTALL = ("os", "osparams", "osparams_private", "osparams_secret")
+
+
 def _reinstallation(call: Call, body: dict[str, Any]) -> list[Opcode]:
-    unknown = sorted(set(body) - {"os", "start", "osparams", "osparams_private", "osparams_secret"})
-    if unknown:
-        raise BadRequest(f"Unknown parameter '{unknown[0]}'")
-    start = body.pop("start", True)
+    """Stop, install, start; other keys of the body are ignored (resources.json)."""
+    start = body.get("start", True)
     if not isinstance(start, bool):
-        raise BadRequest("Invalid value for the 'start' parameter")
-    name = call.names["instance_name"]
-    common = {"instance_name": name, "reason": trail(call, "instances_name_reinstall")}
-    values = {("os_type" if key == "os" else key): value for key, value in body.items()}
+        raise BadRequest(f"'start' parameter: Type is '{type_name(start)}', but 'bool' is expected")
+    common = {"instance_name": call.names["instance_name"]}
+    values = {
+        ("os_type" if key == "os" else key): body[key] for key in _REINSTALL if body.get(key) is not None
+    }
     ops: list[Opcode] = [
         decode(instance.InstanceShutdown, common),
         decode(instance.InstanceReinstall, {**common, **values}),
@@ -163,7 +165,7 @@ ROUTES = (
     Route(f"{_INSTANCE}/info", {"GET": live(instance_info)}),
     Route(f"{_INSTANCE}/startup", {"PUT": write(STARTUP)}),
     Route(f"{_INSTANCE}/shutdown", {"PUT": write(SHUTDOWN)}),
-    Route(f"{_INSTANCE}/reboot", {"POST": write(reboot)}),
+    Route(f"{_INSTANCE}/reboot", {"POST": write(REBOOT)}),
     Route(f"{_INSTANCE}/reinstall", {"POST": write(reinstall)}),
     Route(f"{_INSTANCE}/rename", {"PUT": write(RENAME)}),
     Route(f"{_INSTANCE}/modify", {"PUT": write(MODIFY)}),

@@ -19,13 +19,23 @@ QueryValue = Callable[[Call, str], Any]
 
 
 def flag(call: Call, name: str) -> Any:
-    """A yes-or-no argument; ``None`` when it is absent."""
-    return None if call.argument(name) is None else call.flag(name)
+    """A yes-or-no argument; no when it is absent."""
+    return call.flag(name)
 
 
 def text(call: Call, name: str) -> Any:
-    """An argument as it is."""
+    """An argument as it is; ``None`` when it is absent."""
     return call.argument(name)
+
+
+def text_or(default: str) -> QueryValue:
+    """An argument as it is, with a default."""
+
+    def read_text(call: Call, name: str) -> Any:
+        value = call.argument(name)
+        return default if value is None else value
+
+    return read_text
 
 
 @attrs.frozen(kw_only=True)
@@ -35,8 +45,9 @@ class Submission:
 
     :ivar handler: its name in the reason trail.
     :ivar names: parameter -> name in the URI.
-    :ivar query: argument -> parameter and how it is read: the older form; a body may give them too.
-    :ivar body: whether the body's keys are parameters.
+    :ivar query: argument -> parameter and how it is read; given or not, the body must not give it.
+    :ivar fixed: parameters with the one value they have here.
+    :ivar body: whether the body's keys are parameters; or which of them are, others are then ignored.
     :ivar renames: older key of the body -> parameter.
     :ivar dry_run: whether the resource has the argument ``dry-run``: the opcode then says it, given or not.
     """
@@ -46,7 +57,7 @@ class Submission:
     names: Mapping[str, str] = attrs.field(factory=dict)
     query: Mapping[str, tuple[str, QueryValue]] = attrs.field(factory=dict)
     fixed: Mapping[str, Any] = attrs.field(factory=dict)
-    body: bool = True
+    body: bool | frozenset[str] = True
     renames: Mapping[str, str] = attrs.field(factory=dict)
     dry_run: bool = False
 
@@ -60,23 +71,26 @@ class Submission:
 
         :raises BadRequest: it means none.
         """
-        values = renamed(call.fields(), self.renames) if self.body else {}
+        values = self._given(call)
         static = {name: call.names[key] for name, key in self.names.items()} | dict(self.fixed)
         static["reason"] = trail(call, self.handler)
+        static |= {name: read_value(call, argument) for argument, (name, read_value) in self.query.items()}
+        if (
+            self.dry_run or call.argument("dry-run") is not None
+        ):  # also where it is not documented: it is safe
+            static["dry_run"] = call.flag("dry-run")
         clash = sorted(set(values) & set(static))
         if clash:
             listed = ", ".join(f"'{name}'" for name in clash)
             raise BadRequest(f"Can't overwrite static parameters {{{listed}}}")
-        for argument, (name, read) in self.query.items():
-            value = read(call, argument)
-            if value is not None:
-                values[name] = value
-        dry_run = flag(call, "dry-run")
-        if dry_run is not None:
-            values["dry_run"] = dry_run
-        elif self.dry_run:
-            values.setdefault("dry_run", False)
-        return decode(self.opcode, {**values, **static})
+        return decode(self.opcode, {**values, **{k: v for k, v in static.items() if v is not None}})
+
+    def _given(self, call: Call) -> dict[str, Any]:
+        if self.body is True:
+            return renamed(call.fields(), self.renames)
+        if not self.body or not isinstance(call.body, dict):
+            return {}
+        return {name: value for name, value in call.body.items() if name in self.body}
 
 
 def renamed(values: dict[str, Any], renames: Mapping[str, str]) -> dict[str, Any]:
