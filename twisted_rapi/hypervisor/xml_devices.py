@@ -179,7 +179,7 @@ def _drive(devices: ET.Element, path: str, device: str) -> ET.Element:
         if not url.hostname:
             raise failed(f"{path!r} names no host")
         node = ET.SubElement(devices, "disk", type="network", device=device)
-        values = {"protocol": url.scheme, "name": url.path.lstrip("/")}
+        values = {"protocol": url.scheme, "name": url.path.removeprefix("/")}
         if url.query:
             values["query"] = url.query
         source = ET.SubElement(node, "source", values)
