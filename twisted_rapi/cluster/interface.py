@@ -13,6 +13,11 @@ class ICluster(Interface):
     The cluster's use cases, while this process is master.
 
     Reads are from memory and never wait for the store or a node, except for archived jobs.
+
+    There is one implementation, `twisted_rapi.cluster.service.Cluster`, and no fake of it: all it does is
+    decided by plans, which are pure, and all it touches is behind `IStateStore` and `INodes`, which have
+    fakes.  `twisted_rapi.testing.cluster.make_cluster` puts the real one on those, answers at once and holds
+    the clock; a fake would have to imitate jobs, and tests of the API would then hold of the imitation.
     """
 
     snapshot = Attribute("The `twisted_rapi.state.snapshot.Snapshot` that reads are served from.")

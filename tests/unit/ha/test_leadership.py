@@ -4,26 +4,11 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
-from zope.interface.verify import verifyObject
 
 from twisted_rapi.errors import StoreError
-from twisted_rapi.ha.election import IElection
 from twisted_rapi.ha.leadership import Leadership
-
-
-@implementer(IElection)
-class ScriptedElection:
-    """An election whose results the test gives."""
-
-    def __init__(self) -> None:
-        self.asked: list[Deferred[int]] = []
-
-    async def win(self) -> int:
-        """Wait for the test's word."""
-        d: Deferred[int] = Deferred()
-        self.asked.append(d)
-        return await d
+from twisted_rapi.testing.election import ScriptedElection
+from twisted_rapi.testing.memory_store import MemoryStore
 
 
 class Duty(Service):
@@ -44,7 +29,7 @@ class LeadershipTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.election = ScriptedElection()
+        self.election = ScriptedElection(MemoryStore())
         self.built: list[Duty] = []
         self.leadership = Leadership(self.election, self.build, self.clock)
         self.leadership.startService()
@@ -57,10 +42,6 @@ class LeadershipTests(SynchronousTestCase):
         end: Deferred[None] = Deferred()
         self.built[0].end = end
         return end
-
-    def test_interface(self) -> None:
-        """The scripted election is one."""
-        verifyObject(IElection, self.election)
 
     def test_won(self) -> None:
         """Winning starts the duties of that term."""
