@@ -30,7 +30,7 @@ class FakeNode:
     :ivar faults: per type of step, errors that the next ones end with.
     :ivar done: all steps that were carried out, in order.
     :ivar down: whether it answers nobody.
-    :ivar hypervisors: versions by kind.
+    :ivar hypervisors: versions by kind; `oses`: the OS definitions it has.
     """
 
     volumes: dict[str, int] = attrs.field(factory=dict)
@@ -40,6 +40,7 @@ class FakeNode:
     down: bool = False
     boots: int = 0
     hypervisors: dict[str, str] = attrs.field(factory=lambda: {"fake": "1"})
+    oses: tuple[OsSeen, ...] = (NOOP,)
 
     def report(self) -> NodeReport:
         """What it says of itself."""
@@ -54,7 +55,7 @@ class FakeNode:
             disk_free=1048576 - sum(self.volumes.values()),
             bridges=("br0",),
             templates=("file", "sharedfile"),
-            oses=(NOOP,),
+            oses=self.oses,
             domains=dict(self.domains),
         )
 

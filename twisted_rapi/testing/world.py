@@ -14,7 +14,8 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from twisted_rapi.errors import Conflict, JobError, NodeUnreachable, RapiError, StepFailed
+from twisted_rapi.errors import Conflict, JobError, NodeUnreachable, RapiError, StepFailed, prereq
+from twisted_rapi.jobs.life import MOST_CONFLICTS
 from twisted_rapi.jobs.work import Outcomes, Worker
 from twisted_rapi.model.opcodes import Opcode, from_wire, to_wire
 from twisted_rapi.model.records import (
@@ -215,14 +216,19 @@ class World:
         """
         ended = Ended()
         self._runs.append(ended)
+        conflicts = 0
         life = _Life(self, op, ended, Progress(job=job))
         for _ in range(MOST_STAGES):
             try:
                 if life.go_on():
                     self._runs.pop()
                     return ended
-            except Conflict:
-                continue
+            except Conflict as e:
+                conflicts += 1
+                if conflicts > MOST_CONFLICTS:
+                    self._runs.pop()
+                    ended.error = prereq(f"What it is about is in use: {e}", "wrong_state")
+                    return ended
             except JobError as e:
                 self._runs.pop()
                 ended.error = e
