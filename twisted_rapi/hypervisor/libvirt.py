@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor import libvirt_calls as calls
+from twisted_rapi.hypervisor import routes
 from twisted_rapi.hypervisor.domain_xml import to_xml
 from twisted_rapi.hypervisor.host import look_up
 from twisted_rapi.hypervisor.interface import IHypervisor
@@ -87,6 +88,7 @@ class LibvirtHypervisor:
         """See `IHypervisor.start`."""
         there = await self._find(domain.instance_uuid)
         if there is not None and there.running:
+            await self._link.in_thread(routes.set_up, domain.nics)  # who started it may not have come so far
             return there
         found = await self._link.in_thread(look_up, domain.hvparams)
         text = to_xml(domain, paths, await self._kind(), self._serial_dir, found)
@@ -94,6 +96,11 @@ class LibvirtHypervisor:
             text = _for_test_driver(text)
         flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
         seen: DomainSeen = await self._link.call(calls.create, text, flags, self._boot_id, self.kind)
+        try:
+            await self._link.in_thread(routes.set_up, domain.nics)
+        except StepFailed:
+            await self._link.call(calls.end, domain.instance_uuid, self._boot_id, seen.boot)
+            raise
         self._tell(seen.name, seen)
         return seen
 

@@ -85,6 +85,7 @@ class Link:
         self._opened: Opened | None = None
         self._retry: IDelayedCall | None = None
         self._running = False
+        self._answers: set[Deferred[Any]] = set()  # that are awaited
 
     async def open(self) -> None:
         """Connect; a libvirt that does not answer is tried again in the background."""
@@ -101,6 +102,9 @@ class Link:
         opened, self._opened = self._opened, None
         if opened is not None:
             await self.in_thread(_disconnect, opened)
+        for answer in tuple(self._answers):
+            if not answer.called:
+                answer.errback(StepFailed("the connection to libvirt is closed", "hypervisor"))
         # Stopping joins threads, and one of them may be hanging in a call: not on the reactor's.
         Thread(target=self._pool.stop, daemon=True).start()
 
@@ -192,11 +196,13 @@ class Link:
 
         deferToThreadPool(self._reactor, self._pool, work, *args).addBoth(ended)
         timer = self._reactor.callLater(patience, too_late)
+        self._answers.add(answer)
         try:
             return await answer
         except libvirt.libvirtError as e:
             raise StepFailed(str(e), "hypervisor") from e
         finally:
+            self._answers.discard(answer)
             if timer.active():
                 timer.cancel()
 

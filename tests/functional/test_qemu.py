@@ -1,0 +1,161 @@
+"""Real machines: a libvirtd of the test's own, QEMU without KVM; guests have nothing to boot."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.reporter import TestResult
+from twisted.trial.runner import TestLoader
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.requirements import missing
+from tests.unit.hypervisor.test_domain_xml import CHANGES, UUID, spec
+from twisted_rapi.errors import StepFailed
+from twisted_rapi.hypervisor.domain_xml import from_xml, to_xml
+from twisted_rapi.hypervisor.interface import IHypervisor
+from twisted_rapi.hypervisor.xml_base import Found
+from twisted_rapi.hypervisor.xml_devices import tap_name
+from twisted_rapi.model.param_tables import HV_DEFAULTS
+from twisted_rapi.model.records import Params
+from twisted_rapi.model.steps import DomainSpec, NicSpec
+from twisted_rapi.testing.contracts.hypervisor import HypervisorContract
+from twisted_rapi.testing.libvirtd import LibvirtDaemon
+
+NEEDS = ("libvirtd", "virsh", "qemu-system-x86_64", "unshare", "module:libvirt", "ip")
+MAC = "52:54:00:11:22:33"
+NIC = NicSpec(uuid=UUID, mac=MAC, link="br0")
+
+
+def small(**more: Any) -> DomainSpec:
+    """A machine that takes little."""
+    return replace(HypervisorContract.spec, memory=32, minmem=32, **more)
+
+
+def contract_of(uri: str) -> type[TestCase]:
+    """The contract's tests against this libvirt."""
+    from twisted_rapi.hypervisor.libvirt import LibvirtHypervisor
+
+    class QemuContractTests(HypervisorContract, TestCase):
+        async def make(self) -> IHypervisor:
+            return LibvirtHypervisor(uri, reactor)
+
+        async def settled(self) -> None:
+            await self.hypervisor.domains()
+            await deferLater(reactor, 0.3)  # libvirt's own thread brings events
+
+    return QemuContractTests
+
+
+class ContractTests(SynchronousTestCase):
+    """All of the contract with one daemon, which takes seconds to start; its tests spin the reactor."""
+
+    skip = missing(*NEEDS)
+
+    def test_contract(self) -> None:
+        """`IHypervisor`'s contract holds for QEMU through libvirt."""
+        self.patch(os, "environ", {**os.environ, "RAPI_ACCELERATION": "tcg"})
+        daemon = LibvirtDaemon(Path(self.mktemp()).resolve())
+        self.addCleanup(daemon.stop)
+        daemon.start()
+        result = TestResult()
+        TestLoader().loadClass(contract_of(daemon.uri)).run(result)
+        bad = [f"{case.id()}: {error}" for case, error in (*result.failures, *result.errors)]
+        self.assertEqual("\n".join(bad), "")
+        self.assertGreater(result.successes, 10)
+        self.assertEqual(daemon.domains(), [])
+
+
+class QemuTests(TestCase):
+    """What is particular to real machines."""
+
+    skip = missing(*NEEDS)
+    timeout = 120
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        from twisted_rapi.hypervisor.libvirt import LibvirtHypervisor
+
+        self.patch(os, "environ", {**os.environ, "RAPI_ACCELERATION": "tcg"})
+        self.daemon = LibvirtDaemon(Path(self.mktemp()).resolve())
+        self.addCleanup(self.daemon.stop)
+        self.daemon.start()
+        self.hypervisor = LibvirtHypervisor(self.daemon.uri, reactor)
+        await self.hypervisor.start_service()
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.hypervisor.stop_service()))
+
+    async def stop(self) -> None:
+        await self.hypervisor.stop(UUID, 0)
+
+    def test_definitions(self) -> None:
+        """libvirt takes what is written for each parameter, by its schema and itself, and keeps it."""
+        import libvirt
+
+        connection = libvirt.open(self.daemon.uri)
+        self.addCleanup(connection.close)
+        found = Found(
+            passwords={"vnc_password_file": "p", "spice_password_file": "p"},
+            addresses={"eth0": ("::1", "127.0.0.1")},
+        )
+        of_host = {
+            "kvm_path",
+            "spice_use_tls",
+            "spice_tls_ciphers",
+        }  # they need a file, or a daemon's setting
+        resolved = {"cpu_type", "machine_version"}  # to what this QEMU has
+        for name, (value, beside) in CHANGES.items():
+            values: Params = {**HV_DEFAULTS["kvm"], "kernel_path": "", **beside, name: value}
+            text = to_xml(spec((NIC,), 1, **values), ["/d"], "qemu", "", found)
+            if name in of_host:
+                continue
+            try:
+                domain = connection.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+            except libvirt.libvirtError as e:
+                raise self.failureException(f"{name}: {e}") from e
+            kept, written = from_xml(domain.XMLDesc(0)), from_xml(text)
+            domain.undefine()
+            self.assertEqual(
+                (kept.nics, kept.disks, kept.vcpus), (written.nics, written.disks, written.vcpus)
+            )
+            if name in written.hvparams and name not in resolved:
+                self.assertEqual(kept.hvparams.get(name), written.hvparams[name], name)
+
+    async def test_routed(self) -> None:
+        """A routed NIC's address is in the routing table of its link while the guest runs."""
+        nic = replace(NIC, mode="routed", link="7077", ip="198.51.100.77")
+        self.addCleanup(subprocess.run, ["ip", "rule", "del", "iif", tap_name(nic)], capture_output=True)
+        domain = small(nics=(nic,))
+        for _ in range(2):  # whoever starts it again finds it done
+            await self.hypervisor.start(domain, [])
+        self.assertIn(f"198.51.100.77 dev {tap_name(nic)}", self.shown("route", "show", "table", "7077"))
+        self.assertEqual(self.shown("rule").count(f"iif {tap_name(nic)} lookup 7077"), 1)
+        [read] = from_xml(self.daemon.virsh("dumpxml", domain.name)).nics
+        self.assertEqual((read.mode, read.link, read.ip), ("routed", "7077", "198.51.100.77"))
+        await self.stop()
+        self.assertNotIn("198.51.100.77", self.shown("route", "show", "table", "7077"))
+        with self.assertRaisesRegex(StepFailed, "no-such-table"):
+            await self.hypervisor.start(small(nics=(replace(nic, link="no-such-table"),)), [])
+        self.assertEqual((self.daemon.domains(), self.daemon.qemu_pids()), ([], []))
+
+    def shown(self, *arguments: str) -> str:
+        return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False).stdout
+
+    async def test_displays(self) -> None:
+        """VNC by QEMU's TLS and SPICE with a password listen where they are said to."""
+        file = Path(self.mktemp())
+        file.write_text("xyzzy\n")
+        port = 15901
+        for values in (
+            {"vnc_bind_address": "lo", "vnc_tls": True},
+            {"vnc_bind_address": "127.0.0.1", "vnc_password_file": str(file)},
+            {"spice_bind": "lo", "spice_ip_version": 4, "spice_password_file": str(file), "soundhw": "ac97"},
+        ):
+            seen = await self.hypervisor.start(small(hvparams=values, console_port=port), [])
+            self.assertEqual(seen.vnc_port, port if "vnc_bind_address" in values else 0)
+            self.assertIn(
+                f"127.0.0.1:{port}", subprocess.run(["ss", "-ltn"], capture_output=True, text=True).stdout
+            )
+            await self.stop()
