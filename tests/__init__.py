@@ -1,1 +1,7 @@
 """Tests of twisted_rapi."""
+
+from hypothesis import settings
+
+# How long an example takes says nothing on a machine that does other things, too, or measures coverage.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")

@@ -209,7 +209,7 @@ class Master(MultiService):
         if config.metrics.listen:
             healthy = {"store": lambda: "" if self._store is not None else "it is not open"}
             ready = {"master": lambda: "" if resource.api is not None else "there is no term"}
-            site = make_metrics_site(self.metrics, healthy, ready)
+            site = make_metrics_site(self.metrics, healthy, ready, self._reactor)
             _Port(
                 _endpoint(self._reactor, config.metrics.listen), site, config.metrics.listen
             ).setServiceParent(self)

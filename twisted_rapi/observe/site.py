@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
@@ -33,9 +34,11 @@ def _checked(checks: Mapping[str, Check]) -> tuple[int, str, bytes]:
     return 503 if any(results.values()) else 200, "text/plain; charset=utf-8", lines.encode()
 
 
-def make_site(metrics: Metrics, healthy: Mapping[str, Check], ready: Mapping[str, Check]) -> Site:
+def make_site(
+    metrics: Metrics, healthy: Mapping[str, Check], ready: Mapping[str, Check], clock: IReactorTime
+) -> Site:
     """
-    The site; `healthy` says whether the process works at all, `ready` whether it can serve requests.
+    The site, whose connections are timed by `clock`; `healthy` says whether the process works at all, `ready` whether it can serve requests.
 
     Both answer 200, or 503 when a check says something is wrong, with a line a check.
     """
@@ -43,6 +46,6 @@ def make_site(metrics: Metrics, healthy: Mapping[str, Check], ready: Mapping[str
     root.putChild(b"metrics", _Text(lambda: (200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry))))
     root.putChild(b"healthy", _Text(lambda: _checked(healthy)))
     root.putChild(b"ready", _Text(lambda: _checked(ready)))
-    site = Site(root)
+    site = Site(root, reactor=clock)
     site.noisy = False
     return site

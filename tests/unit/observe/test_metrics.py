@@ -23,7 +23,7 @@ class MetricsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.metrics = Metrics()
         self.wrong = ""
-        site = make_site(self.metrics, {"store": lambda: self.wrong}, {"master": lambda: ""})
+        site = make_site(self.metrics, {"store": lambda: self.wrong}, {"master": lambda: ""}, Clock())
         self.http: Any = StubTreq(site.resource)
 
     def get(self, path: str) -> tuple[int, str]:
