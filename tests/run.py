@@ -1,8 +1,8 @@
 """
 Runs all suites with trial, one process a kind, and says at the end how many tests passed.
 
-``python -m tests.run [SUITE…]``; without arguments all of them.  What the suites of `MEASURED` run is measured
-on the way; when all of those ran, less than pyproject's ``fail_under`` is a failure.
+``python -m tests.run [SUITE…]``; without arguments all of them.  What the suites of `MEASURED` run is
+measured on the way; when all of those ran, less than pyproject's ``fail_under`` is a failure.
 """
 
 import re
