@@ -40,7 +40,8 @@ def make_site(
     """
     The site, whose connections are timed by `clock`.
 
-    `healthy` says whether the process works at all, `ready` whether it can serve requests.  Both answer 200, or 503 when a check says something is wrong, with a line a check.
+    `healthy` says whether the process works at all, `ready` whether it can serve requests.
+    Both answer 200, or 503 when a check says something is wrong, with a line a check.
     """
     root = Resource()
     root.putChild(b"metrics", _Text(lambda: (200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry))))
