@@ -29,7 +29,9 @@ from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
 from twisted_rapi.notify import Notifier
 from twisted_rapi.observe.service import LogToFile
 from twisted_rapi.rpc.tls import Identity, agent_tls
-from twisted_rapi.storage.file import FileDriver
+from twisted_rapi.storage.file import FileDriver, InThread
+from twisted_rapi.storage.interface import IVolumeDriver
+from twisted_rapi.storage.simulated_driver import simulated_drivers
 
 SHIPPED = Path(__file__).parent / "os"
 
@@ -55,6 +57,23 @@ def _hypervisors(
             watch_with(reactor),
         )
     return found
+
+
+def _volumes(settings: AgentSettings, in_thread: InThread) -> dict[str, IVolumeDriver]:
+    folders = {"file": settings.file_storage_dir, "sharedfile": settings.shared_file_storage_dir}
+    found: dict[str, IVolumeDriver] = {t: FileDriver(t, Path(f), in_thread) for t, f in folders.items()}
+    simulated, state = settings.simulated, Path(settings.state_dir)
+    if simulated is None:
+        return found
+    return found | simulated_drivers(
+        state / "volumes",
+        Path(simulated.shared_dir) if simulated.shared_dir else state / "shared-volumes",
+        simulated.disk,
+        time.time,
+        in_thread,
+        simulated.volumes,
+        simulated.devices,
+    )
 
 
 class Listening(Service):
@@ -118,10 +137,9 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
     runner = OsRunner(
         search, Path(settings.log_dir), state / "scripts", reactor, reactor, time.time, in_thread
     )
-    folders = {"file": settings.file_storage_dir, "sharedfile": settings.shared_file_storage_dir}
     parts = Parts(
         hypervisors=_hypervisors(settings, reactor, random, in_thread),
-        volumes={t: FileDriver(t, Path(folder), in_thread) for t, folder in folders.items()},
+        volumes=_volumes(settings, in_thread),
         os_runner=runner,
         clock=reactor,
         now=time.time,

@@ -30,7 +30,7 @@ class Sight:
         self._oses: tuple[OsSeen, ...] = ()
         self._acceleration: dict[str, str] = {}
         self._versions: dict[str, str] = {}
-        self._space = (0, 0)
+        self._space = self._groups = (0, 0)
         self._facts: facts.Facts | None = None
         self._looking = Once(self._look_safely, parts.clock)
         self._measuring = Once(self._measure, parts.clock)
@@ -126,10 +126,13 @@ class Sight:
             self._facts = attrs.evolve(self._facts, memory_total=total, memory_free=free)
 
     async def _measure_disk(self) -> None:
+        volumes = self._parts.volumes
         try:
-            for driver in self._parts.volumes.values():
-                self._space = await driver.space()
-                break
+            if "plain" in volumes:
+                self._groups = await volumes["plain"].space()
+            spaces = [await volumes[t].space() for t in ("file", "plain") if t in volumes]
+            # Where a simulated node has several, they are parts of one disk.
+            self._space = min(spaces, key=lambda space: space[1], default=(0, 0))
         except RapiError as e:
             self._log.warn("the disk could not be measured: {reason}", reason=str(e))
         except Exception:  # noqa: BLE001 -- the sizes of before have to do
@@ -151,6 +154,10 @@ class Sight:
     def _guests(self) -> int:
         return sum(d.memory for d in self._known.values() if d.running)
 
+    def _volume_groups(self) -> dict[str, tuple[int, int]]:
+        simulated = self._parts.simulated
+        return {} if simulated is None else dict.fromkeys(simulated.volume_groups, self._groups)
+
     def heartbeat(self) -> Heartbeat:
         """What is told each second."""
         return Heartbeat(memory_free=self._current().memory_free, disk_free=self._disk()[1])
@@ -169,6 +176,7 @@ class Sight:
             cpu_sockets=now.sockets,
             disk_total=disk[0],
             disk_free=disk[1],
+            volume_groups=self._volume_groups(),
             bridges=now.bridges,
             templates=tuple(self._parts.volumes),
             oses=self._oses,

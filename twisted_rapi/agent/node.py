@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_rapi.agent.disks import DiskSteps
 from twisted_rapi.agent.looking import Sight
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.agent.term import TermKeeper, open_terms
@@ -16,9 +17,8 @@ from twisted_rapi.errors import RapiError, StaleTerm, StepFailed
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.model import steps
 from twisted_rapi.model.seen import DomainChanged, DomainSeen
-from twisted_rapi.model.steps import DiskSpec, Outcome, Step
+from twisted_rapi.model.steps import Outcome, Step
 from twisted_rapi.rpc.interface import INodeAgent
-from twisted_rapi.storage.interface import IVolumeDriver
 
 Handler = Callable[[Any], Coroutine[Any, Any, Outcome]]
 
@@ -36,19 +36,14 @@ class Node:
         self._sight = Sight(parts, version)
         self._watchers = Watchers(self._sight, parts.clock)
         self._ends: list[Callable[[], None]] = []
+        self._disks = DiskSteps(parts.volumes, parts.clock)
         self._handlers: Mapping[type[Step], Handler] = {
-            steps.CreateVolume: self._create_volume,
-            steps.DeleteVolume: self._delete_volume,
-            steps.GrowVolume: self._grow_volume,
-            steps.ActivateVolume: self._activate_volume,
-            steps.DeactivateVolume: self._deactivate_volume,
-            steps.MoveVolume: self._move_volume,
+            **self._disks.handlers,
             steps.StartDomain: self._start_domain,
             steps.StopDomain: self._stop_domain,
             steps.SetMemory: self._set_memory,
             steps.RunOs: self._run_os,
             steps.VerifyOs: self._verify_os,
-            steps.InspectDisks: self._inspect_disks,
         }
 
     async def begin(self) -> None:
@@ -104,7 +99,9 @@ class Node:
             raise StaleTerm(term, self._terms.highest)
 
     async def _in_turn(self, step: Step, term: int) -> Outcome:
-        lock, queue = self._locks.setdefault(step.instance, (DeferredLock(), []))
+        # Awaiting changes nothing and takes long: nothing else waits for it.
+        turn = f"sync {id(step)}" if isinstance(step, steps.AwaitSync) else step.instance
+        lock, queue = self._locks.setdefault(turn, (DeferredLock(), []))
         queue.append(step)
         try:
             async with lock:
@@ -123,13 +120,7 @@ class Node:
         finally:
             queue.remove(step)
             if not queue:
-                self._locks.pop(step.instance, None)
-
-    def _driver(self, disk: DiskSpec) -> IVolumeDriver:
-        driver = self._parts.volumes.get(disk.template)
-        if driver is None:
-            raise StepFailed(f"this node keeps no {disk.template} disks", "storage")
-        return driver
+                self._locks.pop(turn, None)
 
     def _hypervisor(self, kind: str) -> IHypervisor:
         hypervisor = self._parts.hypervisors.get(kind)
@@ -137,33 +128,8 @@ class Node:
             raise StepFailed(f"this node has no hypervisor {kind}", "hypervisor")
         return hypervisor
 
-    async def _create_volume(self, step: steps.CreateVolume) -> Outcome:
-        return Outcome(path=await self._driver(step.disk).create(step.disk, step.fresh))
-
-    async def _delete_volume(self, step: steps.DeleteVolume) -> Outcome:
-        await self._driver(step.disk).delete(step.disk)
-        return Outcome()
-
-    async def _grow_volume(self, step: steps.GrowVolume) -> Outcome:
-        await self._driver(step.disk).grow(step.disk)
-        return Outcome()
-
-    async def _activate_volume(self, step: steps.ActivateVolume) -> Outcome:
-        return Outcome(path=await self._driver(step.disk).activate(step.disk, step.ignore_size))
-
-    async def _deactivate_volume(self, step: steps.DeactivateVolume) -> Outcome:
-        await self._driver(step.disk).deactivate(step.disk)
-        return Outcome()
-
-    async def _move_volume(self, step: steps.MoveVolume) -> Outcome:
-        await self._driver(step.disk).move(step.disk, step.to)
-        return Outcome()
-
-    async def _paths(self, disks: tuple[DiskSpec, ...]) -> list[str]:
-        return [await self._driver(disk).activate(disk) for disk in disks]
-
     async def _start_domain(self, step: steps.StartDomain) -> Outcome:
-        paths = await self._paths(step.domain.disks)
+        paths = await self._disks.paths(step.domain.disks)
         hypervisor = self._hypervisor(step.domain.hypervisor)
         seen = await hypervisor.start(step.domain, paths, step.paused)
         self._domain_changed(seen.name, seen)
@@ -183,15 +149,12 @@ class Node:
         return Outcome()
 
     async def _run_os(self, step: steps.RunOs) -> Outcome:
-        await self._parts.os_runner.run(step, await self._paths(step.domain.disks))
+        await self._parts.os_runner.run(step, await self._disks.paths(step.domain.disks))
         return Outcome()
 
     async def _verify_os(self, step: steps.VerifyOs) -> Outcome:
         await self._parts.os_runner.verify(step.os, step.osparams)
         return Outcome()
-
-    async def _inspect_disks(self, step: steps.InspectDisks) -> Outcome:
-        return Outcome(disks=tuple([await self._driver(disk).inspect(disk) for disk in step.disks]))
 
     # What is seen.
 

@@ -1,16 +1,25 @@
 """The agent's configuration, as ``agent.toml`` holds it."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from twisted_rapi.config import listen_address
 from twisted_rapi.errors import ConfigurationError
 
 
 class Simulated(Struct, frozen=True, forbid_unknown_fields=True):
-    """Sizes to report instead of the machine's own.  Memory and disk are MiB."""
+    """
+    Sizes to report instead of the machine's own.  Memory and disk are MiB.
+
+    :ivar shared_dir: where simulated storage is noted that all nodes have in common; agents of one trial
+        cluster name the same folder.  Empty: below the agent's own state.
+    :ivar volume_groups: what there is of LVM; they share `disk`.
+    :ivar volumes: logical volumes that are there from the beginning, by ``group/name``.
+    :ivar devices: block devices all nodes have, by path.
+    """
 
     memory: int = 16384
     cpus: int = 8
@@ -18,6 +27,10 @@ class Simulated(Struct, frozen=True, forbid_unknown_fields=True):
     bridges: tuple[str, ...] = ("br0",)
     boot_time: float = 0.0
     shutdown_time: float = 0.0
+    shared_dir: str = ""
+    volume_groups: tuple[str, ...] = ("xenvg",)
+    volumes: dict[str, int] = field(default_factory=dict)
+    devices: dict[str, int] = field(default_factory=dict)
 
 
 class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,7 +79,12 @@ def load(path: Path) -> AgentSettings:
     folder = path.resolve().parent
     names = ("authority", "certificate", "key", "state_dir", "log_dir", "file_storage_dir")
     optional = ("serial_dir", "log_file")
-    values = {name: str(folder / getattr(found, name)) for name in (*names, "shared_file_storage_dir")}
+    values: dict[str, Any] = {
+        name: str(folder / getattr(found, name)) for name in (*names, "shared_file_storage_dir")
+    }
     values |= {name: str(folder / value) for name in optional if (value := getattr(found, name))}
     search = tuple(str(folder / p) for p in found.os_search_path)
+    if found.simulated is not None and found.simulated.shared_dir:
+        shared = str(folder / found.simulated.shared_dir)
+        values["simulated"] = msgspec.structs.replace(found.simulated, shared_dir=shared)
     return msgspec.structs.replace(found, os_search_path=search, **values)

@@ -168,7 +168,15 @@ class FilterRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DiskRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A disk of an instance.  `logical_id` is the template's own address of it (file: driver, path)."""
+    """
+    A disk of an instance.
+
+    :ivar logical_id: the template's own address of it.  ``file``, ``sharedfile``, ``gluster``: driver, path;
+        ``plain``: volume group, volume; ``rbd``: pool, image; ``ext``: provider, name; ``blockdev``:
+        ``manual``, path; ``drbd``: both nodes' uuids, port, the minor on each, secret.
+    :ivar params: what differs from the group's parameters of this template, and those of an ``ext`` provider.
+    :ivar children: of a ``drbd`` disk its data and its metadata volume; each node has both.
+    """
 
     uuid: str
     size: int  # MiB
@@ -178,6 +186,7 @@ class DiskRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     logical_id: tuple[Any, ...] = ()
     params: Params = field(default_factory=dict)
     spindles: int | None = None
+    children: tuple["DiskRecord", ...] = ()
     ctime: float = 0.0
     mtime: float = 0.0
     serial_no: int = 1

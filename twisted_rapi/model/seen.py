@@ -68,6 +68,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     cpu_node: int = 0  # CPUs the node itself uses
     disk_total: int = 0
     disk_free: int = 0
+    volume_groups: dict[str, tuple[int, int]] = field(default_factory=dict)  # name -> total and free MiB
     bridges: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()  # disk templates this node can keep
     oses: tuple[OsSeen, ...] = ()

@@ -23,7 +23,14 @@ class Step(Struct, frozen=True, kw_only=True, tag_field="step", omit_defaults=Tr
 
 
 class DiskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A disk as a node needs to know it; `logical_id` as in `twisted_rapi.model.records.DiskRecord`."""
+    """
+    A disk as a node needs to know it.
+
+    What `logical_id` and `children` are says `twisted_rapi.model.records.DiskRecord`.
+
+    :ivar node: uuid of the node it is meant for; only a mirrored disk is another one on each node.
+    :ivar params: the parameters of its template, filled in.
+    """
 
     uuid: str
     index: int
@@ -33,6 +40,8 @@ class DiskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mode: Literal["rw", "ro"] = "rw"
     name: str | None = None
     params: Params = field(default_factory=dict)
+    node: str = ""
+    children: tuple["DiskSpec", ...] = ()
 
 
 class NicSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -100,10 +109,20 @@ class GrowVolume(Step, frozen=True, kw_only=True, tag="volume.grow", omit_defaul
 
 
 class ActivateVolume(Step, frozen=True, kw_only=True, tag="volume.activate", omit_defaults=True):
-    """Make a disk's volume usable here.  Outcome ``path``.  `ignore_size`: do not compare its size."""
+    """
+    Make a disk's volume usable here.  Outcome ``path``.
+
+    The rest is about mirrored disks, which are connected to their other side as `disk` names it.
+
+    :ivar ignore_size: do not compare its size.
+    :ivar primary: the guest is to run here; ``False``: this side only follows the other.
+    :ivar force: use this side's data although it may be old, and fill the other from it.
+    """
 
     disk: DiskSpec
     ignore_size: bool = False
+    primary: bool = True
+    force: bool = False
 
 
 class DeactivateVolume(Step, frozen=True, kw_only=True, tag="volume.deactivate", omit_defaults=True):
@@ -117,6 +136,44 @@ class MoveVolume(Step, frozen=True, kw_only=True, tag="volume.move", omit_defaul
 
     disk: DiskSpec
     to: tuple[Any, ...]
+
+
+class RenewVolume(Step, frozen=True, kw_only=True, tag="volume.renew", omit_defaults=True):
+    """
+    Put new, empty storage below this node's side of a mirrored disk and fill it from the other side.
+
+    :ivar token: names this renewal; one that was carried out before is not repeated.
+    """
+
+    disk: DiskSpec
+    token: str
+
+
+class AdoptVolume(Step, frozen=True, kw_only=True, tag="volume.adopt", omit_defaults=True):
+    """
+    Make this node's side of a mirrored disk from the ``plain`` volume that is its data volume.
+
+    Its data is current; done already is well.
+    """
+
+    disk: DiskSpec
+
+
+class ReleaseVolume(Step, frozen=True, kw_only=True, tag="volume.release", omit_defaults=True):
+    """End this node's side of a mirrored disk but keep its data volume; done already is well."""
+
+    disk: DiskSpec
+
+
+class AwaitSync(Step, frozen=True, kw_only=True, tag="volume.sync", omit_defaults=True):
+    """
+    Wait until no disk is being filled any more, but at most so many seconds.  Nothing else waits for it.
+
+    Outcome ``disks`` as of `InspectDisks`, at the end.
+    """
+
+    disks: tuple[DiskSpec, ...]
+    at_most: float = 60.0
 
 
 class StartDomain(Step, frozen=True, kw_only=True, tag="domain.start", omit_defaults=True):
@@ -178,7 +235,10 @@ class InspectDisks(Step, frozen=True, kw_only=True, tag="volume.inspect", omit_d
     """
     Say how volumes are.
 
-    Outcome ``disks``: per disk ``None`` when absent, else ``{path, size, allocated}`` in MiB.
+    Outcome ``disks``: per disk ``None`` when absent, else ``{path, size, allocated}`` in MiB, and where there
+    is such a thing ``major`` and ``minor`` of the device.  Of a mirrored disk also ``active``, ``degraded``,
+    ``ldisk`` (``okay``, ``sync``, ``unknown``, ``faulty``), and while it is filled ``percent`` and
+    ``estimate`` (seconds).
     """
 
     disks: tuple[DiskSpec, ...]
@@ -191,6 +251,10 @@ AnyStep = (
     | ActivateVolume
     | DeactivateVolume
     | MoveVolume
+    | RenewVolume
+    | AdoptVolume
+    | ReleaseVolume
+    | AwaitSync
     | StartDomain
     | StopDomain
     | SetMemory
@@ -216,10 +280,14 @@ DEADLINES: dict[type[Step], float] = {
     DeleteVolume: 300.0,
     VerifyOs: 120.0,
 }
-"""Seconds a step may take before the node counts as unreachable; 60 for others, plus a stop's own timeout."""
+"""Seconds a step may take before the node counts as unreachable; 60 for others, plus a step's own timeout."""
 
 
 def deadline(step: Step) -> float:
     """Seconds to wait for `step` to be carried out."""
-    extra = float(step.timeout) if isinstance(step, StopDomain) else 0.0
+    extra = 0.0
+    if isinstance(step, StopDomain):
+        extra = float(step.timeout)
+    elif isinstance(step, AwaitSync):
+        extra = step.at_most
     return DEADLINES.get(type(step), 60.0) + extra

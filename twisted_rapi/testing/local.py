@@ -33,6 +33,7 @@ memory = 65536
 cpus = 16
 disk = 1048576
 bridges = ["br0"]
+shared_dir = "../shared-volumes"
 """
 
 _MASTER = """\

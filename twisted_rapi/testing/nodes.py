@@ -1,6 +1,7 @@
 """Nodes in memory: what steps do to them, and what they report, at once and without a clock."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -11,6 +12,13 @@ from twisted_rapi.model import steps
 from twisted_rapi.model.seen import DomainSeen, NodeReport, OsSeen
 from twisted_rapi.model.steps import Outcome, Step
 from twisted_rapi.rpc.interface import INodes
+from twisted_rapi.storage.simulated import Volumes
+from twisted_rapi.storage.simulated_driver import SHARED, cores
+from twisted_rapi.storage.simulated_mirror import Mirrors
+from twisted_rapi.testing.volumes import MemoryShelf
+
+DISK = 1048576  # MiB of each node
+GROUPS = ("xenvg", "othervg")
 
 NOOP = OsSeen(
     name="noop",
@@ -22,18 +30,39 @@ NOOP = OsSeen(
 
 
 @attrs.define(eq=False)
+class Shared:
+    """
+    What the nodes of a cluster have in common.
+
+    :ivar time: seconds, for disks that are being filled; it goes on only while that is awaited.
+    :ivar mirrored: the sides of mirrored disks; `shelves`: volumes of shared storage by template.
+    """
+
+    time: float = 0.0
+    mirrored: MemoryShelf = attrs.field(factory=MemoryShelf)
+    shelves: dict[str, MemoryShelf] = attrs.field(
+        factory=lambda: {template: MemoryShelf() for template in (*SHARED, "blockdev")}
+    )
+
+
+@attrs.define(eq=False)
 class FakeNode:
     """
     One node.
 
-    :ivar volumes: sizes in MiB by path; `domains`: what runs, by name.
+    :ivar shared: what it has in common with other nodes.
+    :ivar volumes: sizes in MiB of files, by path; `shelf`: of the node's logical volumes, by ``group/name``.
+    :ivar domains: what runs, by name.
     :ivar faults: per type of step, errors that the next ones end with.
     :ivar done: all steps that were carried out, in order.
     :ivar down: whether it answers nobody.
     :ivar hypervisors: versions by kind; `oses`: the OS definitions it has.
     """
 
+    uuid: str = ""
+    shared: "Shared" = attrs.field(factory=Shared)
     volumes: dict[str, int] = attrs.field(factory=dict)
+    shelf: MemoryShelf = attrs.field(factory=MemoryShelf)
     domains: dict[str, DomainSeen] = attrs.field(factory=dict)
     faults: dict[type[Step], list[Exception]] = attrs.field(factory=dict)
     done: list[Step] = attrs.field(factory=list)
@@ -51,13 +80,23 @@ class FakeNode:
             memory_total=32768,
             memory_free=32768 - used,
             cpu_total=16,
-            disk_total=1048576,
-            disk_free=1048576 - sum(self.volumes.values()),
+            disk_total=DISK,
+            disk_free=self.disk_free(),
+            volume_groups=dict.fromkeys(GROUPS, (DISK, self.disk_free())),
             bridges=("br0",),
-            templates=("file", "sharedfile"),
+            templates=("file", "sharedfile", *self.drivers()),
             oses=self.oses,
             domains=dict(self.domains),
         )
+
+    def disk_free(self) -> int:
+        """MiB that files and logical volumes leave."""
+        return self.drivers()["plain"].space()[1] - sum(self.volumes.values())
+
+    def drivers(self) -> dict[str, Volumes | Mirrors]:
+        """What keeps the disks that are no files."""
+        shared = self.shared
+        return cores(self.shelf, shared.mirrored, shared.shelves, DISK, lambda: shared.time)
 
     def carry_out(self, step: Step) -> Outcome:
         """
@@ -69,14 +108,6 @@ class FakeNode:
             raise self.faults[type(step)].pop(0)
         self.done.append(step)
         match step:
-            case steps.CreateVolume():
-                return self._create(step)
-            case steps.DeleteVolume():
-                self.volumes.pop(step.disk.logical_id[1], None)
-            case steps.ActivateVolume():
-                return Outcome(path=self._path(step.disk))
-            case steps.MoveVolume():
-                self._move(step)
             case steps.StartDomain():
                 return self._start(step)
             case steps.StopDomain():
@@ -86,11 +117,79 @@ class FakeNode:
             case steps.RunOs():
                 for disk in step.domain.disks:
                     self._path(disk)
-            case steps.InspectDisks():
-                return Outcome(disks=tuple(self._look(disk) for disk in step.disks))
+            case _:
+                return self._on_disks(step)
         return Outcome()
 
+    def _on_disks(self, step: Step) -> Outcome:
+        match step:
+            case steps.InspectDisks():
+                return Outcome(disks=tuple(self._look(disk) for disk in step.disks))
+            case steps.AwaitSync():
+                return self._await(step)
+            case steps.CreateVolume() if self._filed(step.disk):
+                return self._create(step)
+            case steps.DeleteVolume() if self._filed(step.disk):
+                self.volumes.pop(step.disk.logical_id[1], None)
+            case steps.ActivateVolume() if self._filed(step.disk):
+                return Outcome(path=self._path(step.disk))
+            case steps.MoveVolume() if self._filed(step.disk):
+                self._move(step)
+            case steps.GrowVolume() if self._filed(step.disk):
+                path = self._path(step.disk)
+                self.volumes[path] = max(step.disk.size, self.volumes[path])
+            case steps.DeactivateVolume() if self._filed(step.disk):
+                pass
+            case _:
+                return self._by_driver(step)
+        return Outcome()
+
+    def _filed(self, disk: steps.DiskSpec) -> bool:
+        return disk.template in ("file", "sharedfile")
+
+    def _by_driver(self, step: Any) -> Outcome:
+        driver = self.drivers()[step.disk.template]
+        match step:
+            case steps.CreateVolume():
+                return Outcome(path=driver.create(step.disk, step.fresh))
+            case steps.DeleteVolume():
+                driver.delete(step.disk)
+            case steps.GrowVolume():
+                driver.grow(step.disk)
+            case steps.MoveVolume():
+                driver.move(step.disk, step.to)
+            case steps.DeactivateVolume():
+                driver.deactivate(step.disk)
+            case steps.ActivateVolume() if isinstance(driver, Mirrors):
+                return Outcome(path=driver.attach(step.disk, step.primary, step.ignore_size, step.force))
+            case steps.ActivateVolume():
+                return Outcome(path=driver.activate(step.disk, step.ignore_size))
+            case _:
+                assert isinstance(driver, Mirrors)
+                self._by_mirror(driver, step)
+        return Outcome()
+
+    def _by_mirror(self, driver: Mirrors, step: Step) -> None:
+        match step:
+            case steps.RenewVolume():
+                driver.renew(step.disk, step.token)
+            case steps.AdoptVolume():
+                driver.adopt(step.disk)
+            case steps.ReleaseVolume():
+                driver.release(step.disk)
+            case _:
+                raise AssertionError(f"not a step: {step!r}")
+
+    def _await(self, step: steps.AwaitSync) -> Outcome:
+        """The nodes' own clock goes on as far as is waited."""
+        drivers = [(self.drivers()[d.template], d) for d in step.disks if not self._filed(d)]
+        waits = [driver.remaining(disk) for driver, disk in drivers if isinstance(driver, Mirrors)]
+        self.shared.time += min(max(waits, default=0.0), step.at_most)
+        return Outcome(disks=tuple(self._look(disk) for disk in step.disks))
+
     def _path(self, disk: steps.DiskSpec) -> str:
+        if not self._filed(disk):
+            return self.drivers()[disk.template].activate(disk)
         path: str = disk.logical_id[1]
         if path not in self.volumes:
             raise StepFailed(f"{path} does not exist", "storage")
@@ -132,6 +231,8 @@ class FakeNode:
                 del self.domains[name]
 
     def _look(self, disk: steps.DiskSpec) -> dict[str, object] | None:
+        if not self._filed(disk):
+            return self.drivers()[disk.template].inspect(disk)
         path = disk.logical_id[1]
         size = self.volumes.get(path)
         return None if size is None else {"path": path, "size": size, "allocated": 0}
@@ -142,7 +243,8 @@ class FakeNodes:
     """`INodes` over `FakeNode`."""
 
     def __init__(self, uuids: Iterable[str]) -> None:
-        self.nodes = {uuid: FakeNode() for uuid in uuids}
+        self.shared = Shared()
+        self.nodes = {uuid: FakeNode(uuid=uuid, shared=self.shared) for uuid in uuids}
         self._observers: list[Callable[[str], None]] = []
         self.held: list[Deferred[None]] | None = None
 

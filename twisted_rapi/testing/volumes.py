@@ -1,12 +1,44 @@
 """Volumes that are numbers in memory."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import attrs
 from zope.interface import implementer
 
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.steps import DiskSpec
 from twisted_rapi.storage.interface import IVolumeDriver
+
+
+@attrs.define(eq=False)
+class MemoryShelf:
+    """`twisted_rapi.storage.shelf.Shelf` in memory."""
+
+    values: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """See `Shelf.read`."""
+        found = self.values.get(name)
+        return None if found is None else dict(found)
+
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """See `Shelf.write`."""
+        self.values[name] = dict(value)
+
+    def remove(self, name: str) -> None:
+        """See `Shelf.remove`."""
+        self.values.pop(name, None)
+
+    def names(self) -> list[str]:
+        """See `Shelf.names`."""
+        return sorted(self.values)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else is there."""
+        yield
 
 
 @implementer(IVolumeDriver)

@@ -1,4 +1,4 @@
-"""What every `IVolumeDriver` that is addressed by paths does."""
+"""What every `IVolumeDriver` does that makes volumes where it is told."""
 
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,17 @@ class VolumeDriverContract(_Base):
     def at(self, name: str) -> tuple[Any, ...]:
         """The address of this name."""
         return ("loop", f"{self.base}/{name}")
+
+    def outside(self) -> tuple[tuple[Any, ...], ...]:
+        """Addresses outside of the base, or that are none."""
+        return (
+            ("loop", "/etc/x"),
+            self.at("../x"),
+            self.at("a/../../x"),
+            ("loop",),
+            (),
+            ("loop", 3),
+        )
 
     def done(self, work: Coroutine[Any, Any, Any]) -> Any:
         """What `work` answers."""
@@ -118,14 +129,7 @@ class VolumeDriverContract(_Base):
 
     def test_outside(self) -> None:
         """Addresses outside of the base, or that are none, are refused by every operation."""
-        for address in (
-            ("loop", "/etc/x"),
-            self.at("../x"),
-            self.at("a/../../x"),
-            ("loop",),
-            (),
-            ("loop", 3),
-        ):
+        for address in self.outside():
             disk = replace(self.disk, logical_id=address)
             for work in (self.driver.create, self.driver.delete, self.driver.grow, self.driver.inspect):
                 self.fails(work(disk))
