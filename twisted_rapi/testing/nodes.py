@@ -140,7 +140,7 @@ class FakeNode:
                 self.volumes[path] = max(step.disk.size, self.volumes[path])
             case steps.DeactivateVolume() if self._filed(step.disk):
                 pass
-            case _:
+            case _ if hasattr(step, "disk"):
                 return self._by_driver(step)
         return Outcome()
 
