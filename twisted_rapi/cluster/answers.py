@@ -16,6 +16,7 @@ from twisted_rapi.model.records import InstanceRecord, NodeRecord, Record, key_o
 from twisted_rapi.model.seen import NodeReport
 from twisted_rapi.plan.fields import cluster as cluster_fields
 from twisted_rapi.plan.fields import instance as instance_fields
+from twisted_rapi.plan.fields import network as network_fields
 from twisted_rapi.plan.fields import node as node_fields
 from twisted_rapi.plan.fields.base import natural, shown
 from twisted_rapi.plan.view import View
@@ -109,6 +110,15 @@ class Answers:
         records = sorted(view.groups.values(), key=lambda g: natural(g.name))
         return encode([shown(node_fields.GROUP_FIELDS, view, record) for record in records])
 
+    def network(self, view: View, uuid: str) -> bytes:
+        """One network."""
+        return encode(shown(network_fields.FIELDS, view, view.networks[uuid]))
+
+    def networks(self, view: View) -> bytes:
+        """All networks."""
+        records = sorted(view.networks.values(), key=lambda n: natural(n.name))
+        return encode([shown(network_fields.FIELDS, view, record) for record in records])
+
     def instance(self, view: View, record: InstanceRecord) -> bytes:
         """One instance."""
         token = self._token(view, record)
@@ -127,6 +137,7 @@ class Answers:
             revision_of(key_of(record)),
             revision_of("cluster"),
             revision_of(f"node/{record.primary_node}"),
+            *(revision_of(f"network/{nic.network}") for nic in record.nics if nic.network),
             report is None,
             None if report is None else report.domains.get(record.name),
             # Where it runs on another node matters only if it does not run on its own.

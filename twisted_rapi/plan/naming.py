@@ -7,6 +7,7 @@ from twisted_rapi.errors import TagError, prereq
 from twisted_rapi.model.records import InstanceRecord, name_key
 
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.ASCII)
+_MAC_PREFIX = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){2}", re.ASCII)
 _TAG = re.compile(r"[\w.+*/:@-]+", re.ASCII)
 
 TAG_LENGTH = 128
@@ -38,15 +39,40 @@ def resolved_name(name: str, name_check: bool) -> str:
     return host
 
 
+def object_name(name: str) -> str:
+    """
+    The name of a group or network: any text that can be shown (as observed).
+
+    :raises OpPrereqError: ``wrong_input``: it is none.
+    """
+    if not name.isprintable() or name != name.strip() or not 0 < len(name) <= 255:
+        raise prereq(f"Invalid name {name!r}: printable text of at most 255 characters")
+    return name
+
+
+def mac_prefix(given: str) -> str:
+    """
+    The first three octets of MAC addresses, in their one form.
+
+    :raises OpPrereqError: ``wrong_input``: it is something else, or one of groups of stations.
+    """
+    prefix = given.lower()
+    if _MAC_PREFIX.fullmatch(prefix) is None or int(prefix[:2], 16) & 1:
+        raise prereq(f"Invalid MAC address prefix '{given}'")
+    return prefix
+
+
 def reservations(instance: InstanceRecord) -> dict[str, str]:
     """
-    What no other instance may have, as name keys for its uuid: its name, MAC addresses and network port.
+    What no other instance may have, as name keys for its uuid: its name, MAC addresses, network port, and
+    addresses in networks.
 
     Plans of several instances are made at the same time; the commit decides who gets one of these.
     """
     keys = [name_key("instance", instance.name), *(name_key("mac", nic.mac) for nic in instance.nics)]
     if instance.network_port is not None:
         keys.append(name_key("port", str(instance.network_port)))
+    keys += [name_key(f"ip/{n.network}", n.ip) for n in instance.nics if n.network and n.ip]
     return dict.fromkeys(keys, instance.uuid)
 
 

@@ -1,4 +1,4 @@
-"""Tags of the cluster, nodes, groups and instances (constants.json ``tag_kinds``)."""
+"""Tags of the cluster, nodes, groups, networks and instances (constants.json ``tag_kinds``)."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def tagged(view: View, kind: str, name: str | None) -> ObjectRecord:
             return view.node(name)
         case "nodegroup":
             return view.group(name)
-    raise prereq(f"Network '{name}' not known", "unknown_entity")
+    return view.network(name)
 
 
 def plan_tags_set(op: TagsSet, progress: Progress, view: View) -> Stage:

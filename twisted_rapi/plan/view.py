@@ -53,14 +53,16 @@ class View:
 
     def find(self, kind: str, name: str) -> str | None:
         """
-        The uuid of what `name` names among `kind`: its name, its uuid, or the name's part before a dot
-        if only one begins so.
+        The uuid of what `name` names among `kind`: its name, its uuid, or, of a node or an instance, the
+        name's part before a dot if only one begins so.
         """
         named = self.names[kind]
         if name in named:
             return named[name]
         if name in self._table(kind):
             return name
+        if kind in ("group", "network"):
+            return None  # their names are no host names: nothing of them is short for another
         begun = [uuid for full, uuid in named.items() if full.startswith(name + ".")]
         return begun[0] if name and len(begun) == 1 else None
 
@@ -102,7 +104,7 @@ class View:
         """
         uuid = self.find("group", name)
         if uuid is None:
-            raise _unknown("Node group", name)
+            raise prereq(f"Node group '{name}' not found", "unknown_entity")
         return self.groups[uuid]
 
     def network(self, name: str) -> NetworkRecord:
@@ -113,7 +115,7 @@ class View:
         """
         uuid = self.find("network", name)
         if uuid is None:
-            raise _unknown("Network", name)
+            raise prereq(f"Network '{name}' not found", "unknown_entity")
         return self.networks[uuid]
 
     def domain(self, instance: InstanceRecord) -> DomainSeen | None:

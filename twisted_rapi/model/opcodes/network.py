@@ -1,9 +1,47 @@
 """Opcodes about networks; parameters as in opcodes.json ("newest")."""
 
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
+
 from msgspec import field
 
-from twisted_rapi.model.opcodes.base import IPv4, IPv4Net, IPv6, IPv6Net, NonEmpty, Opcode
+from twisted_rapi.model.opcodes.base import (
+    InvalidParameter,
+    IPv4,
+    IPv4Net,
+    IPv6,
+    IPv6Net,
+    NonEmpty,
+    Opcode,
+)
 from twisted_rapi.model.opcodes.words import NicMode
+
+_KINDS: dict[str, Callable[[str], object]] = {
+    "network": IPv4Network,
+    "gateway": IPv4Address,
+    "network6": IPv6Network,
+    "gateway6": IPv6Address,
+    "add_reserved_ips": IPv4Address,
+    "remove_reserved_ips": IPv4Address,
+}
+
+
+def _check_addresses(op_id: str, values: dict[str, Any]) -> None:
+    """
+    All addresses are ones, and networks have no host bits set; what passes is in its one form.
+
+    :raises InvalidParameter: one is not.
+    """
+    for name, kind in _KINDS.items():
+        given = values.get(name)
+        if given is None:
+            continue
+        try:
+            several = isinstance(given, list)
+            values[name] = [str(kind(v)) for v in given] if several else str(kind(given))
+        except ValueError as e:
+            raise InvalidParameter(op_id, name) from e
 
 
 class NetworkAdd(Opcode, frozen=True, kw_only=True):
@@ -21,6 +59,11 @@ class NetworkAdd(Opcode, frozen=True, kw_only=True):
     gateway: IPv4 | None = None
     conflicts_check: bool = True
     tags: list[NonEmpty] = field(default_factory=list)
+
+    @classmethod
+    def check(cls, values: dict[str, Any]) -> None:
+        """Addresses are addresses, networks are networks."""
+        _check_addresses(cls.OP_ID, values)
 
 
 class NetworkRemove(Opcode, frozen=True, kw_only=True):
@@ -55,6 +98,11 @@ class NetworkSetParams(Opcode, frozen=True, kw_only=True):
     mac_prefix: NonEmpty | None = None
     add_reserved_ips: list[IPv4] | None = None
     remove_reserved_ips: list[IPv4] | None = None
+
+    @classmethod
+    def check(cls, values: dict[str, Any]) -> None:
+        """Addresses are addresses, networks are networks."""
+        _check_addresses(cls.OP_ID, values)
 
 
 class NetworkConnect(Opcode, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ def _tags(op: cluster.TagsSet | cluster.TagsDel, view: View) -> Iterator[Lock]:
             yield Lock("node", view.find("node", name) or name)
         case "nodegroup":
             yield Lock("nodegroup", view.find("group", name) or name)
+        case "network":
+            yield Lock("network", view.find("network", name) or name)
 
 
 LOCKS: Mapping[type[Opcode], LockFunction] = {

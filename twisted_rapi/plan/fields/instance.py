@@ -115,7 +115,7 @@ FIELDS = (
     Field("nic.networks", "NIC_networks", "other", "Networks of NICs", lambda v, i: [n.network for n in i.nics]),
     Field(
         "nic.networks.names", "NIC_networks_names", "other", "Names of networks of NICs",
-        lambda v, i: [None for _ in i.nics],
+        lambda v, i: [None if n.network is None else v.networks[n.network].name for n in i.nics],
     ),
     Field("nic.bridges", "NIC_bridges", "other", "Bridges of NICs", lambda v, i: [_bridge(v, n) for n in i.nics]),
     Field("network_port", "Network_port", "number", "Port of its console", lambda v, i: i.network_port),

@@ -1,14 +1,43 @@
 """RAPI resources of node groups."""
 
+from typing import Any
+
 from twisted_rapi.cluster.answers import Answers
+from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.opcodes import group as opcodes
 from twisted_rapi.web.call import Route
 from twisted_rapi.web.rapi.reads import listing, single, tags_of
-from twisted_rapi.web.rapi.rows import read, tags
+from twisted_rapi.web.rapi.rows import Submission, flag, read, tags, write
 
 _GROUP = "/2/groups/[group_name]"
+_CUSTOM = {f"custom_{name}": name for name in ("ndparams", "ipolicy", "diskparams")}
+
+
+def _group(opcode: type[Opcode], what: str = "", **more: Any) -> Submission:
+    handler = f"groups_name_{what}" if what else "groups_name"
+    return Submission(opcode=opcode, handler=handler, names={"group_name": "group_name"}, **more)
+
+
+ADD = Submission(opcode=opcodes.GroupAdd, handler="groups", renames={"name": "group_name"})
+REMOVE = _group(opcodes.GroupRemove, body=False)
+MODIFY = _group(opcodes.GroupSetParams, "modify", renames=_CUSTOM)
+RENAME = _group(opcodes.GroupRename, "rename")
+ASSIGN = _group(opcodes.GroupAssignNodes, "assign_nodes", query={"force": ("force", flag)})
 
 ROUTES = (
-    Route("/2/groups", {"GET": read(listing("group", "groups", "name", Answers.groups))}),
-    Route(_GROUP, {"GET": read(single("group", "group_name", lambda a, v, r: a.group(v, r.uuid)))}),
+    Route(
+        "/2/groups",
+        {"GET": read(listing("group", "groups", "name", Answers.groups)), "POST": write(ADD)},
+    ),
+    Route(
+        _GROUP,
+        {
+            "GET": read(single("group", "group_name", lambda a, v, r: a.group(v, r.uuid))),
+            "DELETE": write(REMOVE),
+        },
+    ),
+    Route(f"{_GROUP}/modify", {"PUT": write(MODIFY)}),
+    Route(f"{_GROUP}/rename", {"PUT": write(RENAME)}),
+    Route(f"{_GROUP}/assign-nodes", {"PUT": write(ASSIGN)}),
     tags(f"{_GROUP}/tags", tags_of("group", "group_name"), "nodegroup", "groups_name_tags", "group_name"),
 )

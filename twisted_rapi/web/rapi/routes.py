@@ -1,12 +1,13 @@
 """The URIs of RAPI 2 (resources.json): all families put together."""
 
 from twisted_rapi.web.call import Route
-from twisted_rapi.web.rapi import cluster, groups, instances, jobs, nodes
+from twisted_rapi.web.rapi import cluster, groups, instances, jobs, networks, nodes
 
 ROUTES: tuple[Route, ...] = (
     *cluster.ROUTES,
     *instances.ROUTES,
     *nodes.ROUTES,
     *groups.ROUTES,
+    *networks.ROUTES,
     *jobs.ROUTES,
 )

@@ -1,0 +1,45 @@
+"""RAPI resources of networks."""
+
+from typing import Any
+
+from twisted_rapi.cluster.answers import Answers
+from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.opcodes import network as opcodes
+from twisted_rapi.web.call import Route
+from twisted_rapi.web.rapi.reads import listing, single, tags_of
+from twisted_rapi.web.rapi.rows import Submission, read, tags, write
+
+_NETWORK = "/2/networks/[network_name]"
+
+
+def _network(opcode: type[Opcode], what: str = "", **more: Any) -> Submission:
+    handler = f"networks_name_{what}" if what else "networks_name"
+    return Submission(opcode=opcode, handler=handler, names={"network_name": "network_name"}, **more)
+
+
+ADD = Submission(opcode=opcodes.NetworkAdd, handler="networks", renames={"name": "network_name"})
+
+ROUTES = (
+    Route(
+        "/2/networks",
+        {"GET": read(listing("network", "networks", "name", Answers.networks)), "POST": write(ADD)},
+    ),
+    Route(
+        _NETWORK,
+        {
+            "GET": read(single("network", "network_name", lambda a, v, r: a.network(v, r.uuid))),
+            "DELETE": write(_network(opcodes.NetworkRemove)),
+        },
+    ),
+    Route(f"{_NETWORK}/connect", {"PUT": write(_network(opcodes.NetworkConnect, "connect"))}),
+    Route(f"{_NETWORK}/disconnect", {"PUT": write(_network(opcodes.NetworkDisconnect, "disconnect"))}),
+    Route(f"{_NETWORK}/modify", {"PUT": write(_network(opcodes.NetworkSetParams, "modify"))}),
+    Route(f"{_NETWORK}/rename", {"PUT": write(_network(opcodes.NetworkRename, "rename"))}),
+    tags(
+        f"{_NETWORK}/tags",
+        tags_of("network", "network_name"),
+        "network",
+        "networks_name_tags",
+        "network_name",
+    ),
+)
