@@ -204,10 +204,9 @@ def _in_group(view: View, group: GroupRecord, counts: Callable[[NicRecord], bool
 
 def instances_of(view: View, group: GroupRecord) -> Iterator[InstanceRecord]:
     """The instances with a node in the group, those being made included."""
-    members = {node.uuid for node in view.nodes.values() if node.group == group.uuid}
-    for instance in view.instances.values():
-        if not members.isdisjoint((instance.primary_node, *instance.secondary_nodes)):
-            yield instance
+    members = [node.uuid for node in view.nodes.values() if node.group == group.uuid]
+    found = {i.uuid: i for n in members for i in (*view.instances_on(n), *view.secondaries_on(n))}
+    yield from found.values()
 
 
 def _conflict(

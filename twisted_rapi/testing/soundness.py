@@ -10,6 +10,7 @@ from twisted_rapi.model.records import (
     GroupRecord,
     InstanceRecord,
     LeftoverRecord,
+    NetworkRecord,
     NodeRecord,
     ObjectRecord,
     Record,
@@ -31,7 +32,7 @@ def _about_names(world: World) -> Iterator[str]:
         wanted.update(reservations(instance))
         if instance.pending is not None:
             yield f"{instance.name} is still being made"
-    for kind, cls in (("node", NodeRecord), ("group", GroupRecord)):
+    for kind, cls in (("node", NodeRecord), ("group", GroupRecord), ("network", NetworkRecord)):
         for record in world.of(cls).values():
             wanted[name_key(kind, record.name)] = record.uuid
     yield from (f"{key} is reserved for nobody" for key in sorted(world.names.keys() - wanted.keys()))

@@ -23,6 +23,7 @@ from twisted_rapi.model.records import (
     GroupRecord,
     InstanceRecord,
     LeftoverRecord,
+    NetworkRecord,
     NodeRecord,
     ObjectRecord,
     Params,
@@ -173,12 +174,14 @@ class World:
             "group": self.of(GroupRecord),
             "node": self.of(NodeRecord),
             "instance": self.of(InstanceRecord),
+            "network": self.of(NetworkRecord),
         }
         return View(
             cluster=self.cluster,
             groups=self.of(GroupRecord),
             nodes=self.of(NodeRecord),
             instances=self.of(InstanceRecord),
+            networks=self.of(NetworkRecord),
             names={kind: {r.name: r.uuid for r in table.values()} for kind, table in tables.items()},
             primaries=_by_node((i.uuid, (i.primary_node,)) for i in self.of(InstanceRecord).values()),
             secondaries=_by_node((i.uuid, i.secondary_nodes) for i in self.of(InstanceRecord).values()),
@@ -378,8 +381,14 @@ class _Life:
         self.ended.log += stage.log
 
     def _locked(self, record: ObjectRecord) -> bool:
-        levels: dict[str, Level] = {"instance": "instance", "node": "node", "group": "nodegroup"}
+        levels: dict[str, Level] = {
+            "instance": "instance",
+            "node": "node",
+            "group": "nodegroup",
+            "network": "network",
+        }
         if record.KIND == "cluster":
             return Lock("cluster", "tags") in self.locks
-        name = record.name if record.KIND == "instance" else record.uuid
-        return Lock(levels[record.KIND], name) in self.locks
+        # An object that is being made, or renamed, is known by its name.
+        named = {record.name} if record.KIND == "instance" else {record.name, record.uuid}
+        return any(Lock(levels[record.KIND], name) in self.locks for name in named)

@@ -194,7 +194,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "tags": ({"tags": ["a b"]}, ["TagError", ["Tag contains invalid characters"]]),
     "group": (
         {"group_name": "nosuch"},
-        ["OpPrereqError", ["Node group 'nosuch' not known", "unknown_entity"]],
+        ["OpPrereqError", ["Node group 'nosuch' not found", "unknown_entity"]],
     ),
     "mode": (
         {"mode": "import"},
