@@ -122,7 +122,7 @@ class AnswersTests(SynchronousTestCase):
         """After any changes the answers are those that would be made anew."""
         self.check()
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(st.lists(st.lists(ACT, min_size=1, max_size=3), max_size=8))
     def check(self, acts: list[list[tuple[Any, ...]]]) -> None:
         self.setUp()

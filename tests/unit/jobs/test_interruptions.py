@@ -57,8 +57,10 @@ class SlowStore(MemoryStore):
 class SlowCase(JobCase):
     """Has a cluster over a store that can be held up."""
 
+    STORE = SlowStore
+
     def setUp(self) -> None:
-        self.store = SlowStore()
+        self.store = self.STORE()
         records, names = founding()
         self.now(self.store.commit(commit_of(records, names=names)))
         self.fake = make_cluster(self.store)
