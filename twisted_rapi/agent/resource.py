@@ -183,7 +183,9 @@ class _Nothing(Resource):
         return NOT_DONE_YET
 
 
-class _Root(Resource):
+class _Root(_Nothing):
+    isLeaf = False
+
     def getChild(self, path: bytes, request: Any) -> IResource:
         """Whatever is not a call."""
         return _Nothing()
