@@ -35,6 +35,7 @@ _UNITS = {
     "tib": 1024**2,
 }
 _SIZE = re.compile(r"^\s*([0-9]{1,12})(?:\.([0-9]{1,6}))?\s*([a-zA-Z]{0,3})\s*$")
+_INTEGER = re.compile(r"\s*[+-]?[0-9]{1,20}\s*", re.ASCII)
 MOST = 2**53  # beyond it JSON readers lose precision
 
 
@@ -68,14 +69,9 @@ def _bool(name: str, value: object) -> bool:
 
 
 def _int(name: str, value: object) -> int:
-    try:
-        number: int = (
-            int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else MOST + 1
-        )
-        if abs(number) <= MOST:
-            return number
-    except ValueError:
-        pass
+    number = int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else value
+    if isinstance(number, int) and not isinstance(number, bool) and abs(number) <= MOST:
+        return number
     raise TypeEnforcementError(f"'{name}' (value {value}) is not a valid integer")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from twisted_rapi.errors import BadRequest
 from twisted_rapi.model.opcodes import backup, cluster, group, instance, moving, network, node, query
 from twisted_rapi.model.opcodes.base import InvalidParameter, Opcode, decode, summary, to_wire
 
@@ -23,5 +24,7 @@ def from_wire(wire: Mapping[str, Any]) -> Opcode:
     :raises BadRequest: ``OP_ID`` is unknown, or a parameter does not fit.
     """
     values = dict(wire)
-    cls = OPCODES[values.pop("OP_ID")]
-    return decode(cls, values)
+    name = values.pop("OP_ID", None)
+    if not isinstance(name, str) or name not in OPCODES:
+        raise BadRequest(f"Unknown opcode {name!r}")
+    return decode(OPCODES[name], values)
