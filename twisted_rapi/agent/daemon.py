@@ -76,6 +76,12 @@ def _volumes(settings: AgentSettings, in_thread: InThread) -> dict[str, IVolumeD
     )
 
 
+def _identity(settings: AgentSettings) -> Identity:
+    """Who the agent is; reads files and belongs in a thread."""
+    files = (settings.authority, settings.certificate, settings.key)
+    return Identity(*(Path(file).read_bytes() for file in files))
+
+
 class Listening(Service):
     """The node at work, and its listener."""
 
@@ -96,11 +102,9 @@ class Listening(Service):
         settings = self._settings
         await self._runner.clean()
         await self._node.begin()
-        identity = Identity(
-            Path(settings.authority).read_bytes(),
-            Path(settings.certificate).read_bytes(),
-            Path(settings.key).read_bytes(),
-        )
+        identity = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), _identity, settings)
+        if not self.running:  # it was ended while it began
+            return
         host, port = listen_address(settings.listen, "listen")
         kind = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
         endpoint = wrapServerTLS(agent_tls(identity), kind(self._reactor, port, interface=host))
