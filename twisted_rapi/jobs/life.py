@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from twisted_rapi.errors import (
     StoreError,
     prereq,
 )
+from twisted_rapi.jobs import ends
 from twisted_rapi.jobs.archive import archived
 from twisted_rapi.jobs.queue import timestamp
 from twisted_rapi.jobs.work import Worker
@@ -28,8 +29,6 @@ from twisted_rapi.model.records import (
     FINAL,
     JobRecord,
     JobStatus,
-    LogEntry,
-    OpRecord,
     Record,
     job_key,
     job_status,
@@ -52,14 +51,6 @@ class Canceled(Exception):
 
 class _Stored(Exception):
     """The opcode ended in an error that is in the store already."""
-
-
-def _without_secrets(op: OpRecord) -> OpRecord:
-    """The opcode without the values of its secret parameters: kept for no longer than they are used."""
-    secret = op.input.get("osparams_secret")
-    if not secret:
-        return op
-    return replace(op, input={**op.input, "osparams_secret": dict.fromkeys(secret)})
 
 
 class Life:
@@ -141,7 +132,7 @@ class Life:
         """The opcode with all names in full; jobs show it so from now on."""
         found = expanded(op, self._means.view())
         found = replace(found, debug_level=found.debug_level or 0)
-        self._set(self._with_op(index, input=to_wire(found), summary=summary(found)))
+        self._set(ends.with_op(self.job, index, input=to_wire(found), summary=summary(found)))
         return found
 
     async def _waiting(self, coroutine: Any) -> None:
@@ -289,8 +280,8 @@ class Life:
 
     async def _change(self, index: int, progress: Progress, stage: Change) -> Progress:
         kept = {**progress.kept, **stage.kept}
-        log = self._log_with(index, stage.log)
-        job = self._with_op(index, stage=stage.stage, kept=kept, status="running", log=log)
+        log = ends.log_with(self.job, index, stage.log, self._now())
+        job = ends.with_op(self.job, index, stage=stage.stage, kept=kept, status="running", log=log)
         await self._commit("stage.changed", job, stage.puts, stage.deletes, stage.names, stage.free)
         self._set(job)
         return Progress(stage=stage.stage, kept=kept, error=progress.error, job=self.job.id)
@@ -298,9 +289,9 @@ class Life:
     async def _finish(self, index: int, stage: Finish) -> None:
         drafts = self._means.queue.draft(stage.jobs, self.job.request_id)
         if stage.error is not None:
-            job = self._failed(index, stage.error, stage.log)
+            job = ends.failed(self.job, index, stage.error, stage.log, self._now())
         else:
-            job = self._succeeded(index, stage, drafts)
+            job = ends.succeeded(self.job, index, _result(stage, drafts), stage.log, self._now())
         more = [draft for draft in drafts if isinstance(draft, JobRecord)]
         await self._commit("op.finished", job, stage.puts, stage.deletes, stage.names, stage.free, more)
         for draft in more:  # first: who is told of the end learns their ids
@@ -311,53 +302,21 @@ class Life:
         if stage.error is not None:
             raise _Stored
 
-    def _succeeded(self, index: int, stage: Finish, drafts: Sequence[JobRecord | str]) -> JobRecord:
-        result = stage.result
-        if stage.jobs:
-            ids = [[False, d] if isinstance(d, str) else [True, d.id] for d in drafts]
-            result = {**(result or {}), "jobs": ids}
-        now, log = self._now(), self._log_with(index, stage.log)
-        job = self._with_op(index, status="success", result=result, end_ts=now, log=log, stage="", kept={})
-        return self._closed(job)
-
     # Ends.
 
     async def _end_in_error(self, index: int, error: JobError) -> None:
-        job = self._failed(index, error)
+        job = ends.failed(self.job, index, error, (), self._now())
         await self._commit("op.finished", job)
         self._set(job)
 
-    def _failed(self, index: int, error: JobError, lines: tuple[str, ...] = ()) -> JobRecord:
-        now, log = self._now(), self._log_with(index, lines)
-        job = self._with_op(
-            index, status="error", result=error.pair(), end_ts=now, log=log, stage="", kept={}
-        )
-        preceding = OpExecError("Preceding opcode failed").pair()
-        ops = tuple(
-            replace(op, status="error", result=preceding, end_ts=now) if n > index else op
-            for n, op in enumerate(job.ops)
-        )
-        return self._closed(replace(job, ops=ops))
-
     async def _end_canceled(self, index: int) -> None:
-        now = self._now()
-        told = None if job_status(self.job) == "queued" else "Job canceled by request"
-        ops = tuple(
-            replace(op, status="canceled", result=told, end_ts=now) if n >= index else op
-            for n, op in enumerate(self.job.ops)
-        )
-        job = self._closed(replace(self.job, ops=ops))
+        job = ends.canceled(self.job, index, self._now())
         await self._commit("op.finished", job)
         self._set(job)
         gone, self._gone = self._gone, []
         for d in gone:
             if not d.called:  # who asked may have gone away
                 d.callback(None)
-
-    def _closed(self, job: JobRecord) -> JobRecord:
-        if job_status(job) not in FINAL:
-            return job
-        return replace(job, end_ts=self._now(), ops=tuple(map(_without_secrets, job.ops)))
 
     # Storing and showing.
 
@@ -391,25 +350,23 @@ class Life:
         if puts or deletes:  # names are not among what the snapshot follows
             await snapshot.reached(revision)
 
-    def _with_op(self, index: int, **values: Any) -> JobRecord:
-        ops = list(self.job.ops)
-        ops[index] = replace(ops[index], **values)
-        return replace(self.job, ops=tuple(ops))
-
     def _set(self, job: JobRecord) -> None:
         self.job = job
         self._means.table.put(job)
 
     def _show(self, index: int, status: JobStatus, **values: Any) -> None:
-        job = self._with_op(index, status=status, **values)
+        job = ends.with_op(self.job, index, status=status, **values)
         self._set(replace(job, start_ts=job.start_ts or self._now()))
-
-    def _log_with(self, index: int, lines: Iterable[str]) -> tuple[LogEntry, ...]:
-        """The opcode's log with more lines; their serials go on over the whole job."""
-        serial, now = sum(len(op.log) for op in self.job.ops), self._now()
-        more = tuple((serial + n, now, "message", text) for n, text in enumerate(lines, 1))
-        return (*self.job.ops[index].log, *more)
 
     def _note(self, index: int, *lines: str) -> None:
         if lines:
-            self._set(self._with_op(index, log=self._log_with(index, lines)))
+            log = ends.log_with(self.job, index, lines, self._now())
+            self._set(ends.with_op(self.job, index, log=log))
+
+
+def _result(stage: Finish, drafts: Sequence[JobRecord | str]) -> Any:
+    """What the opcode answers: with the jobs it submitted, if it was to submit any."""
+    if not stage.jobs:
+        return stage.result
+    jobs = [[False, d] if isinstance(d, str) else [True, d.id] for d in drafts]
+    return {**(stage.result or {}), "jobs": jobs}

@@ -1,0 +1,66 @@
+"""A job's record from one state to the next; pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from twisted_rapi.errors import JobError, OpExecError
+from twisted_rapi.model.records import FINAL, JobRecord, LogEntry, OpRecord, Timestamp, job_status
+
+
+def with_op(job: JobRecord, index: int, **values: Any) -> JobRecord:
+    """The job with one of its opcodes changed."""
+    ops = list(job.ops)
+    ops[index] = replace(ops[index], **values)
+    return replace(job, ops=tuple(ops))
+
+
+def log_with(job: JobRecord, index: int, lines: Iterable[str], now: Timestamp) -> tuple[LogEntry, ...]:
+    """An opcode's log with more lines; their serials go on over the whole job."""
+    serial = sum(len(op.log) for op in job.ops)
+    more = tuple((serial + n, now, "message", text) for n, text in enumerate(lines, 1))
+    return (*job.ops[index].log, *more)
+
+
+def succeeded(job: JobRecord, index: int, result: Any, lines: Iterable[str], now: Timestamp) -> JobRecord:
+    """The job, one of whose opcodes has ended well."""
+    log = log_with(job, index, lines, now)
+    done = with_op(job, index, status="success", result=result, end_ts=now, log=log, stage="", kept={})
+    return _closed(done, now)
+
+
+def failed(job: JobRecord, index: int, error: JobError, lines: Iterable[str], now: Timestamp) -> JobRecord:
+    """The job, one of whose opcodes has ended in an error; those after it do not run."""
+    log = log_with(job, index, lines, now)
+    done = with_op(job, index, status="error", result=error.pair(), end_ts=now, log=log, stage="", kept={})
+    preceding = OpExecError("Preceding opcode failed").pair()
+    ops = tuple(
+        replace(op, status="error", result=preceding, end_ts=now) if n > index else op
+        for n, op in enumerate(done.ops)
+    )
+    return _closed(replace(done, ops=ops), now)
+
+
+def canceled(job: JobRecord, index: int, now: Timestamp) -> JobRecord:
+    """The job, cancelled before this opcode."""
+    told = None if job_status(job) == "queued" else "Job canceled by request"
+    ops = tuple(
+        replace(op, status="canceled", result=told, end_ts=now) if n >= index else op
+        for n, op in enumerate(job.ops)
+    )
+    return _closed(replace(job, ops=ops), now)
+
+
+def _closed(job: JobRecord, now: Timestamp) -> JobRecord:
+    if job_status(job) not in FINAL:
+        return job
+    return replace(job, end_ts=now, ops=tuple(map(_without_secrets, job.ops)))
+
+
+def _without_secrets(op: OpRecord) -> OpRecord:
+    """The opcode without the values of its secret parameters: kept for no longer than they are used."""
+    secret = op.input.get("osparams_secret")
+    if not secret:
+        return op
+    return replace(op, input={**op.input, "osparams_secret": dict.fromkeys(secret)})
