@@ -29,6 +29,7 @@ setup(
         "attrs>=25",
         "Automat>=25.4",
         "msgspec>=0.22",
+        "google-re2>=1.1",
         "argon2-cffi>=25.1",
         "prometheus-client>=0.24",
     ],

@@ -1,29 +1,41 @@
 """
 Ready answers: what is read often is encoded once and kept until something it could depend on changes.
 
-Note [Two levels].  Whole answers are dropped whenever any record or report changes; what they are joined from
-(the encoded instances and nodes) stays as long as what it was made of stays, so that a change costs what has
-changed and not the whole cluster.
+Note [Two levels].  Whole answers are dropped whenever any record or report changes.  What lists are joined
+from (the encoded instances and nodes) stays until something *it* shows changes, so that a change costs what
+has changed and not the whole cluster.
 """
 
 import json
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from twisted_rapi.model.records import InstanceRecord, NodeRecord, Record, key_of
-from twisted_rapi.model.seen import NodeReport
+from twisted_rapi.cluster.slices import Slices
+from twisted_rapi.model.records import InstanceRecord, NodeRecord, Record
+from twisted_rapi.model.seen import DomainSeen
 from twisted_rapi.plan.fields import cluster as cluster_fields
+from twisted_rapi.plan.fields import group as group_fields
 from twisted_rapi.plan.fields import instance as instance_fields
 from twisted_rapi.plan.fields import network as network_fields
 from twisted_rapi.plan.fields import node as node_fields
-from twisted_rapi.plan.fields.base import natural, shown
+from twisted_rapi.plan.fields.base import Field, shown
+from twisted_rapi.plan.fields.instance import with_strays
+from twisted_rapi.plan.fields.resources import RESOURCES
 from twisted_rapi.plan.view import View
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.snapshot import Observed, Snapshot
 
 MOST_ANSWERS = 2000
+MANY = 100  # instances for which strays are better looked for once
+
+BULK: Mapping[str, tuple[Field, ...]] = {
+    "instance": instance_fields.BULK,
+    "node": node_fields.BULK,
+    "group": group_fields.BULK,
+    "network": network_fields.BULK,
+}
+"""The fields of bulk lists, by kind."""
 
 _encoder = json.JSONEncoder(separators=(", ", ": "), allow_nan=False)
 
@@ -34,26 +46,21 @@ def encode(value: Any) -> bytes:
 
 
 class Answers:
-    """Encoded answers about the cluster's objects, for as long as the term lasts."""
+    """
+    Encoded answers about the cluster's objects, for as long as the term lasts.
+
+    :ivar changes: counts what has changed so far.
+    """
 
     def __init__(self, snapshot: Snapshot, nodes: INodes, now: Callable[[], float], chance: Random) -> None:
         self._snapshot, self._nodes, self._now, self._chance = snapshot, nodes, now, chance
+        self.changes = 0
         self._whole: dict[Hashable, Any] = {}
-        self._instances: dict[str, tuple[Hashable, bytes]] = {}
-        self._nodes_kept: dict[str, tuple[tuple[Hashable, ...], NodeReport | None, bytes]] = {}
-        self._moves: Counter[str] = Counter()  # per node, how often which instances it has has changed
-        self._order: list[str] | None = None  # uuids of all instances, by name
-        self._ends = [snapshot.observe(self._changed), nodes.observe(lambda _: self._whole.clear())]
-
-    def _changed(self, changes: Observed) -> None:
-        self._whole.clear()
-        for _, before, after in changes:
-            if not isinstance(before or after, InstanceRecord):
-                continue
-            was, now = _residence(before), _residence(after)
-            if was != now:
-                self._order = None
-                self._moves.update({*was[2:], *now[2:]})
+        self._texts: dict[str, dict[str, bytes]] = {"instance": {}, "node": {}}  # by uuid
+        self._domains: dict[str, Mapping[str, DomainSeen]] = {
+            uuid: report.domains for uuid, report in nodes.reports.items()
+        }
+        self._ends = [snapshot.observe(self._records_changed), nodes.observe(self._node_changed)]
 
     def close(self) -> None:
         """No longer follow changes."""
@@ -64,104 +71,108 @@ class Answers:
         """The cluster as of now."""
         return self._snapshot.view(self._nodes.reports, self._now(), self._chance)
 
+    def slices(self) -> Slices:
+        """For long work that begins now."""
+        return Slices(self._snapshot.clock)
+
+    # Whole answers.
+
     def kept(self, key: Hashable) -> Any:
         """What was kept under a key and is still true; ``None`` for nothing."""
         return self._whole.get(key)
 
-    def keep(self, key: Hashable, answer: Any) -> None:
-        """Keep an answer until something changes."""
+    def keep(self, key: Hashable, answer: Any, as_of: int) -> None:
+        """Keep an answer until something changes; one that `changes` have come after is not kept."""
+        if as_of != self.changes:
+            return
         if len(self._whole) >= MOST_ANSWERS:
             self._whole.clear()
         self._whole[key] = answer
+
+    # What changes.
+
+    def _changed(self) -> None:
+        self.changes += 1
+        self._whole.clear()
+
+    def _records_changed(self, told: Observed) -> None:
+        self._changed()
+        for _, before, after in told:
+            match after or before:
+                case InstanceRecord() as record:
+                    self._forget("instance", [record.uuid])
+                    self._forget("node", {*_residence(before), *_residence(after)})
+                case NodeRecord() as record:
+                    self._forget("node", [record.uuid])
+                    self._forget("instance", self._snapshot.primary(record.uuid))
+                    self._forget("instance", self._snapshot.secondary(record.uuid))
+                case _:  # the cluster's parameters, the groups' and the networks' show in all
+                    for texts in self._texts.values():
+                        texts.clear()
+
+    def _node_changed(self, uuid: str) -> None:
+        self._changed()
+        self._forget("node", [uuid])
+        report = self._nodes.reports.get(uuid)
+        before = self._domains.pop(uuid, None)
+        after = None if report is None else report.domains
+        if after is not None:
+            self._domains[uuid] = after
+        if before is after:
+            return
+        if before is None or after is None:
+            self._forget("instance", self._snapshot.primary(uuid))
+        old, new = before or {}, after or {}
+        names = self._snapshot.names["instance"]
+        # Wherever a domain of this name comes or goes, it may be the instance's.
+        changed = [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
+        self._forget("instance", (names[name] for name in changed if name in names))
+
+    def _forget(self, kind: str, uuids: Iterable[str]) -> None:
+        texts = self._texts[kind]
+        for uuid in uuids:
+            texts.pop(uuid, None)
+
+    # Objects.
 
     def info(self, view: View) -> bytes:
         """The cluster."""
         return encode(shown(cluster_fields.FIELDS, view, view.cluster))
 
-    def node(self, view: View, uuid: str) -> bytes:
-        """One node."""
-        return encode(shown(node_fields.SINGLE_NODE_FIELDS, view, view.nodes[uuid]))
+    def single(self, kind: str, view: View, record: Any) -> bytes:
+        """One object, as a read of it alone answers."""
+        if kind == "node":
+            return encode(shown(node_fields.SINGLE, view, record))
+        return self.listed(kind, view, record)
 
-    def nodes(self, view: View) -> bytes:
-        """All nodes, joined from what is encoded already."""
-        records = sorted(view.nodes.values(), key=lambda n: natural(n.name))
-        if len(self._nodes_kept) > len(records):
-            self._nodes_kept = {u: v for u, v in self._nodes_kept.items() if u in view.nodes}
-        return _joined(self._node(view, record) for record in records)
+    def listed(self, kind: str, view: View, record: Any) -> bytes:
+        """One object, as a bulk list has it."""
+        texts = self._texts.get(kind)
+        if texts is None:
+            return encode(shown(BULK[kind], view, record))
+        known = texts.get(record.uuid)
+        if known is None:
+            known = texts[record.uuid] = encode(shown(BULK[kind], view, record))
+        return known
 
-    def _node(self, view: View, record: NodeRecord) -> bytes:
-        revision_of = self._snapshot.revision_of
-        keys = (key_of(record), "cluster", f"group/{record.group}")
-        token = (*map(revision_of, keys), self._moves[record.uuid])
-        report = view.reports.get(record.uuid)
-        known = self._nodes_kept.get(record.uuid)
-        if known is not None and known[0] == token and known[1] is report:
-            return known[2]
-        text = encode(shown(node_fields.NODE_FIELDS, view, record))
-        self._nodes_kept[record.uuid] = (token, report, text)
-        return text
-
-    def group(self, view: View, uuid: str) -> bytes:
-        """One group."""
-        return encode(shown(node_fields.GROUP_FIELDS, view, view.groups[uuid]))
-
-    def groups(self, view: View) -> bytes:
-        """All groups."""
-        records = sorted(view.groups.values(), key=lambda g: natural(g.name))
-        return encode([shown(node_fields.GROUP_FIELDS, view, record) for record in records])
-
-    def network(self, view: View, uuid: str) -> bytes:
-        """One network."""
-        return encode(shown(network_fields.FIELDS, view, view.networks[uuid]))
-
-    def networks(self, view: View) -> bytes:
-        """All networks."""
-        records = sorted(view.networks.values(), key=lambda n: natural(n.name))
-        return encode([shown(network_fields.FIELDS, view, record) for record in records])
-
-    def instance(self, view: View, record: InstanceRecord) -> bytes:
-        """One instance."""
-        token = self._token(view, record)
-        known = self._instances.get(record.uuid)
-        if known is not None and known[0] == token:
-            return known[1]
-        text = encode(shown(instance_fields.FIELDS, view, record))
-        self._instances[record.uuid] = (token, text)
-        return text
-
-    def _token(self, view: View, record: InstanceRecord) -> Hashable:
-        """What the instance's answer depends on."""
-        revision_of = self._snapshot.revision_of
-        report = view.reports.get(record.primary_node)
-        return (
-            revision_of(key_of(record)),
-            revision_of("cluster"),
-            revision_of(f"node/{record.primary_node}"),
-            *(revision_of(f"network/{nic.network}") for nic in record.nics if nic.network),
-            report is None,
-            None if report is None else report.domains.get(record.name),
-            # Where it runs on another node matters only if it does not run on its own.
-            instance_fields.status(view, record),
-        )
-
-    def instances(self, view: View) -> bytes:
-        """All instances, joined from what is encoded already."""
-        if self._order is None:
-            self._order = sorted(view.instances, key=lambda uuid: natural(view.instances[uuid].name))
-        if len(self._instances) > 2 * len(view.instances) + 100:
-            self._instances = {u: v for u, v in self._instances.items() if u in view.instances}
-        view = instance_fields.with_strays(view)
-        records = (view.instances[uuid] for uuid in self._order)
-        return _joined(self.instance(view, record) for record in records if record.pending is None)
-
-
-def _joined(parts: Iterable[bytes]) -> bytes:
-    return b"[" + b", ".join(parts) + b"]"
+    async def bulk(self, kind: str) -> Sequence[bytes]:
+        """All objects of a kind, in natural order; those that come while others are encoded are left out."""
+        slices, resource = self.slices(), RESOURCES[kind]
+        view = self.view()
+        uuids = resource.ids(view)
+        many = kind == "instance" and len(uuids) - len(self._texts[kind]) > MANY
+        found = []
+        if many:
+            view = with_strays(view)
+        for uuid in uuids:
+            if await slices.pause():
+                view = with_strays(self.view()) if many else self.view()
+            record = resource.get(view, uuid)
+            if record is not None:
+                found.append(self.listed(kind, view, record))
+        return found
 
 
 def _residence(record: Record | None) -> tuple[str, ...]:
-    """What lists of instances and nodes show of an instance, and its nodes from the third place on."""
-    if not isinstance(record, InstanceRecord):
-        return ("", "")
-    pending = "" if record.pending is None else "pending"
-    return (record.name, pending, record.primary_node, *record.secondary_nodes)
+    """The nodes that show an instance."""
+    return (record.primary_node, *record.secondary_nodes) if isinstance(record, InstanceRecord) else ()

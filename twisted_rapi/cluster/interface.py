@@ -22,6 +22,7 @@ class ICluster(Interface):
 
     snapshot = Attribute("The `twisted_rapi.state.snapshot.Snapshot` that reads are served from.")
     nodes = Attribute("The `twisted_rapi.rpc.interface.INodes` with the nodes' reports.")
+    locks = Attribute("The `twisted_rapi.plan.locks.LockTable`: which jobs have and want which locks.")
 
     async def submit(ops: Sequence[Opcode], request_id: str = "") -> int:
         """
@@ -39,6 +40,13 @@ class ICluster(Interface):
 
     async def job(job_id: int) -> JobRecord | None:
         """A job, archived or not; ``None`` for an unknown id."""
+
+    async def archive(after: str = "") -> tuple[Sequence[JobRecord], str | None]:
+        """
+        Some of the archived jobs by id, and what to give as `after` for the next (``None``: that is all).
+
+        :raises StoreError: the store cannot be read.
+        """
 
     async def wait(job_id: int, unchanged: Callable[[JobRecord], bool], timeout: float) -> JobRecord | None:
         """

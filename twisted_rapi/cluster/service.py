@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_rapi.cluster.interface import ICluster
-from twisted_rapi.jobs.archive import archived
+from twisted_rapi.jobs.archive import archive_page, archived
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.queue import Queue
 from twisted_rapi.jobs.table import JobTable
@@ -36,6 +36,7 @@ class Cluster:
     ) -> None:
         self.snapshot = snapshot
         self.nodes = nodes
+        self.locks = executor.locks
         self._store, self._table, self._queue, self._executor = store, table, queue, executor
 
     async def submit(self, ops: Sequence[Opcode], request_id: str = "") -> int:
@@ -62,6 +63,10 @@ class Cluster:
     async def job(self, job_id: int) -> JobRecord | None:
         """See `ICluster.job`."""
         return self._table.get(job_id) or await archived(self._store, job_id)
+
+    async def archive(self, after: str = "") -> tuple[Sequence[JobRecord], str | None]:
+        """See `ICluster.archive`."""
+        return await archive_page(self._store, after)
 
     async def wait(
         self, job_id: int, unchanged: Callable[[JobRecord], bool], timeout: float

@@ -34,6 +34,17 @@ async def archived(store: IStateStore, job_id: int) -> JobRecord | None:
     return job
 
 
+async def archive_page(store: IStateStore, after: str) -> tuple[list[JobRecord], str | None]:
+    """
+    See `twisted_rapi.cluster.interface.ICluster.archive`.
+
+    :raises StoreError: the store cannot be read.
+    """
+    page = await store.list(f"{ArchivedJobRecord.KIND}/", after)
+    jobs = [decode(key, entry.value) for key, entry in page.entries.items()]
+    return [job for job in jobs if isinstance(job, JobRecord)], page.more
+
+
 def age_of(job: JobRecord, now: float) -> float:
     """Seconds since the job ended, else started, else was received (behaviour.md §3.6)."""
     seconds, micro = job.end_ts or job.start_ts or job.received_ts

@@ -44,6 +44,7 @@ class Means:
     :ivar now: seconds since the epoch.
     :ivar deposed: told when the store or a node knows a higher term.
     :ivar failpoint: called before and after each commit, for crash tests.
+    :ivar locks: who has which, and who waits.
     """
 
     store: IStateStore
@@ -59,10 +60,13 @@ class Means:
     clock: IReactorTime
     deposed: Callable[[], None] = lambda: None
     failpoint: Failpoint = lambda _: None
+    locks: LockTable = attrs.field(factory=LockTable)
 
     def view(self) -> View:
         """The cluster as of now."""
-        return self.snapshot.view(self.nodes.reports, self.now(), self.chance)
+        return self.snapshot.view(
+            self.nodes.reports, self.now(), self.chance, jobs=self.table.records, locks=self.locks
+        )
 
 
 class Executor(Service):
@@ -72,7 +76,7 @@ class Executor(Service):
 
     def __init__(self, means: Means) -> None:
         self._means = means
-        self.locks = LockTable()
+        self.locks = means.locks
         self._lives: dict[int, Life] = {}
         self._running: dict[int, Deferred[None]] = {}
         self._waiting: dict[int, Deferred[None]] = {}

@@ -119,7 +119,7 @@ class Life:
     async def _wait_turn(self, index: int, op: Opcode) -> None:
         await self._waiting(self._executor.settled())
         if not self.job.ops[index].stage:
-            self._show(index, status="waiting")
+            self._show(index, status="waiting", wait_ts=timestamp(self._means.now()))
             await self._waiting(self._depend(op))
         # One that had begun under an earlier master goes on: what it depended on was well then, and what it
         # has half made must not be left by cancelling it.

@@ -1,6 +1,6 @@
 """All jobs that are not archived, in the memory of the master."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -35,6 +35,11 @@ class JobTable:
 
     def __iter__(self) -> Iterator[JobRecord]:
         return iter([self._jobs[job_id] for job_id in sorted(self._jobs)])
+
+    @property
+    def records(self) -> Mapping[int, JobRecord]:
+        """The jobs by id."""
+        return self._jobs
 
     def get(self, job_id: int) -> JobRecord | None:
         """The job, if it is not archived."""

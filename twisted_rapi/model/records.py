@@ -244,6 +244,7 @@ class OpRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     One opcode of a job.
 
     :ivar input: the opcode in its wire form, ``OP_ID`` and parameters.
+    :ivar wait_ts: when it began to wait for its turn; `start_ts`: when it had its locks.
     :ivar stage: how far it has come, in the words of its plan; what a new master plans on from.
     :ivar kept: values its plan noted along the way, such as which boot of a domain is to be ended.
     """
@@ -253,6 +254,7 @@ class OpRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: JobStatus = "queued"
     result: Any = None
     log: tuple[LogEntry, ...] = ()
+    wait_ts: Timestamp | None = None
     start_ts: Timestamp | None = None
     end_ts: Timestamp | None = None
     stage: str = ""

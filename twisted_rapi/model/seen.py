@@ -54,6 +54,20 @@ class OsSeen(Struct, frozen=True, kw_only=True):
     trusted: bool = True
 
 
+class ProviderSeen(Struct, frozen=True, kw_only=True):
+    """
+    A provider of external storage found on this node.
+
+    :ivar invalid: why it cannot be used; empty for a valid one.
+    :ivar parameters: pairs of name and description.
+    """
+
+    name: str
+    path: str
+    invalid: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
 class NodeReport(Struct, frozen=True, kw_only=True):
     """Everything a node says of itself at one moment; `domains` is keyed by (domain) name."""
 
@@ -72,6 +86,9 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     bridges: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()  # disk templates this node can keep
     oses: tuple[OsSeen, ...] = ()
+    exports: tuple[str, ...] = ()  # names of the exports kept here
+    providers: tuple[ProviderSeen, ...] = ()
+    boot_id: str = ""  # another one after each boot of the machine
     domains: dict[str, DomainSeen] = field(default_factory=dict)
     software_version: str = ""
     clock: float = 0.0

@@ -208,21 +208,26 @@ def plan_os_diagnose(op: OsDiagnose, progress: Progress, view: View) -> Stage:
     """A row for each OS definition that any node has, with the fields asked for in their order."""
     names = {o.name for report in view.reports.values() for o in report.oses}
     wanted = sorted(names & set(op.names) if op.names else names)
-    unknown = [f for f in op.output_fields if f not in _OS_FIELDS]
+    unknown = [f for f in op.output_fields if f not in OS_FIELDS]
     if unknown:
         raise prereq(f"Unknown output fields selected: {', '.join(unknown)}")
     usable = usable_oses(view)
-    rows = [{**_os_row(view, name, usable.get(name))} for name in wanted]
+    rows = [{**os_row(view, name, usable.get(name))} for name in wanted]
     return Finish(result=[[row[field] for field in op.output_fields] for row in rows])
 
 
-_OS_FIELDS = (
+OS_FIELDS = (
     *("name", "valid", "hidden", "blacklisted", "variants", "api_versions"),
     *("parameters", "node_status", "trusted"),
 )
 
 
-def _os_row(view: View, name: str, usable: list[OsSeen] | None) -> Params:
+def os_row(view: View, name: str, usable: list[OsSeen] | None) -> Params:
+    """
+    Everything known of an OS definition, by field.
+
+    :param usable: what `usable_oses` has of it.
+    """
     cluster = view.cluster
     status = {
         view.nodes[uuid].name: [

@@ -85,6 +85,18 @@ class _Queue:
             yield rank.owner
 
 
+@attrs.frozen
+class Queued:
+    """
+    One lock as of one moment.
+
+    :ivar holders: who has it, and whether they share it; `waiting`: who wants it, in order, and likewise.
+    """
+
+    holders: Mapping[int, bool]
+    waiting: list[tuple[int, bool]]
+
+
 class LockTable:
     """
     Who has which locks.
@@ -156,6 +168,13 @@ class LockTable:
             candidates.update(self._queues[lock.level, lock.name].next())
         order = sorted(candidates, key=lambda owner: self._ranks[owner])
         return [owner for owner in order if self._grant(owner)]
+
+    def queues(self) -> Mapping[Name, "Queued"]:
+        """Every lock that somebody has or waits for."""
+        return {
+            name: Queued(dict(queue.holders), [(r.owner, queue.wants[r.owner]) for r in queue.waiting])
+            for name, queue in self._queues.items()
+        }
 
     def holders(self) -> Mapping[Name, Mapping[int, bool]]:
         """Per lock that is held, its owners, and whether they share it."""

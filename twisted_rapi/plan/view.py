@@ -1,6 +1,6 @@
 """What a plan looks at: the records and the reports, as of one moment."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from random import Random
 from uuid import UUID
 
@@ -12,10 +12,12 @@ from twisted_rapi.model.records import (
     FilterRecord,
     GroupRecord,
     InstanceRecord,
+    JobRecord,
     NetworkRecord,
     NodeRecord,
 )
 from twisted_rapi.model.seen import DomainSeen, NodeReport
+from twisted_rapi.plan.locks import LockTable
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +33,8 @@ class View:
     :ivar strays: uuids of instances that run on a node that is not their primary; ``None``: not looked for.
     :ivar now: seconds since the epoch.
     :ivar chance: where new uuids and MAC addresses come from.
+    :ivar jobs: those that are not archived, by id.
+    :ivar order: per kind, the uuids in the natural order of the names, where that is known.
     """
 
     cluster: ClusterRecord
@@ -46,6 +50,9 @@ class View:
     now: float
     chance: Random
     strays: frozenset[str] | None = None
+    jobs: Mapping[int, JobRecord] = attrs.field(factory=dict)
+    locks: LockTable = attrs.field(factory=LockTable)
+    order: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
 
     def new_uuid(self) -> str:
         """A uuid nobody has."""

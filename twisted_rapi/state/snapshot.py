@@ -7,6 +7,7 @@ Jobs are not here: the master keeps those itself (`twisted_rapi.jobs.table`).
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
+from typing import Any
 
 import attrs
 from twisted.application.service import Service
@@ -32,6 +33,7 @@ from twisted_rapi.model.seen import NodeReport
 from twisted_rapi.plan.view import View
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import Changes, IStateStore, IWatch
+from twisted_rapi.state.order import NaturalOrder
 
 PREFIXES = (
     *("cluster", "group/", "node/", "instance/", "network/", "filter/"),
@@ -55,7 +57,7 @@ class Snapshot(Service):
 
     All mappings are keyed by uuid and must not be changed.
 
-    :ivar names: per kind (`NAMED`) the uuids by name.
+    :ivar names: per kind (`NAMED`) the uuids by name; `order`: the uuids in the natural order of the names.
     """
 
     _log = Logger()
@@ -72,9 +74,11 @@ class Snapshot(Service):
     join_tokens: dict[str, JoinTokenRecord] = attrs.field(factory=dict)
     election: ElectionRecord | None = None
     names: dict[str, dict[str, str]] = attrs.field(factory=lambda: {kind: {} for kind in NAMED})
+    order: dict[str, NaturalOrder] = attrs.field(factory=lambda: {kind: NaturalOrder() for kind in NAMED})
     _cluster: ClusterRecord | None = None
-    _primary: dict[str, set[str]] = attrs.field(factory=lambda: defaultdict(set))
-    _secondary: dict[str, set[str]] = attrs.field(factory=lambda: defaultdict(set))
+    # By node, in the order they came: a set's order would be another in each process.
+    _primary: dict[str, dict[str, None]] = attrs.field(factory=lambda: defaultdict(dict))
+    _secondary: dict[str, dict[str, None]] = attrs.field(factory=lambda: defaultdict(dict))
     _revisions: dict[str, int] = attrs.field(factory=dict)
     _records: dict[str, Record] = attrs.field(factory=dict)
     _observers: list[Observer] = attrs.field(factory=list)
@@ -105,8 +109,8 @@ class Snapshot(Service):
         """The uuids of the instances that have it as a secondary node."""
         return frozenset(self._secondary.get(node, ()))
 
-    def view(self, reports: Mapping[str, NodeReport], now: float, chance: Random) -> View:
-        """What a plan looks at; valid until the reactor is given back."""
+    def view(self, reports: Mapping[str, NodeReport], now: float, chance: Random, **more: Any) -> View:
+        """What a plan looks at, `more` of it being others' to know; valid until the reactor is given back."""
         return View(
             cluster=self.cluster,
             groups=self.groups,
@@ -120,6 +124,8 @@ class Snapshot(Service):
             reports=reports,
             now=now,
             chance=chance,
+            order={kind: order.uuids for kind, order in self.order.items()},
+            **more,
         )
 
     def observe(self, observer: Observer) -> Callable[[], None]:
@@ -271,9 +277,9 @@ class Snapshot(Service):
             case InstanceRecord():
                 del self.instances[record.uuid]
                 self._unname("instance", record.name, record.uuid)
-                self._primary[record.primary_node].discard(record.uuid)
+                self._primary[record.primary_node].pop(record.uuid, None)
                 for node in record.secondary_nodes:
-                    self._secondary[node].discard(record.uuid)
+                    self._secondary[node].pop(record.uuid, None)
             case NodeRecord():
                 del self.nodes[record.uuid]
                 self._unname("node", record.name, record.uuid)
@@ -294,7 +300,12 @@ class Snapshot(Service):
             case ElectionRecord():
                 self.election = None
 
+    def _name(self, kind: str, name: str, uuid: str) -> None:
+        self.names[kind][name] = uuid
+        self.order[kind].add(name, uuid)
+
     def _unname(self, kind: str, name: str, uuid: str) -> None:
+        self.order[kind].remove(name, uuid)
         if self.names[kind].get(name) == uuid:
             del self.names[kind][name]
 
@@ -302,19 +313,19 @@ class Snapshot(Service):
         match record:
             case InstanceRecord():
                 self.instances[record.uuid] = record
-                self.names["instance"][record.name] = record.uuid
-                self._primary[record.primary_node].add(record.uuid)
+                self._name("instance", record.name, record.uuid)
+                self._primary[record.primary_node][record.uuid] = None
                 for node in record.secondary_nodes:
-                    self._secondary[node].add(record.uuid)
+                    self._secondary[node][record.uuid] = None
             case NodeRecord():
                 self.nodes[record.uuid] = record
-                self.names["node"][record.name] = record.uuid
+                self._name("node", record.name, record.uuid)
             case GroupRecord():
                 self.groups[record.uuid] = record
-                self.names["group"][record.name] = record.uuid
+                self._name("group", record.name, record.uuid)
             case NetworkRecord():
                 self.networks[record.uuid] = record
-                self.names["network"][record.name] = record.uuid
+                self._name("network", record.name, record.uuid)
             case FilterRecord():
                 self.filters[record.uuid] = record
             case LeftoverRecord():

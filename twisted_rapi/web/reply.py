@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -35,19 +36,57 @@ JSON = b"application/json"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
+PIECE = 1 << 16  # bytes
+
+
+@attrs.frozen
+class Joined:
+    """A body joined from ready items, separated as JSON has them; never in memory as a whole."""
+
+    before: bytes
+    items: Sequence[bytes]
+    after: bytes
+
+    def size(self) -> int:
+        """How many bytes it has."""
+        between = 2 * max(0, len(self.items) - 1)
+        return len(self.before) + len(self.after) + sum(map(len, self.items)) + between
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, in pieces of about `PIECE` bytes."""
+        piece, size = [self.before], 0
+        for n, item in enumerate(self.items):
+            piece += [b", ", item] if n else [item]
+            size += len(item)
+            if size >= PIECE:
+                yield b"".join(piece)
+                piece, size = [], 0
+        yield b"".join([*piece, self.after])
+
+
 @attrs.frozen
 class Reply:
-    """A whole answer; the body is ready bytes."""
+    """A whole answer; the body is ready bytes, or `joined` where there is one."""
 
     body: bytes
     status: int = 200
     media_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    joined: Joined | None = None
+
+    def size(self) -> int:
+        """How many bytes the body has."""
+        return len(self.body) if self.joined is None else self.joined.size()
 
 
 def ready(body: bytes) -> Reply:
     """A success whose JSON is encoded already."""
     return Reply(body + b"\n")
+
+
+def ready_list(items: Sequence[bytes], before: bytes = b"[", after: bytes = b"]") -> Reply:
+    """A success that lists items which are encoded already."""
+    return Reply(b"", joined=Joined(before, items, after + b"\n"))
 
 
 def success(value: Any) -> Reply:

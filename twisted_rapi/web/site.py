@@ -34,6 +34,7 @@ from twisted_rapi.web.call import Api, Call, Endpoint, Route
 from twisted_rapi.web.channel import IDLE, SERVER, ApiRequest, Channel
 from twisted_rapi.web.pages import page
 from twisted_rapi.web.reply import Reply, parse, refusal
+from twisted_rapi.web.streaming import BodySender
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _NUMBER = re.compile(r"[0-9]{1,40}")
@@ -131,17 +132,23 @@ class ApiResource(Resource):
         request.setResponseCode(reply.status)
         headers = request.responseHeaders
         headers.setRawHeaders(b"content-type", [reply.media_type])
-        headers.setRawHeaders(b"content-length", [b"%d" % len(reply.body)])
+        headers.setRawHeaders(b"content-length", [b"%d" % reply.size()])
         headers.setRawHeaders(b"server", [SERVER])
         for name, value in reply.headers:
             headers.setRawHeaders(name, [value])
         if request.too_large:
             headers.setRawHeaders(b"connection", [b"close"])
+
+        def sent() -> None:
+            took = self._clock.seconds() - begun
+            self._observer(request.method.decode("ascii", "replace"), route, reply.status, took)
+
+        if reply.joined is not None:
+            BodySender(request, reply.joined.pieces(), sent).begin()
+            return
         request.write(reply.body)
         request.finish()
-        self._observer(
-            request.method.decode("ascii", "replace"), route, reply.status, self._clock.seconds() - begun
-        )
+        sent()
 
     async def _answer(self, request: Any, begun: float) -> None:
         number = f"{self._chance.getrandbits(64):016x}"
@@ -182,10 +189,11 @@ class ApiResource(Resource):
             raise ServiceUnavailable("There is no master at present")
         body = _body(request)
         call = Call(api=api, method=method, names=names, query=query, body=body, request_id=number)
+        as_of = api.answers.changes
         answer = endpoint.handler(call)
         reply = answer if isinstance(answer, Reply) else await answer
         if endpoint.kept and method == "GET":
-            api.answers.keep(request.uri, (reply, route.pattern))
+            api.answers.keep(request.uri, (reply, route.pattern), as_of)
         return reply
 
     async def _authorize(self, request: Any, endpoint: Endpoint) -> None:

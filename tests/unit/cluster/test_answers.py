@@ -1,6 +1,7 @@
 """Tests of `twisted_rapi.cluster.answers`."""
 
 import json
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -114,9 +115,16 @@ class AnswersTests(SynchronousTestCase):
     def all(self, answers: Answers) -> list[bytes]:
         """The bulk answers, and every single one."""
         view = answers.view()
-        singles = [answers.instance(view, record) for record in view.instances.values()]
-        singles += [answers.node(view, node) for node in NODES]
-        return [answers.nodes(view), answers.instances(view), answers.groups(view), *singles]
+        singles = [answers.single("instance", view, record) for record in view.instances.values()]
+        singles += [answers.single("node", view, view.nodes[node]) for node in NODES]
+        lists = [self.listed(kind, answers) for kind in ("node", "instance", "group", "network")]
+        return [*(text for texts in lists for text in texts), *singles]
+
+    def listed(self, kind: str, answers: Answers | None = None) -> Sequence[bytes]:
+        """A bulk list."""
+        done = Deferred.fromCoroutine((answers or self.answers).bulk(kind))
+        found: Sequence[bytes] = self.successResultOf(done)
+        return found
 
     def test_never_old(self) -> None:
         """After any changes the answers are those that would be made anew."""
@@ -140,10 +148,9 @@ class AnswersTests(SynchronousTestCase):
             ("instance", 2, "db", NODES[0], NODES[1], True),
         ):
             self.act(*act)
-        view = self.answers.view()
-        names = [i["name"] for i in json.loads(self.answers.instances(view))]
+        names = [json.loads(i)["name"] for i in self.listed("instance")]
         self.assertEqual(names, ["web9-1", "web10-0"])
-        first, second, _ = json.loads(self.answers.nodes(view))
+        first, second, _ = map(json.loads, self.listed("node"))
         self.assertEqual((first["pinst_cnt"], first["pinst_list"], first["sinst_cnt"]), (2, names, 0))
         self.assertEqual((second["sinst_cnt"], second["sinst_list"], second["pinst_cnt"]), (2, names, 0))
 
@@ -152,27 +159,29 @@ class AnswersTests(SynchronousTestCase):
         self.act("instance", 0, "web10", NODES[0], NODES[0], False)
         self.seen(0, NODES[1], True)
         view = self.answers.view()
-        [listed] = json.loads(self.answers.instances(view))
-        alone = json.loads(self.fresh().instance(view, view.instances[UUIDS[0]]))
+        [listed] = map(json.loads, self.listed("instance"))
+        alone = json.loads(self.fresh().single("instance", view, view.instances[UUIDS[0]]))
         self.assertEqual((listed["status"], alone["status"]), ("ERROR_wrongnode", "ERROR_wrongnode"))
 
     def test_only_what_changed(self) -> None:
         """A change of one node costs that node: the others' encoded answers stay."""
         self.all(self.answers)
-        before = dict(self.answers._nodes_kept)
+        before = dict(self.answers._texts["node"])
         self.seen(0, NODES[1], True)
         self.all(self.answers)
-        same = [node for node in NODES if self.answers._nodes_kept[node] is before[node]]
+        same = [node for node in NODES if self.answers._texts["node"][node] is before[node]]
         self.assertEqual(same, [NODES[0], NODES[2]])
 
     def test_whole(self) -> None:
         """Whole answers are kept until a record or a report changes, and not without end."""
-        self.answers.keep("a", 1)
+        self.answers.keep("a", 1, self.answers.changes)
         self.assertEqual(self.answers.kept("a"), 1)
         self.nodes.changed(NODES[0])
         self.assertIsNone(self.answers.kept("a"))
+        self.answers.keep("a", 1, self.answers.changes - 1)
+        self.assertIsNone(self.answers.kept("a"))
         for n in range(MOST_ANSWERS + 1):
-            self.answers.keep(n, n)
+            self.answers.keep(n, n, self.answers.changes)
         self.assertEqual((self.answers.kept(0), self.answers.kept(MOST_ANSWERS)), (None, MOST_ANSWERS))
 
     def test_close(self) -> None:
@@ -197,7 +206,7 @@ class AnswersTests(SynchronousTestCase):
         self.all(self.answers)
         self.put(gone=frozenset(["node/n4"]))
         self.all(self.answers)
-        self.assertEqual(sorted(self.answers._nodes_kept), sorted(NODES))
+        self.assertEqual(sorted(self.answers._texts["node"]), sorted(NODES))
 
 
 def instance(index: int, name: str, primary: str, secondary: str, pending: bool) -> InstanceRecord:

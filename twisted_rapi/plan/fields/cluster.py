@@ -74,3 +74,13 @@ FIELDS = (
     Field("vg_name", "VgName", "text", "Alias of volume_group_name", lambda v, c: None),
     Field("drbd_helper", "DrbdHelper", "text", "Alias of drbd_usermode_helper", lambda v, c: None),
 )  # fmt: skip
+
+_OLDER = (
+    Field("cluster_name", "ClusterName", "text", "Older name of name", lambda v, c: c.name),
+    Field("master_node", "Master", "text", "Name of the master node", lambda v, c: v.nodes[c.master_node].name, "host"),
+    Field("drain_flag", "QueueDrained", "bool", "Whether no more jobs are accepted", lambda v, c: c.drained_queue),
+    Field("watcher_pause", "WatcherPause", "timestamp", "Until when nothing is repaired", lambda v, c: None),
+)  # fmt: skip
+
+TABLE = (*FIELDS, *_OLDER)
+"""What a query may ask for: release 2.6's names, and all that ``/2/info`` shows."""

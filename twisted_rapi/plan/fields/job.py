@@ -1,10 +1,10 @@
-"""Fields of jobs (behaviour.md §3.2; order as observed)."""
+"""Fields of jobs (behaviour.md §3.2; order of `FIELDS` as observed)."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from twisted_rapi.model.records import JobRecord, OpRecord, job_status
-from twisted_rapi.plan.fields.base import Field
+from twisted_rapi.model.records import ArchivedJobRecord, JobRecord, OpRecord, job_status
+from twisted_rapi.plan.fields.base import Field, select
 
 _SECRET = ("osparams_private", "osparams_secret")
 
@@ -15,28 +15,43 @@ def _masked(op: OpRecord) -> dict[str, Any]:
     return {**op.input, **hidden}
 
 
-FIELDS = (
+def _priorities(job: JobRecord) -> list[int]:
+    return [op.input.get("priority") or 0 for op in job.ops]
+
+
+def _priority(job: JobRecord) -> int:
+    """The most urgent of the opcodes that have not ended; once all have, of all."""
+    unended = [
+        p for op, p in zip(job.ops, _priorities(job), strict=True) if op.end_ts is None and op.result is None
+    ]
+    return min(unended or _priorities(job), default=0)
+
+
+TABLE = (
     Field("id", "ID", "number", "Id", lambda v, j: j.id),
-    Field(
-        "ops", "OpCodes", "other", "Opcodes with their parameters", lambda v, j: [_masked(o) for o in j.ops]
-    ),
+    Field("ops", "OpCodes", "other", "Opcodes with their parameters", lambda v, j: [_masked(o) for o in j.ops]),
     Field("status", "Status", "text", "Status of the whole", lambda v, j: job_status(j)),
     Field("summary", "Summary", "other", "Each opcode in a word", lambda v, j: [o.summary for o in j.ops]),
-    Field(
-        "opstatus", "OpCode_status", "other", "Status of each opcode", lambda v, j: [o.status for o in j.ops]
-    ),
-    Field("received_ts", "Received", "other", "When it was accepted", lambda v, j: j.received_ts),
-    Field("start_ts", "Start", "other", "When it left the queue", lambda v, j: j.start_ts),
-    Field("end_ts", "End", "other", "When it ended", lambda v, j: j.end_ts),
+    Field("opstatus", "OpCode_status", "other", "Status of each opcode", lambda v, j: [o.status for o in j.ops]),
+    Field("received_ts", "Received", "other", "When it was accepted: seconds and microseconds", lambda v, j: j.received_ts, "stamp"),
+    Field("start_ts", "Start", "other", "When it left the queue: seconds and microseconds", lambda v, j: j.start_ts, "stamp"),
+    Field("end_ts", "End", "other", "When it ended: seconds and microseconds", lambda v, j: j.end_ts, "stamp"),
     Field("oplog", "OpCode_log", "other", "Log of each opcode", lambda v, j: [list(o.log) for o in j.ops]),
-    Field(
-        "opresult", "OpCode_result", "other", "Result of each opcode", lambda v, j: [o.result for o in j.ops]
-    ),
-)
+    Field("opresult", "OpCode_result", "other", "Result of each opcode", lambda v, j: [o.result for o in j.ops]),
+    Field("priority", "Priority", "number", "Lower is more urgent", lambda v, j: _priority(j)),
+    Field("archived", "Archived", "bool", "Whether it is in the archive", lambda v, j: isinstance(j, ArchivedJobRecord)),
+    Field("opstart", "OpCode_start", "other", "When each opcode began to wait for its locks", lambda v, j: [o.wait_ts or o.start_ts for o in j.ops]),
+    Field("opexec", "OpCode_exec", "other", "When each opcode had its locks", lambda v, j: [o.start_ts for o in j.ops]),
+    Field("opend", "OpCode_end", "other", "When each opcode ended", lambda v, j: [o.end_ts for o in j.ops]),
+    Field("oppriority", "OpCode_prio", "other", "Priority of each opcode", lambda v, j: _priorities(j)),
+)  # fmt: skip
+
+FIELDS = select(TABLE, "id ops status summary opstatus received_ts start_ts end_ts oplog opresult")
+"""What a job is shown with (observations.md)."""
 
 BULK_FIELDS = FIELDS[:8]
 
-BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
+BY_NAME: Mapping[str, Field] = {field.name: field for field in TABLE}
 
 
 def value(job: JobRecord, name: str) -> Any:

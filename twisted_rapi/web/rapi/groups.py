@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.opcodes import group as opcodes
 from twisted_rapi.web.call import Route
@@ -27,12 +26,12 @@ ASSIGN = _group(opcodes.GroupAssignNodes, "assign_nodes", query={"force": ("forc
 ROUTES = (
     Route(
         "/2/groups",
-        {"GET": read(listing("group", "groups", "name", Answers.groups)), "POST": write(ADD)},
+        {"GET": read(listing("group", "groups", "name")), "POST": write(ADD)},
     ),
     Route(
         _GROUP,
         {
-            "GET": read(single("group", "group_name", lambda a, v, r: a.group(v, r.uuid))),
+            "GET": read(single("group", "group_name")),
             "DELETE": write(REMOVE),
         },
     ),

@@ -5,12 +5,9 @@ from typing import Any
 
 import attrs
 
-from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.errors import BadRequest, ServiceUnavailable
-from twisted_rapi.model import params
 from twisted_rapi.model.opcodes import Opcode, decode, instance
-from twisted_rapi.model.records import InstanceRecord
-from twisted_rapi.plan.view import View
+from twisted_rapi.plan.console import console_of
 from twisted_rapi.web.call import Call, Route, type_name
 from twisted_rapi.web.rapi.reads import found, listing, single, tags_of
 from twisted_rapi.web.rapi.rows import QueryValue, Submission, flag, live, read, tags, text_or, trail, write
@@ -124,43 +121,20 @@ def console(call: Call) -> Reply:
     """``GET /2/instances/N/console`` (behaviour.md §4)."""
     view = call.api.answers.view()
     record = found(view, "instance", call.names["instance_name"])
-    return success(console_of(view, record))
-
-
-def console_of(view: View, record: InstanceRecord) -> dict[str, Any]:
-    """
-    How to reach the instance's console; only keys that have a value.
-
-    :raises ServiceUnavailable: it does not run.
-    """
-    domain = view.domain(record)
-    if domain is None or not domain.running:
+    way = console_of(view, record)
+    if way is None:
         raise ServiceUnavailable("Instance console unavailable")
-    host = view.nodes[record.primary_node]
-    if record.hypervisor == "fake":
-        text = "Console not available for fake hypervisor"
-        return {"instance": record.name, "kind": "msg", "message": text}
-    filled = params.hvparams(view.cluster, record)
-    if filled["vnc_bind_address"] and domain.vnc_port > 5900:
-        everywhere = filled["vnc_bind_address"] in ("0.0.0.0", "::")  # noqa: S104 -- compared, not bound
-        address = host.name if everywhere else filled["vnc_bind_address"]
-        port = domain.vnc_port
-        return {"instance": record.name, "kind": "vnc", "host": address, "port": port, "display": port - 5900}
-    if filled["serial_console"]:
-        command = ["virsh", "console", record.name]
-        return {"instance": record.name, "kind": "ssh", "host": host.name, "user": "root", "command": command}
-    text = "No console was set up: neither serial_console nor vnc_bind_address"
-    return {"instance": record.name, "kind": "msg", "message": text}
+    return success(way)
 
 
 ROUTES = (
     Route(
         "/2/instances",
-        {"GET": read(listing("instance", "instances", "id", Answers.instances)), "POST": write(create)},
+        {"GET": read(listing("instance", "instances", "id")), "POST": write(create)},
     ),
     Route(
         _INSTANCE,
-        {"GET": read(single("instance", "instance_name", Answers.instance)), "DELETE": write(REMOVE)},
+        {"GET": read(single("instance", "instance_name")), "DELETE": write(REMOVE)},
     ),
     Route(f"{_INSTANCE}/info", {"GET": live(instance_info)}),
     Route(f"{_INSTANCE}/startup", {"PUT": write(STARTUP)}),

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.opcodes import network as opcodes
 from twisted_rapi.web.call import Route
@@ -22,12 +21,12 @@ ADD = Submission(opcode=opcodes.NetworkAdd, handler="networks", renames={"name":
 ROUTES = (
     Route(
         "/2/networks",
-        {"GET": read(listing("network", "networks", "name", Answers.networks)), "POST": write(ADD)},
+        {"GET": read(listing("network", "networks", "name")), "POST": write(ADD)},
     ),
     Route(
         _NETWORK,
         {
-            "GET": read(single("network", "network_name", lambda a, v, r: a.network(v, r.uuid))),
+            "GET": read(single("network", "network_name")),
             "DELETE": write(_network(opcodes.NetworkRemove)),
         },
     ),

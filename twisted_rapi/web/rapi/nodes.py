@@ -1,6 +1,5 @@
 """RAPI resources of nodes."""
 
-from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.plan.fields.node import ROLES, role
 from twisted_rapi.web.call import Call, Route
 from twisted_rapi.web.rapi.reads import found, listing, single, tags_of
@@ -17,8 +16,8 @@ def node_role(call: Call) -> Reply:
 
 
 ROUTES = (
-    Route("/2/nodes", {"GET": read(listing("node", "nodes", "id", Answers.nodes))}),
-    Route(_NODE, {"GET": read(single("node", "node_name", lambda a, v, r: a.node(v, r.uuid)))}),
+    Route("/2/nodes", {"GET": read(listing("node", "nodes", "id"))}),
+    Route(_NODE, {"GET": read(single("node", "node_name"))}),
     Route(f"{_NODE}/role", {"GET": read(node_role)}),
     tags(f"{_NODE}/tags", tags_of("node", "node_name"), "node", "nodes_name_tags", "node_name"),
 )

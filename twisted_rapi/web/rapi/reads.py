@@ -1,15 +1,13 @@
 """What all RAPI resources that read have in common: from memory, without waiting."""
 
-from collections.abc import Callable
 from typing import Any
 
-from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.errors import BadRequest, NotFound
 from twisted_rapi.model.records import InstanceRecord
-from twisted_rapi.plan.fields.base import natural
+from twisted_rapi.plan.fields.resources import RESOURCES
 from twisted_rapi.plan.view import View
 from twisted_rapi.web.call import Call, Handler
-from twisted_rapi.web.reply import Reply, ready, success
+from twisted_rapi.web.reply import Reply, ready, ready_list, success
 
 
 def no_locks(call: Call) -> None:
@@ -41,29 +39,28 @@ def found(view: View, kind: str, name: str) -> Any:
     return record
 
 
-def listing(kind: str, plural: str, id_key: str, bulk: Callable[[Answers, View], bytes]) -> Handler:
+def listing(kind: str, plural: str, id_key: str) -> Handler:
     """``GET`` of all objects of a kind: names and URIs, or with ``bulk`` everything about them."""
 
-    def handler(call: Call) -> Reply:
+    async def handler(call: Call) -> Reply:
         no_locks(call)
-        view = call.api.answers.view()
         if call.flag("bulk"):
-            return ready(bulk(call.api.answers, view))
-        names = sorted(view.names[kind], key=natural)
-        if kind == "instance":
-            names = [name for name in names if view.instances[view.names[kind][name]].pending is None]
+            return ready_list(await call.api.answers.bulk(kind))
+        view, resource = call.api.answers.view(), RESOURCES[kind]
+        records = (resource.get(view, uuid) for uuid in resource.ids(view))
+        names = [record.name for record in records if record is not None]
         return success([{id_key: name, "uri": f"/2/{plural}/{name}"} for name in names])
 
     return handler
 
 
-def single(kind: str, name: str, answer: Callable[[Answers, View, Any], bytes]) -> Handler:
+def single(kind: str, name: str) -> Handler:
     """``GET`` of one object; `name` stands for it in the URI."""
 
     def handler(call: Call) -> Reply:
         no_locks(call)
         view = call.api.answers.view()
-        return ready(answer(call.api.answers, view, found(view, kind, call.names[name])))
+        return ready(call.api.answers.single(kind, view, found(view, kind, call.names[name])))
 
     return handler
 
