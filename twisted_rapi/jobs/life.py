@@ -124,7 +124,14 @@ class Life:
         # One that had begun under an earlier master goes on: what it depended on was well then, and what it
         # has half made must not be left by cancelling it.
         await self._waiting(self._locks(op))
+        held = self._means.locks_for(op, self._means.view())
         await self._waiting(self._slot(op))
+        while self._means.locks_for(op, self._means.view()) != held:
+            # While it waited for its slot a name came to mean another object.
+            self._leave()
+            await self._waiting(self._locks(op))
+            held = self._means.locks_for(op, self._means.view())
+            await self._waiting(self._slot(op))
         now = timestamp(self._means.now())
         self._show(index, status="running", start_ts=self.job.ops[index].start_ts or now)
 
