@@ -10,7 +10,7 @@ from twisted_rapi.model.kvm_limits import remarks
 from twisted_rapi.model.opcodes.instance import InstanceCreate
 from twisted_rapi.model.records import InstanceRecord, LeftoverRecord, NodeRecord
 from twisted_rapi.model.steps import CreateVolume, DeleteVolume, RunOs, StartDomain, VerifyOs
-from twisted_rapi.plan import condition, devices, policy
+from twisted_rapi.plan import attachment, condition, devices, policy
 from twisted_rapi.plan.leftover import leftovers
 from twisted_rapi.plan.machine import disk_specs, domain_spec
 from twisted_rapi.plan.naming import merged_tags, reservations, resolved_name
@@ -93,7 +93,8 @@ def _begin(op: InstanceCreate, progress: Progress, view: View) -> Stage:
 
 
 def _announced(op: InstanceCreate, view: View, instance: InstanceRecord) -> tuple[str, ...]:
-    log = [f"* disk {n}, size {disk.size}M" for n, disk in enumerate(instance.disks)]
+    log = attachment.announced(view, instance, [nic.get("ip") for nic in op.nics])
+    log += [f"* disk {n}, size {disk.size}M" for n, disk in enumerate(instance.disks)]
     if op.pnode is None:
         chosen = view.nodes[instance.primary_node].name
         log.insert(0, f" - INFO: Selected nodes for instance {instance.name}: {chosen}")
@@ -156,6 +157,7 @@ def _instance(op: InstanceCreate, view: View, job: int) -> InstanceRecord:
     node = _node(op, view, draft)
     instance = replace(draft, primary_node=node.uuid, pending=job)
     group = view.groups[node.group]
+    instance = attachment.attach_all(view, group, instance, op.conflicts_check)
     if not op.ignore_ipolicy:
         policy.check(view, group, instance)
     _check_node(op, view, instance, node)

@@ -21,6 +21,9 @@ TEMPLATES = ("diskless", *FILE_TEMPLATES)
 
 NIC_MODES = ("bridged", "routed")
 
+POOL = "pool"
+"""Instead of an address: one of the NIC's network is to be chosen."""
+
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _WORD = re.compile(r"[\w.:@/+-]*", re.ASCII)
 _PATH = re.compile(r"[\w.+-]+(/[\w.+-]+)*", re.ASCII)
@@ -124,17 +127,18 @@ def _used_macs(view: View) -> set[str]:
     return {nic.mac for i in view.instances.values() for nic in i.nics}
 
 
-def mac_address(view: View, given: str, taken: Iterable[str]) -> str:
+def mac_address(view: View, given: str, taken: Iterable[str], network: str | None = None) -> str:
     """
-    The address a client gives, or a new one below the cluster's prefix.
+    The address a client gives, or a new one below the prefix of the network (a uuid) or else the cluster.
 
     :raises OpPrereqError: ``wrong_input``, ``already_exists`` for one in use.
     """
     used = {*_used_macs(view), *taken}
     if given in ("auto", "generate"):
+        own = None if network is None else view.networks[network].mac_prefix
         for _ in range(1000):
             tail = view.chance.getrandbits(24).to_bytes(3, "big").hex(":")
-            mac = f"{view.cluster.mac_prefix}:{tail}"
+            mac = f"{own or view.cluster.mac_prefix}:{tail}"
             if mac not in used:
                 return mac
         raise prereq("Can't generate a unique MAC address", "insufficient_resources")
@@ -162,11 +166,14 @@ def nic_values(view: View, nic: NicRecord, given: Mapping[Any, str | None]) -> N
     """
     A NIC with a client's values laid over it, the MAC address aside.
 
-    :raises OpPrereqError: ``wrong_input``.
+    One in a network has still to be settled in a group (`twisted_rapi.plan.attachment`).
+
+    :raises OpPrereqError: ``wrong_input``, ``unknown_entity``.
     """
-    if given.get("network") not in (None, "none"):
-        raise prereq(f"Network '{given['network']}' not known", "unknown_entity")
-    custom = dict(nic.params)
+    network = _network(view, nic, given)
+    if network is not None:
+        return _in_network(nic, given, network)
+    custom = dict(nic.params) if nic.network is None else {}
     for key in ("mode", "link", "vlan"):
         if given.get(key) is not None:
             custom[key] = str(given[key])
@@ -176,6 +183,19 @@ def nic_values(view: View, nic: NicRecord, given: Mapping[Any, str | None]) -> N
         custom["link"] = str(given["bridge"])
     custom = params.update(custom, {})
     filled = {**params.cluster_nicparams(view.cluster), **custom}
+    check_attachment(filled)
+    if given.get("ip") == POOL:
+        raise prereq("Only a NIC with a network gets its address from a pool")
+    ip = _address(given.get("ip", nic.ip), filled["mode"])
+    return replace(nic, network=None, params=custom, ip=ip, name=_nic_name(nic, given))
+
+
+def check_attachment(filled: Mapping[str, str]) -> None:
+    """
+    Whether a NIC can be attached with these parameters.
+
+    :raises OpPrereqError: ``wrong_input``.
+    """
     if filled["mode"] not in NIC_MODES:
         raise prereq(f"Invalid NIC mode '{filled['mode']}': one of {', '.join(NIC_MODES)}")
     for key in ("link", "vlan"):
@@ -183,9 +203,26 @@ def nic_values(view: View, nic: NicRecord, given: Mapping[Any, str | None]) -> N
             raise prereq(f"Invalid NIC {key} {filled[key]!r}")
     if filled["vlan"]:
         raise prereq("VLANs need an Open vSwitch, which this release does not drive")
-    ip = _address(given.get("ip", nic.ip), filled["mode"])
-    name = device_name(given["name"]) if "name" in given else nic.name
-    return replace(nic, params=custom, ip=ip, name=name)
+
+
+def _nic_name(nic: NicRecord, given: Mapping[Any, str | None]) -> str | None:
+    return device_name(given["name"]) if "name" in given else nic.name
+
+
+def _network(view: View, nic: NicRecord, given: Mapping[Any, str | None]) -> str | None:
+    """The uuid of the network the NIC is to be in."""
+    name = given.get("network")
+    if name is None:
+        return nic.network
+    return None if name in ("none", "") else view.network(name).uuid
+
+
+def _in_network(nic: NicRecord, given: Mapping[Any, str | None], network: str) -> NicRecord:
+    if any(given.get(key) is not None for key in ("mode", "link", "vlan", "bridge")):
+        raise prereq("If a network is given, its connection decides mode and link: they cannot be passed")
+    wanted = given.get("ip", nic.ip)
+    ip = POOL if wanted == POOL else _address(wanted, "")
+    return replace(nic, network=network, ip=ip, name=_nic_name(nic, given))
 
 
 def new_nic(view: View, given: Mapping[Any, str | None], taken: Iterable[str] = ()) -> NicRecord:
@@ -195,8 +232,8 @@ def new_nic(view: View, given: Mapping[Any, str | None], taken: Iterable[str] = 
     :param taken: MAC addresses that are not in the records yet.
     :raises OpPrereqError: ``wrong_input``, ``already_exists``, ``unknown_entity``.
     """
-    mac = mac_address(view, given.get("mac") or "auto", taken)
-    return nic_values(view, NicRecord(uuid=view.new_uuid(), mac=mac), given)
+    nic = nic_values(view, NicRecord(uuid=view.new_uuid(), mac=""), given)
+    return replace(nic, mac=mac_address(view, given.get("mac") or "auto", taken, nic.network))
 
 
 def check_bridges(view: View, instance: InstanceRecord, known: Iterable[NicRecord] = ()) -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from twisted_rapi.errors import prereq
 from twisted_rapi.model import params
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord
-from twisted_rapi.plan import devices
+from twisted_rapi.plan import attachment, devices
 from twisted_rapi.plan.condition import at_rest
 from twisted_rapi.plan.view import View
 
@@ -122,8 +122,13 @@ class NicEdits(_Edits[NicRecord]):
 
     kind = "NIC"
 
-    def __init__(self, view: View, instance: InstanceRecord) -> None:
+    def __init__(self, view: View, instance: InstanceRecord, check: bool = True) -> None:
         super().__init__(view, instance, instance.nics)
+        self._check = check
+
+    def _settled(self, nic: NicRecord, at: int, others: Sequence[NicRecord]) -> NicRecord:
+        group = self._view.groups[self._view.nodes[self._instance.primary_node].group]
+        return attachment.settled(self._view, group, nic, at, others, self._instance.uuid, self._check)
 
     def _check_keys(self, values: Mapping[str, Any]) -> None:
         known = {"bridge", "ip", "link", "mac", "mode", "name", "network", "vlan"}
@@ -136,6 +141,7 @@ class NicEdits(_Edits[NicRecord]):
     def _add(self, at: int, values: Mapping[str, Any]) -> None:
         self._check_keys(values)
         nic = devices.new_nic(self._view, values, [n.mac for n in self.items])
+        nic = self._settled(nic, at, self.items)
         self.items.insert(at, nic)
         filled = params.nicparams(self._view.cluster, nic)
         told = (
@@ -149,15 +155,20 @@ class NicEdits(_Edits[NicRecord]):
 
     def _modify(self, at: int, values: Mapping[str, Any]) -> None:
         self._check_keys(values)
-        nic = devices.nic_values(self._view, self.items[at], values)
+        before, others = self.items[at], [*self.items[:at], *self.items[at + 1 :]]
+        nic = devices.nic_values(self._view, before, values)
+        if (nic.network, nic.ip) != (before.network, before.ip):
+            nic = self._settled(nic, at, others)
         given = values.get("mac")
         if given is not None and given.lower() != nic.mac:
-            others = [n.mac for n in self.items if n is not self.items[at]]
-            nic = replace(nic, mac=devices.mac_address(self._view, given, others))
+            mac = devices.mac_address(self._view, given, [n.mac for n in others], nic.network)
+            nic = replace(nic, mac=mac)
             self.result.append((f"nic.mac/{at}", nic.mac))
         self.items[at] = nic
         if "ip" in values:
             self.result.append((f"nic.ip/{at}", nic.ip))
+        if "network" in values:
+            self.result.append((f"nic.network/{at}", nic.network))
         if "name" in values:
             self.result.append((f"nic.name/{at}", nic.name))
         filled = params.nicparams(self._view.cluster, nic)

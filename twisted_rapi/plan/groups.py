@@ -111,7 +111,7 @@ def plan_group_remove(op: opcodes.GroupRemove, progress: Progress, view: View) -
         listed = ", ".join(members)
         raise prereq(f"Group '{group.name}' not empty, has the following nodes: {listed}", "wrong_state")
     if len(view.groups) == 1:
-        raise prereq(f"Group '{group.name}' is the only group, cannot be removed", "wrong_state")
+        raise prereq(f"Group '{group.name}' is the only one and has to stay", "wrong_state")
     return Finish(deletes=(group,), free=(name_key("group", group.name),))
 
 

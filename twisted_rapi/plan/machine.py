@@ -5,6 +5,7 @@ from typing import Any
 from twisted_rapi.model import params
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord
 from twisted_rapi.model.steps import DiskSpec, DomainSpec, NicSpec
+from twisted_rapi.plan.attachment import described
 from twisted_rapi.plan.view import View
 
 
@@ -38,6 +39,7 @@ def nic_spec(view: View, nic: NicRecord) -> NicSpec:
         vlan=filled["vlan"],
         ip=nic.ip,
         name=nic.name,
+        network=None if nic.network is None else described(view.networks[nic.network]),
     )
 
 

@@ -144,7 +144,7 @@ def _after(op: InstanceSetParams, view: View, instance: InstanceRecord) -> tuple
     _check_form(op)
     answering(view, primary(view, instance))
     result: Result = []
-    nics = NicEdits(view, instance)
+    nics = NicEdits(view, instance, op.conflicts_check)
     nics.apply(op.nics)
     disks = DiskEdits(view, instance, op.file_driver, op.file_storage_dir)
     disks.apply(op.disks)

@@ -17,9 +17,18 @@ from twisted_rapi.plan.stage import Finish, Progress, Stage
 from twisted_rapi.plan.view import View
 
 
-def pool(view: View, network: NetworkRecord) -> AddressPool:
-    """The addresses of a network, with those that instances have."""
-    used = {nic.ip for i in view.instances.values() for nic in i.nics if nic.network == network.uuid}
+def pool(view: View, network: NetworkRecord, without: str = "") -> AddressPool:
+    """
+    The addresses of a network, with those that instances have.
+
+    :param without: uuid of an instance whose addresses do not count.
+    """
+    used = {
+        nic.ip
+        for instance in view.instances.values()
+        for nic in instance.nics
+        if nic.network == network.uuid and instance.uuid != without
+    }
     return AddressPool(network, frozenset(ip for ip in used if ip is not None))
 
 

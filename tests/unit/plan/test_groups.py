@@ -95,7 +95,7 @@ class LifeTests(GroupCase):
         self.well("GROUP_REMOVE", group_name="g2")
         for node in self.world.of(NodeRecord).values():
             del self.world.records[f"node/{node.uuid}"], self.world.names[f"name/node/{node.name}"]
-        self.refused("is the only group", "wrong_state", "GROUP_REMOVE", group_name="default")
+        self.refused("is the only one", "wrong_state", "GROUP_REMOVE", group_name="default")
 
 
 MISSING_G = ["OpPrereqError", ["Node group 'g' not found", "unknown_entity"]]

@@ -1,5 +1,6 @@
 """The resources of networks."""
 
+from tests.unit.web.test_api import CREATION
 from tests.unit.web.test_groups import ObjectCase
 
 FIELDS = (
@@ -8,6 +9,7 @@ FIELDS = (
 )
 NETWORK = {"network_name": "net1", "network": "10.55.0.0/29", "gateway": "10.55.0.1", "tags": ["x"]}
 CONNECTION = {"group_name": "default", "network_mode": "bridged", "network_link": "br0"}
+IN_USE = "Conflicting IP addresses found;  remove/modify the corresponding network interfaces"
 MISSING = ["OpPrereqError", ["Network 'nosuch' not found", "unknown_entity"]]
 
 
@@ -55,6 +57,26 @@ class NetworkTests(ObjectCase):
         self.assertEqual(self.get("/2/networks/net1")["group_list"], [])
         self.fails(MISSING, "PUT", "/2/networks/nosuch/disconnect", {"group_name": "default"})
         self.wrong("OP_NETWORK_DISCONNECT.group_name", "PUT", "/2/networks/net1/disconnect")
+
+    def test_instances(self) -> None:
+        """An instance in a network shows there, and the network with it, under its new name too."""
+        self.well("PUT", "/2/networks/net1/connect", CONNECTION)
+        nics = [{"network": "net1", "ip": "pool"}, {}]
+        self.well("POST", "/2/instances", {**CREATION, "nics": nics})
+        network = self.get("/2/networks/net1")
+        self.assertEqual((network["inst_list"], network["map"]), (["web1.example.com"], "XXX....X"))
+        one = self.get("/2/instances/web1")
+        self.assertEqual(
+            (one["nic.ips"], one["nic.networks"]), (["10.55.0.2", None], [network["uuid"], None])
+        )
+        self.assertEqual(one["nic.networks.names"], ["net1", None])
+        self.assertEqual(one["custom_nicparams"][0], {"mode": "bridged", "link": "br0", "vlan": ""})
+        in_use = ["OpPrereqError", [IN_USE, "wrong_state"]]
+        self.fails(in_use, "PUT", "/2/networks/net1/disconnect", {"group_name": "default"})
+        self.well("PUT", "/2/networks/net1/rename", {"new_name": "front"})
+        self.assertEqual(self.get("/2/instances/web1")["nic.networks.names"], ["front", None])
+        self.well("DELETE", "/2/instances/web1")
+        self.assertEqual(self.get("/2/networks/front")["free_count"], 5)
 
     def test_modify(self) -> None:
         """Reserved addresses show in the map."""

@@ -1,6 +1,7 @@
 """Plans and locks of the opcodes about single instances."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from twisted_rapi.model.opcodes import Opcode, instance
 from twisted_rapi.plan.create import plan_create
@@ -30,10 +31,30 @@ PLANS: Mapping[type[Opcode], PlanFunction] = {
 def _create(op: instance.InstanceCreate, view: View) -> Iterator[Lock]:
     yield Lock("instance", new_name(op.instance_name))
     yield from (Lock("nodegroup", group, shared=True) for group in view.groups)
+    yield from _networks(view, op.nics)
     given = None if op.pnode is None else view.find("node", op.pnode)
     for node in view.nodes if op.pnode is None else [n for n in [given] if n is not None]:
         yield Lock("node", node)
         yield Lock("node-res", node)
+
+
+def _networks(view: View, nics: Iterable[Any], shared: bool = True) -> Iterator[Lock]:
+    """Those that NICs are put into: their addresses are not to change meanwhile."""
+    for nic in nics:
+        name = nic.get("network") if isinstance(nic, dict) else None
+        uuid = view.find("network", name) if isinstance(name, str) else None
+        if uuid is not None:
+            yield Lock("network", uuid, shared)
+
+
+def _modify(op: instance.InstanceSetParams, view: View) -> Iterator[Lock]:
+    yield from of_instance(view, op.instance_name, nodes=True)
+    # While disks are made addresses are reserved that no record has yet: others would choose them in vain.
+    yield from _networks(view, (edit[-1] for edit in op.nics if edit), shared=not op.disks)
+    uuid = view.find("instance", op.instance_name)
+    if uuid is not None and op.nics:
+        had = (nic.network for nic in view.instances[uuid].nics)
+        yield from (Lock("network", n, shared=not op.disks) for n in had if n is not None)
 
 
 def _query_data(op: instance.InstanceQueryData, view: View) -> Iterator[Lock]:
@@ -52,7 +73,7 @@ LOCKS: Mapping[type[Opcode], LockFunction] = {
         *of_instance(view, op.instance_name),
         Lock("instance", new_name(op.new_name)),
     ],
-    instance.InstanceSetParams: lambda op, view: of_instance(view, op.instance_name, nodes=True),
+    instance.InstanceSetParams: _modify,
     instance.InstanceQueryData: _query_data,
     instance.InstanceActivateDisks: lambda op, view: of_instance(view, op.instance_name, nodes=True),
     instance.InstanceDeactivateDisks: lambda op, view: of_instance(view, op.instance_name, nodes=True),
