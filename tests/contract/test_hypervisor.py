@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from random import Random
 
+from msgspec.structs import replace
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.task import Clock
@@ -14,6 +15,7 @@ from twisted_rapi.hypervisor.folder import watch_with
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
 from twisted_rapi.model.seen import DomainSeen
+from twisted_rapi.model.steps import MigrationTarget, NicSpec
 from twisted_rapi.testing.contracts.hypervisor import UUID, HypervisorContract
 
 
@@ -56,6 +58,28 @@ class SimulatedTests(HypervisorContract, TestCase):
         self.clock.advance(1)
         self.successResultOf(stopping)
         self.assertIsNone(await self.seen())
+
+    async def test_migrate(self) -> None:
+        """A guest goes to another folder with its devices, as another boot; observers here see it go."""
+        nic = NicSpec(uuid=UUID, mac="52:54:00:00:00:07")
+        first = await self.simulated.start(replace(self.spec, nics=(nic,)), [])
+        folder = self.mktemp()
+        other = SimulatedHypervisor(Path(folder), self.clock, at_once, self.chance)
+        await other.start_service()
+        await self.simulated.migrate(self.spec, MigrationTarget(uri=folder))
+        self.assertEqual(self.told[-1], (self.spec.name, None))
+        [moved] = (await other.domains()).values()
+        self.assertEqual(moved, replace(first, boot=moved.boot))
+        self.assertNotEqual(moved.boot, first.boot)
+
+    async def test_detach(self) -> None:
+        """A device that is taken away is told."""
+        nic = NicSpec(uuid=UUID, mac="52:54:00:00:00:07")
+        await self.simulated.start(replace(self.spec, nics=(nic,)), [])
+        await self.simulated.detach(self.spec, nic)
+        last = self.told[-1][1]
+        assert last is not None
+        self.assertEqual(last.devices, ())
 
     async def test_crash(self) -> None:
         """A crash is told, and a start boots it anew."""

@@ -28,3 +28,6 @@ class TestDriverTests(HypervisorContract, TestCase):
             self.assertIsNone(await self.seen())
         else:
             raise self.failureException("it started")
+
+    async def test_devices(self) -> None:
+        """The test driver has no devices; `tests.functional.test_qemu` has."""

@@ -42,6 +42,12 @@ class Node:
             steps.StartDomain: self._start_domain,
             steps.StopDomain: self._stop_domain,
             steps.SetMemory: self._set_memory,
+            steps.AttachDisk: self._attach_disk,
+            steps.DetachDisk: self._detach_disk,
+            steps.AttachNic: self._attach_nic,
+            steps.DetachNic: self._detach_nic,
+            steps.ShowGrowth: self._show_growth,
+            steps.MigrateDomain: self._migrate,
             steps.RunOs: self._run_os,
             steps.VerifyOs: self._verify_os,
         }
@@ -146,6 +152,31 @@ class Node:
         await self._hypervisor(step.hypervisor).set_memory(step.instance_uuid, step.memory)
         name = step.instance
         self._domain_changed(name, await self._sight.domain(name))
+        return Outcome()
+
+    async def _attach_disk(self, step: steps.AttachDisk) -> Outcome:
+        [path] = await self._paths((step.disk,))
+        await self._hypervisor(step.domain.hypervisor).attach(step.domain, step.disk, path)
+        return Outcome()
+
+    async def _detach_disk(self, step: steps.DetachDisk) -> Outcome:
+        await self._hypervisor(step.domain.hypervisor).detach(step.domain, step.disk)
+        return Outcome()
+
+    async def _attach_nic(self, step: steps.AttachNic) -> Outcome:
+        await self._hypervisor(step.domain.hypervisor).attach(step.domain, step.nic)
+        return Outcome()
+
+    async def _detach_nic(self, step: steps.DetachNic) -> Outcome:
+        await self._hypervisor(step.domain.hypervisor).detach(step.domain, step.nic)
+        return Outcome()
+
+    async def _show_growth(self, step: steps.ShowGrowth) -> Outcome:
+        await self._hypervisor(step.domain.hypervisor).show_growth(step.domain, step.disk)
+        return Outcome()
+
+    async def _migrate(self, step: steps.MigrateDomain) -> Outcome:
+        await self._hypervisor(step.domain.hypervisor).migrate(step.domain, step.target)
         return Outcome()
 
     async def _run_os(self, step: steps.RunOs) -> Outcome:

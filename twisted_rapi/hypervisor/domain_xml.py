@@ -136,3 +136,10 @@ def console_port(text: str) -> int:
     """The TCP port of a running domain's VNC, by its XML; 0 without one."""
     root: Any = ET.fromstring(text)  # noqa: S314 - written by libvirt
     return xml_display.console_port(root)
+
+
+def device_names(text: str) -> tuple[str, ...]:
+    """What `twisted_rapi.model.seen.DomainSeen.devices` has for a domain of this XML."""
+    root: Any = ET.fromstring(text)  # noqa: S314 - written by libvirt
+    serials = tuple(serial for _, _, serial in map(read_disk, own_disks(root)) if serial)
+    return (*serials, *(nic.mac for nic in read_nics(root)))

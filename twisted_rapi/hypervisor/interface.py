@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from zope.interface import Attribute, Interface
 
 from twisted_rapi.model.seen import DomainSeen
-from twisted_rapi.model.steps import DomainSpec
+from twisted_rapi.model.steps import DiskSpec, DomainSpec, MigrationTarget, NicSpec
 
 
 class IHypervisor(Interface):
@@ -50,6 +50,26 @@ class IHypervisor(Interface):
 
     async def set_memory(uuid: str, memory: int) -> None:
         """Balloon the running guest to `memory` MiB."""
+
+    async def attach(domain: DomainSpec, device: DiskSpec | NicSpec, path: str = "") -> None:
+        """
+        Give the running guest a device, a disk with its volume at `path`.  One it has is well.
+
+        Fails for a guest that does not run, as do the following.
+        """
+
+    async def detach(domain: DomainSpec, device: DiskSpec | NicSpec) -> None:
+        """Take a device from the running guest; fails if it keeps it.  One it does not have is well."""
+
+    async def show_growth(domain: DomainSpec, disk: DiskSpec) -> None:
+        """Have the running guest see a disk it has with `disk.size` MiB."""
+
+    async def migrate(domain: DomainSpec, target: MigrationTarget) -> None:
+        """
+        Have the running guest run on at the target, as another boot, and forget it here.
+
+        When it fails the guest runs on here.
+        """
 
     def remarks(domain: DomainSpec) -> tuple[str, ...]:
         """What an operator has to know about the domain's parameters: those that have no effect here."""

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor import libvirt_calls as calls
+from twisted_rapi.hypervisor import libvirt_devices as devices
 from twisted_rapi.hypervisor import routes
 from twisted_rapi.hypervisor.domain_xml import to_xml
 from twisted_rapi.hypervisor.host import look_up
@@ -22,8 +23,9 @@ from twisted_rapi.hypervisor.observers import Observer, Observers
 from twisted_rapi.hypervisor.probe import acceleration
 from twisted_rapi.model.kvm_limits import remarks
 from twisted_rapi.model.seen import DomainSeen
-from twisted_rapi.model.steps import DomainSpec
+from twisted_rapi.model.steps import DiskSpec, DomainSpec, MigrationTarget, NicSpec
 
+MIGRATION = 7000.0  # seconds a migration may take
 GRACE = 10.0  # seconds a soft stop goes on without a connection
 
 
@@ -142,6 +144,31 @@ class LibvirtHypervisor:
     async def set_memory(self, uuid: str, memory: int) -> None:
         """See `IHypervisor.set_memory`."""
         await self._link.call(calls.set_memory, uuid, memory)
+
+    async def attach(self, domain: DomainSpec, device: DiskSpec | NicSpec, path: str = "") -> None:
+        """See `IHypervisor.attach`."""
+        await self._link.call(devices.attach, domain, device, path)
+        if isinstance(device, NicSpec):
+            await self._link.in_thread(routes.set_up, (device,))
+        await self._changed(domain)
+
+    async def detach(self, domain: DomainSpec, device: DiskSpec | NicSpec) -> None:
+        """See `IHypervisor.detach`."""
+        await self._link.call(devices.detach, domain, device)
+        await self._changed(domain)
+
+    async def show_growth(self, domain: DomainSpec, disk: DiskSpec) -> None:
+        """See `IHypervisor.show_growth`."""
+        await self._link.call(devices.show_growth, domain, disk)
+
+    async def migrate(self, domain: DomainSpec, target: MigrationTarget) -> None:
+        """See `IHypervisor.migrate`; by libvirt from node to node."""
+        await self._link.call(devices.migrate, domain, target, patience=MIGRATION)
+        self._tell(domain.name, None)
+
+    async def _changed(self, domain: DomainSpec) -> None:
+        """Devices come and go without a lifecycle event."""
+        self._tell(domain.name, await self._find(domain.instance_uuid))
 
     def remarks(self, domain: DomainSpec) -> tuple[str, ...]:
         """See `IHypervisor.remarks`."""

@@ -8,7 +8,7 @@ from typing import Any
 import libvirt
 
 from twisted_rapi.errors import StepFailed
-from twisted_rapi.hypervisor.domain_xml import console_port
+from twisted_rapi.hypervisor.domain_xml import console_port, device_names
 from twisted_rapi.model.seen import DomainSeen, DomainState
 
 KIB = 1024
@@ -74,6 +74,7 @@ def seen(domain: Any, host: str, kind: str) -> DomainSeen | None:
     try:
         state, _, memory, vcpus, nanoseconds = domain.info()
         boot = boot_of(domain, host)
+        text = domain.XMLDesc(0) if boot else ""
         return DomainSeen(
             name=domain.name(),
             uuid=domain.UUIDString(),
@@ -82,8 +83,9 @@ def seen(domain: Any, host: str, kind: str) -> DomainSeen | None:
             memory=memory // KIB,
             vcpus=vcpus,
             boot=boot,
-            vnc_port=console_port(domain.XMLDesc(0)) if boot else 0,
+            vnc_port=console_port(text) if boot else 0,
             cpu_seconds=nanoseconds / 1e9,
+            devices=device_names(text) if boot else (),
         )
     except libvirt.libvirtError as e:
         if e.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:

@@ -24,7 +24,7 @@ from twisted_rapi.hypervisor.folder import Watch, unwatched
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.hypervisor.observers import Observer, Observers
 from twisted_rapi.model.seen import DomainSeen
-from twisted_rapi.model.steps import DomainSpec
+from twisted_rapi.model.steps import DiskSpec, DomainSpec, MigrationTarget, NicSpec, device_name
 
 InThread = Callable[..., Awaitable[Any]]
 
@@ -104,7 +104,8 @@ class SimulatedHypervisor:
             state="paused" if paused else "running",
             memory=domain.memory,
             vcpus=domain.vcpus,
-            boot=f"{self._chance.getrandbits(64):016x}",
+            boot=self._new_boot(),
+            devices=(*map(device_name, domain.disks), *map(device_name, domain.nics)),
         )
         async with self._turn:
             await self._put(seen)
@@ -138,12 +139,46 @@ class SimulatedHypervisor:
         """
         await self._edit(uuid, state="crashed", boot="")
 
-    async def _edit(self, uuid: str, **values: Any) -> None:
+    async def _edit(
+        self, uuid: str, devices: Callable[[DomainSeen], tuple[str, ...]] | None = None, **values: Any
+    ) -> None:
         async with self._turn:
             there = await self._find(uuid)
             if there is None or not there.running:
                 raise StepFailed(f"domain {uuid} does not run", "hypervisor")
+            if devices is not None:
+                values["devices"] = devices(there)
             await self._put(msgspec.structs.replace(there, **values))
+
+    async def attach(self, domain: DomainSpec, device: DiskSpec | NicSpec, path: str = "") -> None:
+        """See `IHypervisor.attach`."""
+        name = device_name(device)
+        await self._edit(domain.instance_uuid, lambda seen: (*(d for d in seen.devices if d != name), name))
+
+    async def detach(self, domain: DomainSpec, device: DiskSpec | NicSpec) -> None:
+        """See `IHypervisor.detach`."""
+        name = device_name(device)
+        await self._edit(domain.instance_uuid, lambda seen: tuple(d for d in seen.devices if d != name))
+
+    async def show_growth(self, domain: DomainSpec, disk: DiskSpec) -> None:
+        """See `IHypervisor.show_growth`."""
+        there = await self._find(domain.instance_uuid)
+        if there is None or not there.running or device_name(disk) not in there.devices:
+            raise StepFailed(f"{domain.name} does not run with disk {disk.uuid}", "hypervisor")
+
+    async def migrate(self, domain: DomainSpec, target: MigrationTarget) -> None:
+        """See `IHypervisor.migrate`; `target.uri` is the other one's folder, which has to be there."""
+        async with self._turn:
+            there = await self._find(domain.instance_uuid)
+            if there is None or not there.running:
+                raise StepFailed(f"domain {domain.instance_uuid} does not run", "hypervisor")
+            moved = msgspec.structs.replace(there, boot=self._new_boot())
+            await self._run(self._write_in, Path(target.uri), moved)
+            await self._run(self._remove, there.uuid)
+            self._tell(there.name, None)
+
+    def _new_boot(self) -> str:
+        return f"{self._chance.getrandbits(64):016x}"
 
     def remarks(self, domain: DomainSpec) -> tuple[str, ...]:
         """See `IHypervisor.remarks`."""
@@ -217,7 +252,10 @@ class SimulatedHypervisor:
 
     def _write(self, seen: DomainSeen) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = self._file(seen.uuid)
+        self._write_in(self._directory, seen)
+
+    def _write_in(self, directory: Path, seen: DomainSeen) -> None:
+        file = directory / self._file(seen.uuid).name
         part = file.with_suffix(".part")
         part.write_bytes(msgspec.json.encode(seen))
         os.replace(part, file)

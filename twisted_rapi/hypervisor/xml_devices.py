@@ -116,9 +116,11 @@ def _bus(hv: dict[str, Any]) -> tuple[str, str]:
     return DISKS[kind]
 
 
-def disk_name(hv: dict[str, Any], index: int) -> str:
-    """What the instance's disk with this index is called among its devices."""
-    return LETTERS[_bus(hv)[0]] + letters(index)
+def free_name(root: ET.Element, hv: dict[str, Any]) -> str:
+    """A name for one more disk of a machine with this definition."""
+    used = {attribute(target, "dev") for target in root.findall("devices/disk/target")}
+    prefix = LETTERS[_bus(hv)[0]]
+    return next(name for n in range(len(used) + 1) if (name := prefix + letters(n)) not in used)
 
 
 def disk_element(disk: DiskSpec, path: str, hv: dict[str, Any], name: str) -> ET.Element:

@@ -19,6 +19,8 @@ class DomainSeen(Struct, frozen=True, kw_only=True):
     :ivar boot: names this boot of the domain: a domain that was stopped and started has another one.
         Empty when it does not run.
     :ivar vnc_port: the TCP port its console answers on, 0 without one.
+    :ivar devices: what the running guest has: uuids of disks, as far as a serial number holds them (20
+        characters), and MAC addresses of NICs.
     """
 
     name: str
@@ -30,6 +32,7 @@ class DomainSeen(Struct, frozen=True, kw_only=True):
     boot: str = ""
     vnc_port: int = 0
     cpu_seconds: float = 0.0
+    devices: tuple[str, ...] = ()
 
     @property
     def running(self) -> bool:

@@ -85,6 +85,33 @@ class DomainSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mtime: float = 0.0
 
 
+def device_name(device: DiskSpec | NicSpec) -> str:
+    """What `twisted_rapi.model.seen.DomainSeen.devices` has for it."""
+    return device.uuid[:20] if isinstance(device, DiskSpec) else device.mac
+
+
+class MigrationTarget(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    Where a guest goes, and how.
+
+    :ivar uri: of the target's hypervisor, as the source reaches it (``qemu+tls://node2/system``; the
+        folder of the ``fake`` one).
+    :ivar address: of the target, for the guest's memory; empty: the hypervisor's choice.
+    :ivar port: there; 0: the first free one of the target's range.
+    :ivar live: the guest runs on meanwhile.
+    :ivar bandwidth: MiB/s at most, 0 without limit; `downtime`: ms the guest may stand still, 0: as usual.
+    :ivar capabilities: of the hypervisor's own, such as ``auto-converge``.
+    """
+
+    uri: str
+    address: str = ""
+    port: int = 0
+    live: bool = True
+    bandwidth: int = 0
+    downtime: int = 0
+    capabilities: tuple[str, ...] = ()
+
+
 class CreateVolume(Step, frozen=True, kw_only=True, tag="volume.create", omit_defaults=True):
     """
     Make a disk's volume.  One that exists with this size is kept, unless `fresh` asks for an empty one.
@@ -209,6 +236,52 @@ class SetMemory(Step, frozen=True, kw_only=True, tag="domain.memory", omit_defau
     memory: int
 
 
+class AttachDisk(Step, frozen=True, kw_only=True, tag="domain.disk.attach", omit_defaults=True):
+    """Give the running guest a disk, whose volume is activated; one it has is well."""
+
+    domain: DomainSpec
+    disk: DiskSpec
+
+
+class DetachDisk(Step, frozen=True, kw_only=True, tag="domain.disk.detach", omit_defaults=True):
+    """Take a disk from the running guest; one it does not have is well."""
+
+    domain: DomainSpec
+    disk: DiskSpec
+
+
+class AttachNic(Step, frozen=True, kw_only=True, tag="domain.nic.attach", omit_defaults=True):
+    """Give the running guest a NIC; one it has is well."""
+
+    domain: DomainSpec
+    nic: NicSpec
+
+
+class DetachNic(Step, frozen=True, kw_only=True, tag="domain.nic.detach", omit_defaults=True):
+    """Take a NIC from the running guest; one it does not have is well."""
+
+    domain: DomainSpec
+    nic: NicSpec
+
+
+class ShowGrowth(Step, frozen=True, kw_only=True, tag="domain.disk.grow", omit_defaults=True):
+    """Have the running guest see a disk with `disk.size` MiB; after `GrowVolume`."""
+
+    domain: DomainSpec
+    disk: DiskSpec
+
+
+class MigrateDomain(Step, frozen=True, kw_only=True, tag="domain.migrate", omit_defaults=True):
+    """
+    Have the guest run on at the target, where its volumes are active; its definition goes with it.
+
+    A guest that does not run here fails: where it is, reports say.
+    """
+
+    domain: DomainSpec
+    target: MigrationTarget
+
+
 class RunOs(Step, frozen=True, kw_only=True, tag="os.run", omit_defaults=True):
     """
     Run one script of the instance's OS definition (behaviour.md §8) with its volumes activated.
@@ -258,6 +331,12 @@ AnyStep = (
     | StartDomain
     | StopDomain
     | SetMemory
+    | AttachDisk
+    | DetachDisk
+    | AttachNic
+    | DetachNic
+    | ShowGrowth
+    | MigrateDomain
     | RunOs
     | VerifyOs
     | InspectDisks
@@ -279,6 +358,7 @@ DEADLINES: dict[type[Step], float] = {
     CreateVolume: 600.0,
     DeleteVolume: 300.0,
     VerifyOs: 120.0,
+    MigrateDomain: 7200.0,
 }
 """Seconds a step may take before the node counts as unreachable; 60 for others, plus a step's own timeout."""
 

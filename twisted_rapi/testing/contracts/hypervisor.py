@@ -1,5 +1,6 @@
 """What every `IHypervisor` does."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from zope.interface.verify import verifyObject
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.model.seen import DomainSeen
-from twisted_rapi.model.steps import DomainSpec
+from twisted_rapi.model.steps import DiskSpec, DomainSpec, MigrationTarget, NicSpec
 
 UUID = "5a1e6a0e-94a2-4b2c-8d6f-0d6f6f6b1c11"
 
@@ -92,6 +93,43 @@ class HypervisorContract(_Base):
         error = await self._failure(self.hypervisor.start(self.spec, ["/one/too/many"]))
         self.assertEqual(error.kind, "hypervisor")
         self.assertIsNone(await self.seen())
+
+    async def test_devices(self) -> None:
+        """A running guest is given a NIC and a disk, is told that the disk has grown, and shows both."""
+        nic = NicSpec(uuid=UUID, mac="52:54:00:00:00:07", mode="routed")
+        disk = DiskSpec(uuid=UUID, index=0, template="file", size=1)
+        await self.hypervisor.start(self.spec, [])
+        path = self.mktemp()
+        Path(path).write_bytes(bytes(1024 * 1024))
+        for _ in range(2):
+            await self.hypervisor.attach(self.spec, nic)
+            await self.hypervisor.attach(self.spec, disk, str(Path(path).resolve()))
+        await self.hypervisor.show_growth(self.spec, replace(disk, size=2))
+        found = await self.seen()
+        assert found is not None
+        self.assertEqual(sorted(found.devices), sorted((UUID[:20], nic.mac)))
+
+    async def test_devices_of_none(self) -> None:
+        """A guest that does not run has no devices and cannot migrate; what is not there is gone."""
+        nic = NicSpec(uuid=UUID, mac="52:54:00:00:00:07", mode="routed")
+        disk = DiskSpec(uuid=UUID, index=0, template="file", size=1)
+        target = MigrationTarget(uri="/nowhere")
+        for work in (
+            self.hypervisor.attach(self.spec, nic),
+            self.hypervisor.detach(self.spec, nic),
+            self.hypervisor.show_growth(self.spec, disk),
+            self.hypervisor.migrate(self.spec, target),
+        ):
+            self.assertEqual((await self._failure(work)).kind, "hypervisor")
+        await self.hypervisor.start(self.spec, [])
+        await self.hypervisor.detach(self.spec, nic)
+        self.assertEqual(
+            (await self._failure(self.hypervisor.show_growth(self.spec, disk))).kind, "hypervisor"
+        )
+        self.assertEqual((await self._failure(self.hypervisor.migrate(self.spec, target))).kind, "hypervisor")
+        found = await self.seen()
+        assert found is not None
+        self.assertTrue(found.running)
 
     async def test_memory_of_none(self) -> None:
         """Only a running domain's memory can be set."""
