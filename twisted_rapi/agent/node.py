@@ -155,7 +155,7 @@ class Node:
         return Outcome()
 
     async def _attach_disk(self, step: steps.AttachDisk) -> Outcome:
-        [path] = await self._paths((step.disk,))
+        [path] = await self._disks.paths((step.disk,))
         await self._hypervisor(step.domain.hypervisor).attach(step.domain, step.disk, path)
         return Outcome()
 
