@@ -67,9 +67,9 @@ class Answers:
         for end in self._ends:
             end()
 
-    def view(self) -> View:
-        """The cluster as of now."""
-        return self._snapshot.view(self._nodes.reports, self._now(), self._chance)
+    def view(self, **more: Any) -> View:
+        """The cluster as of now; `more` is what else of a `View` the caller knows."""
+        return self._snapshot.view(self._nodes.reports, self._now(), self._chance, **more)
 
     def slices(self) -> Slices:
         """For long work that begins now."""
@@ -160,16 +160,21 @@ class Answers:
         slices, resource = self.slices(), RESOURCES[kind]
         view = self.view()
         uuids = resource.ids(view)
-        many = kind == "instance" and len(uuids) - len(self._texts[kind]) > MANY
-        found = []
+        texts = self._texts.get(kind, {})
+        many = kind == "instance" and len(uuids) - len(texts) > MANY
         if many:
             view = with_strays(view)
-        for uuid in uuids:
-            if await slices.pause():
+        found = []
+        for n, uuid in enumerate(uuids):
+            text = texts.get(uuid)
+            # Those that are encoded already take next to no time.
+            if (text is None or n % MANY == 0) and await slices.pause():
                 view = with_strays(self.view()) if many else self.view()
-            record = resource.get(view, uuid)
-            if record is not None:
-                found.append(self.listed(kind, view, record))
+                text = texts.get(uuid)
+            if text is None and (record := resource.get(view, uuid)) is not None:
+                text = self.listed(kind, view, record)
+            if text is not None:
+                found.append(text)
         return found
 
 
