@@ -88,7 +88,7 @@ class AdminTests(SynchronousTestCase):
         """What cannot be a name, an address or a port is refused before anything is written."""
         good = {"cluster": "c.example.com", "node": "n.example.com", "address": "192.0.2.1", "port": "1811"}
         bad = [("node", 'a"b'), ("node", "192.0.2.7"), ("node", "N.example.com"), ("cluster", "a b")]
-        bad += [("address", "n.example.com"), ("port", "0"), ("port", "65536")]
+        bad += [("address", "n.example.com"), ("address", "fe80::1%eth0"), ("port", "0"), ("port", "65536")]
         for name, value in bad:
             pairs = {**good, name: value, "directory": str(self.folder), "state-dir": str(self.folder)}
             self.assertEqual(self.admin("init", *(f"--{k}={v}" for k, v in pairs.items())), 1, value)

@@ -125,11 +125,12 @@ def check_node(name: str, address: str, port: int) -> None:
 
 
 def _is_address(text: str) -> bool:
+    """Whether it is one that a certificate can have: without a zone."""
     try:
         ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text
 
 
 def _files(plan: ClusterPlan) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class _Desk:
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
             raise BadRequest("'seconds' must be a number")
         joining = await self._joining(call)
-        return success({"token": await joining.new_token(float(seconds))})
+        return success({"token": await joining.new_token(seconds)})
 
     async def join(self, call: Call) -> Reply:
         """``POST /2/join``; its right is the token."""
@@ -90,9 +90,11 @@ def _place(body: dict[str, Any]) -> tuple[str, int, str | None]:
     if group is not None and not isinstance(group, str):
         raise BadRequest("'group' must be text")
     try:
-        ip_address(address)
+        parsed = ip_address(address)
     except ValueError as e:
         raise BadRequest("'address' must be an IP address") from e
+    if isinstance(parsed, IPv6Address) and parsed.scope_id is not None:
+        raise BadRequest("'address' must be an IP address without a zone")
     return address, port, group
 
 

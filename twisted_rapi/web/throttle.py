@@ -40,10 +40,11 @@ class Throttle:
     Judges attempts, see Note [Guessing].
 
     :param clock: what delays are taken from.
+    :param most_known: so many users and networks are kept in mind at most.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
+    def __init__(self, clock: IReactorTime, most_known: int = MOST_KNOWN) -> None:
+        self._clock, self._most_known = clock, most_known
         self._known: dict[tuple[str, str], _Attempts] = {}
 
     def trusted(self, name: str, address: str) -> bool:
@@ -85,7 +86,7 @@ class Throttle:
     def _of(self, key: tuple[str, str]) -> _Attempts:
         found = self._known.get(key)
         if found is None:
-            if len(self._known) >= MOST_KNOWN:
+            if len(self._known) >= self._most_known:
                 self._forget_oldest()
             found = self._known[key] = _Attempts()
         return found

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,7 +15,7 @@ from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.testing.cluster import FakeCluster, make_cluster
 from twisted_rapi.testing.file_watch import LookedAt
 from twisted_rapi.web.auth import Users
-from twisted_rapi.web.call import Api
+from twisted_rapi.web.call import Api, Route
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
 from twisted_rapi.web.site import ApiResource, make_site
@@ -39,7 +39,13 @@ class Answer:
 class Browser:
     """Sends requests to the API of a cluster in memory."""
 
-    def __init__(self, folder: Path, cluster: FakeCluster | None = None, require: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        cluster: FakeCluster | None = None,
+        require: bool = False,
+        more: Callable[[FakeCluster], Sequence[Route]] = lambda _: (),
+    ) -> None:
         self.cluster = cluster or make_cluster()
         file = folder / "users"
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +54,7 @@ class Browser:
         self.users = Users(file, self.cluster.clock, maybeDeferred, self.watch)
         Deferred.fromCoroutine(self.users.refresh())
         self.resource = ApiResource(
-            (*ROUTES, *ROUTES_OF_1_2),
+            (*ROUTES, *ROUTES_OF_1_2, *more(self.cluster)),
             self.users,
             self.cluster.clock,
             Random(1),

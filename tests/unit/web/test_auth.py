@@ -15,7 +15,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted_rapi.errors import BadRequest, ServiceUnavailable, Unauthorized
 from twisted_rapi.testing.file_watch import LookedAt
 from twisted_rapi.web.auth import MOST_REMEMBERED, NOBODY, REMEMBER, Users, credentials, parse_users
-from twisted_rapi.web.throttle import AT_ONCE, FORGET, LONGEST_DELAY, MOST_HASHES, MOST_WAITING, network
+from twisted_rapi.web.throttle import (
+    AT_ONCE,
+    FORGET,
+    LONGEST_DELAY,
+    MOST_HASHES,
+    MOST_WAITING,
+    Throttle,
+    network,
+)
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 HERE = "192.0.2.1"
@@ -210,3 +218,31 @@ class UsersTests(SynchronousTestCase):
         for d in asked:
             self.assertEqual(self.successResultOf(d).name, "r")
         self.assertEqual(len(self.computed), 1)
+
+
+class ThrottleTests(SynchronousTestCase):
+    """What is kept of failures has a limit."""
+
+    def test_forgets(self) -> None:
+        """With too many known, the oldest that nobody waits for is forgotten; where all wait no more may."""
+        clock = Clock()
+        throttle = Throttle(clock, most_known=3)
+        held: list[Deferred[bool]] = []
+
+        def judge(name: str, answer: Deferred[bool]) -> Deferred[bool]:
+            async def right() -> bool:
+                return await answer
+
+            return Deferred.fromCoroutine(throttle.judge(name, HERE, right))
+
+        for name in "abcd":
+            self.assertFalse(self.successResultOf(judge(name, succeed(False))))
+        self.assertEqual([throttle.trusted(name, HERE) for name in "abcd"], [True, False, False, False])
+        for name in "efg":
+            held.append(Deferred())
+            judge(name, held[-1])
+        self.failureResultOf(judge("h", succeed(True)), ServiceUnavailable)
+        for answer in held:
+            answer.callback(True)
+        self.assertTrue(self.successResultOf(judge("h", succeed(True))))
+        self.assertTrue(throttle.trusted("h", HERE))
