@@ -65,7 +65,8 @@ class JoinTests(SynchronousTestCase):
 
     def test_seconds(self) -> None:
         """A time that is no number or none that a token can be good for is refused."""
-        for seconds in ("60", True, None, [], 0, -1, 0.5, 1e300, 10**400, -(10**400)):
+        times: tuple[Any, ...] = ("60", True, None, [], 0, -1, 0.5, 1e300, 10**400, -(10**400))
+        for seconds in times:
             answer = self.browser.ask("POST", "/2/join-tokens", {"seconds": seconds})
             self.assertEqual(answer.status, 400, seconds)
 
