@@ -85,3 +85,30 @@ def _capture(file: str, found: dict[str, Any]) -> Capture:
         answer=found.get("response_body") or "",
         truncated=bool(found.get("truncated")),
     )
+
+
+def history() -> dict[int, list[dict[str, Any]]]:
+    """The opcodes of every job that any recording shows, by id: some were submitted in other ways than RAPI."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for name in recordings():
+        for capture in read(name):
+            if capture.path.startswith("/2/jobs") and capture.status == 200:
+                for job in _jobs(capture.answer):
+                    if isinstance(job, dict) and job.get("ops"):
+                        found.setdefault(job["id"], job["ops"])
+    return found
+
+
+def _jobs(answer: str) -> Iterator[Any]:
+    """One job, or as many of a list as were recorded of it."""
+    if not answer.startswith("["):
+        yield json.loads(answer)
+        return
+    decoder, at = json.JSONDecoder(), 1
+    while at < len(answer):
+        try:
+            job, at = decoder.raw_decode(answer, at)
+        except ValueError:
+            return
+        yield job
+        at += 2

@@ -126,6 +126,13 @@ class World:
         token = base64.b64encode(b"admin:adminpw").decode()
         return json.loads(self.ask("GET", path, {"Authorization": f"Basic {token}"}, None).body)
 
+    def post_job(self, ops: list[dict[str, Any]]) -> int | None:
+        """Submit a job of these opcodes; ``None`` when it is refused."""
+        token = base64.b64encode(b"admin:adminpw").decode()
+        headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+        answer = self.ask("POST", "/2/jobs", headers, json.dumps(ops).encode())
+        return int(answer.body) if answer.status == 200 else None
+
     def await_job(self, job: int, seconds: float = 30.0) -> None:
         """Wait until a job has ended, or for so long."""
         deadline = time.monotonic() + seconds

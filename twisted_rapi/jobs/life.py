@@ -229,7 +229,9 @@ class Life:
     async def _opcode(self, index: int, op: Opcode) -> None:
         record = self.job.ops[index]
         progress = Progress(stage=record.stage, kept=dict(record.kept), job=self.job.id)
-        plan = self._means.plans[type(op)]
+        plan = self._means.plans.get(type(op))
+        if plan is None:
+            raise prereq(f"{op.OP_ID} is not offered by this release")
         conflicts = 0
         while True:
             stage: Stage = plan(op, progress, self._means.view())

@@ -60,7 +60,7 @@ class Queue:
             raise QueueDrained
         if len(self._table) + self._accepting >= self._limit:
             raise ServiceUnavailable("Job queue is full, needs archiving")
-        job = self._new_job(ops, request_id, ())
+        job = self._new_job(ops, request_id)
         self._accepting += 1
         try:
             self._failpoint("before job.accepted")
@@ -79,57 +79,45 @@ class Queue:
         A job that cannot be accepted is answered as the reason.
         """
         drafts: list[JobRecord | str] = []
-        before: list[int | None] = []
         for ops in jobs:
             try:
                 if len(self._table) + self._accepting + len(drafts) >= self._limit:
                     raise ServiceUnavailable("Job queue is full, needs archiving")
-                job = self._new_job(ops, request_id, before)
+                drafts.append(self._new_job(ops, request_id))
             except RequestError as e:
                 drafts.append(str(e))
-                before.append(None)
-            else:
-                drafts.append(job)
-                before.append(job.id)
         return drafts
 
     def counter(self) -> dict[str, bytes]:
         """What keeps ids given out so far from being given out again."""
         return {COUNTER: encode(CounterRecord(value=self._last))}
 
-    def _new_job(self, ops: Sequence[Opcode], request_id: str, before: Sequence[int | None]) -> JobRecord:
+    def _new_job(self, ops: Sequence[Opcode], request_id: str) -> JobRecord:
         job_id = self._last + 1
         now = self._now()
-        records = tuple(self._record(op, job_id, index, now, before) for index, op in enumerate(ops))
+        records = tuple(self._record(op, job_id, index, now) for index, op in enumerate(ops))
         self._last = job_id
         return JobRecord(id=job_id, ops=records, received_ts=timestamp(now), request_id=request_id)
 
-    def _record(
-        self, op: Opcode, job_id: int, index: int, now: float, before: Sequence[int | None]
-    ) -> OpRecord:
+    def _record(self, op: Opcode, job_id: int, index: int, now: float) -> OpRecord:
         name = op.OP_ID.removeprefix("OP_").lower()
         trail = [f"gnt:opcode:{name}", f"job={job_id};index={index}", int(now * 1e9)]
-        depends = _depends(op, before)
+        depends = _depends(op, job_id)
         stored = with_values(op, reason=[*(op.reason or []), trail], depends=depends)
         return OpRecord(input=to_wire(stored), summary=summary(op))
 
 
-def _depends(op: Opcode, before: Sequence[int | None]) -> list[tuple[Any, list[Any]]] | None:
-    """
-    Dependencies by number; a negative one counts back over jobs submitted with this one (behaviour.md §3.5).
-
-    :param before: their ids, ``None`` for one that was not accepted.
-    """
+def _depends(op: Opcode, job_id: int) -> list[tuple[Any, list[Any]]] | None:
+    """Dependencies by number: a negative one counts back from the job (as observed; behaviour.md §3.5)."""
     if op.depends is None:
         return None
     found: list[tuple[Any, list[Any]]] = []
     for given, statuses in op.depends:
         number = int(given)
         if number < 0:
-            absolute = before[number] if -number <= len(before) else None
-            if absolute is None:
-                raise BadRequest(f"Relative job id {number} names no job submitted at once with this one")
-            number = absolute
+            number += job_id
+            if number < 1:
+                raise BadRequest(f"Relative job id {number - job_id} is before the first job")
         found.append((number, statuses))
     return found
 

@@ -3,9 +3,10 @@
 from typing import Any
 
 from twisted_rapi.errors import BadRequest, NotFound
+from twisted_rapi.model.opcodes import from_wire
 from twisted_rapi.plan.fields import job as job_fields
 from twisted_rapi.web.call import Call, Route
-from twisted_rapi.web.rapi.rows import live, write
+from twisted_rapi.web.rapi.rows import live, trail, write
 from twisted_rapi.web.reply import Reply, ready, success
 
 WAIT = 10.0  # seconds, constants.json wait_for_job_change_rapi_s
@@ -31,18 +32,33 @@ async def cancel(call: Call) -> Reply:
     return success(list(await call.api.cluster.cancel(int(call.names["job_id"]))))
 
 
+async def submit(call: Call) -> Reply:
+    """
+    ``POST /2/jobs``: a list of opcodes, with their ``OP_ID``, becomes one job.
+
+    An extension: every opcode can be asked for, also those without a resource of their own.
+    """
+    if not isinstance(call.body, list) or not all(isinstance(op, dict) for op in call.body):
+        raise BadRequest("Body contents: a list of opcodes is expected")
+    ops = []
+    for values in call.body:
+        given = values.get("reason")
+        reason = [*(given if isinstance(given, list) else []), *trail(call, "jobs")]
+        ops.append(from_wire({**values, "reason": reason}))
+    return success(await call.api.cluster.submit(ops, call.request_id))
+
+
 def _wanted(call: Call) -> tuple[list[str], list[Any] | None, int]:
     body = call.fields()
-    for name in ("fields", "previous_job_info", "previous_log_serial"):
-        if name not in body:
-            raise BadRequest(f"Missing the required '{name}' parameter")
-    fields, before, serial = body["fields"], body["previous_job_info"], body["previous_log_serial"]
+    if "fields" not in body:
+        raise BadRequest("Required parameter 'fields' is missing")
+    fields, before, serial = body["fields"], body.get("previous_job_info"), body.get("previous_log_serial")
     if not isinstance(fields, list) or not all(isinstance(f, str) for f in fields):
-        raise BadRequest("The 'fields' parameter must be a list of field names")
+        raise BadRequest("The 'fields' parameter should be a list")
     if before is not None and not isinstance(before, list):
-        raise BadRequest("The 'previous_job_info' parameter must be a list or null")
+        raise BadRequest("The 'previous_job_info' parameter should be a list")
     if serial is not None and (not isinstance(serial, int) or isinstance(serial, bool)):
-        raise BadRequest("The 'previous_log_serial' parameter must be a number or null")
+        raise BadRequest("The 'previous_log_serial' parameter should be a number")
     return fields, before, -1 if serial is None else serial
 
 
@@ -76,7 +92,7 @@ def _plain(value: Any) -> Any:
 
 
 ROUTES = (
-    Route("/2/jobs", {"GET": live(jobs)}),
+    Route("/2/jobs", {"GET": live(jobs), "POST": write(submit)}),
     Route("/2/jobs/[job_id]", {"GET": live(job), "DELETE": write(cancel)}),
     Route("/2/jobs/[job_id]/wait", {"GET": write(wait)}),
 )
