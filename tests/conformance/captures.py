@@ -88,7 +88,7 @@ def _capture(file: str, found: dict[str, Any]) -> Capture:
 
 
 def history() -> dict[int, list[dict[str, Any]]]:
-    """The opcodes of every job that any recording shows, by id: some were submitted in other ways than RAPI."""
+    """The opcodes of every job any recording shows, by id: some were submitted in other ways than by RAPI."""
     found: dict[int, list[dict[str, Any]]] = {}
     for name in recordings():
         for capture in read(name):
