@@ -9,6 +9,7 @@ import attrs
 from tests.conformance.captures import Capture, history, read
 from tests.conformance.correspond import Correspondence
 from tests.conformance.deliberate import DIFFERENCES
+from tests.conformance.interludes import INTERLUDES
 from tests.conformance.world import FINAL, Answer, World
 from twisted_rapi.errors import NotFound
 from twisted_rapi.web.rapi.routes import ROUTES
@@ -55,6 +56,7 @@ class Replay:
         """Ask everything of one recording."""
         captures = list(read(recording))
         for n, capture in enumerate(captures):
+            INTERLUDES.get((recording, capture.seq), _nothing)(self.world)
             self._before(capture, captures[n:])
             answer = self._ask(capture)
             self._note_job(capture, answer, captures[n + 1 :])
@@ -83,7 +85,8 @@ class Replay:
         self._last = max(self._last, coming)
 
     def _as_given(self, op: dict[str, Any]) -> dict[str, Any]:
-        given = {name: value for name, value in op.items() if name not in _FILLED and name != "reason"}
+        given = {name: value for name, value in op.items() if name not in _FILLED}
+        given["reason"] = op["reason"][:-1]
         decoded: dict[str, Any] = json.loads(self.same.translated(json.dumps(given)))
         return decoded
 
@@ -125,6 +128,7 @@ class Replay:
             return Verdict(capture, resource)
         for difference in DIFFERENCES:
             if difference.applies(capture, answer):
+                difference.undo(self.world, capture)
                 return Verdict(capture, resource, difference.reason)
         return Verdict(capture, resource, "", found)
 
@@ -154,6 +158,10 @@ class Replay:
             yield from _same_form(recorded, ours)
         else:
             yield from self.same.differences(recorded, ours)
+
+
+def _nothing(world: World) -> None:
+    """Most of the time nothing happens between two requests."""
 
 
 def _job_of(capture: Capture) -> int | None:

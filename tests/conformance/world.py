@@ -18,6 +18,7 @@ from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.database import Database
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.processes import await_true
 
 FINAL = ("success", "error", "canceled")
 _SETTINGS = """
@@ -81,6 +82,34 @@ class World:
         """End it and leave nothing."""
         self.local.remove()
 
+    def require_authentication(self, wanted: bool) -> None:
+        """Start the master again, with or without the setting."""
+        file = self.local.config / "rapi.toml"
+        before, after = ("[api]\n", "[api]\nrequire_authentication = true\n")
+        if not wanted:
+            before, after = after, before
+        file.write_text(file.read_text(encoding="utf-8").replace(before, after), encoding="utf-8")
+        self.local.master.stop()
+        self.local.master.start(wait=False)
+        await_true("the master answers", lambda: self._nodes_known(3))
+
+    def stop_node(self, n: int) -> None:
+        """End the agent of a node, and wait until the master knows."""
+        self.local.agents[n - 1].stop()
+        await_true("the node is missed", lambda: self._nodes_known(2))
+
+    def start_node(self, n: int) -> None:
+        """Start it again."""
+        self.local.agents[n - 1].start()
+        await_true("the node is back", lambda: self._nodes_known(3))
+
+    def _nodes_known(self, count: int) -> bool:
+        try:
+            nodes = self.read("/2/nodes?bulk=1")
+        except OSError:
+            return False
+        return sum(node["mtotal"] is not None for node in nodes) == count
+
     # Asking.
 
     def connect(self) -> ssl.SSLSocket:
@@ -132,6 +161,12 @@ class World:
         headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
         answer = self.ask("POST", "/2/jobs", headers, json.dumps(ops).encode())
         return int(answer.body) if answer.status == 200 else None
+
+    def remove_tags(self, path: str, tags: str) -> None:
+        """Remove a JSON list of tags."""
+        token = base64.b64encode(b"admin:adminpw").decode()
+        headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+        self.await_job(int(self.ask("DELETE", path, headers, tags.encode()).body))
 
     def await_job(self, job: int, seconds: float = 30.0) -> None:
         """Wait until a job has ended, or for so long."""

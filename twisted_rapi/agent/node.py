@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -50,6 +51,7 @@ class Node:
             steps.MigrateDomain: self._migrate,
             steps.RunOs: self._run_os,
             steps.VerifyOs: self._verify_os,
+            steps.Delay: self._delay,
         }
 
     async def begin(self) -> None:
@@ -185,6 +187,10 @@ class Node:
 
     async def _verify_os(self, step: steps.VerifyOs) -> Outcome:
         await self._parts.os_runner.verify(step.os, step.osparams)
+        return Outcome()
+
+    async def _delay(self, step: steps.Delay) -> Outcome:
+        await deferLater(self._parts.clock, max(0.0, step.seconds))
         return Outcome()
 
     # What is seen.

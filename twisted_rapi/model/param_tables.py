@@ -340,3 +340,6 @@ DISKPARAMS_DEFAULTS: dict[str, dict[str, Any]] = {
     "rbd": {"access": "kernelspace", "pool": "rbd"},
     "sharedfile": {},
 }
+
+DATA_COLLECTORS = ("cpu-avg-load", "diskstats", "drbd", "inst-status-xen", "lv", "xen-cpu-avg-load")
+"""What collectors may be switched on and off; kept, and used by nothing."""

@@ -181,18 +181,21 @@ def beparams(cluster: ClusterRecord, instance: InstanceRecord) -> Params:
 # Hypervisor parameters.
 
 
-def check_hv(hypervisor: str, values: Mapping[str, Any], allow_default: bool = False) -> Params:
+def check_hv(
+    hypervisor: str, values: Mapping[str, Any], allow_default: bool = False, whole: bool = False
+) -> Params:
     """
     Hypervisor parameters as given by a client.
 
+    :param whole: they are the cluster's, which has some that no instance has.
     :raises TypeEnforcementError: a name is unknown, or a value of another type.
     :raises HypervisorError: the parameter is one of other hypervisors.
     :raises OpPrereqError: ``wrong_input``: it can be set for the whole cluster only.
     """
     given = enforce(values, tables.HV_TYPES, allow_default)
-    whole = sorted(tables.HV_GLOBAL & given.keys())
-    if whole:
-        raise prereq(f"Hypervisor parameters of the whole cluster, not of an instance: {', '.join(whole)}")
+    barred = [] if whole else sorted(tables.HV_GLOBAL & given.keys())
+    if barred:
+        raise prereq(f"Hypervisor parameters of the whole cluster, not of an instance: {', '.join(barred)}")
     for name in given:
         if name not in tables.HV_DEFAULTS[hypervisor]:
             raise HypervisorError(f"Parameter '{name}' is not supported")

@@ -317,8 +317,15 @@ class InspectDisks(Step, frozen=True, kw_only=True, tag="volume.inspect", omit_d
     disks: tuple[DiskSpec, ...]
 
 
+class Delay(Step, frozen=True, kw_only=True, tag="delay", omit_defaults=True):
+    """Do nothing for so many seconds."""
+
+    seconds: float
+
+
 AnyStep = (
-    CreateVolume
+    Delay
+    | CreateVolume
     | DeleteVolume
     | GrowVolume
     | ActivateVolume

@@ -112,7 +112,7 @@ class FakeNode:
                 return self._start(step)
             case steps.StopDomain():
                 self._stop(step)
-            case steps.SetMemory():
+            case steps.SetMemory() | steps.Delay() | steps.VerifyOs():
                 pass
             case steps.RunOs():
                 for disk in step.domain.disks:

@@ -293,9 +293,12 @@ class BadBodyTests(ApiCase):
             self.assertEqual(answer.status, status, kind)
 
     def test_wait(self) -> None:
-        """Waiting needs its three parameters."""
-        self.refuse("Missing the required &#x27;fields&#x27; parameter", {}, "/2/jobs/1/wait", "GET")
-        self.error(400, "Missing the required &#x27;fields&#x27; parameter", "GET", "/2/jobs/1/wait")
+        """Waiting needs to know the fields, and lists where they belong."""
+        self.refuse("Required parameter &#x27;fields&#x27; is missing", {}, "/2/jobs/1/wait", "GET")
+        self.error(400, "Required parameter &#x27;fields&#x27; is missing", "GET", "/2/jobs/1/wait")
+        body = {"fields": ["status"], "previous_job_info": "x"}
+        message = "The &#x27;previous_job_info&#x27; parameter should be a list"
+        self.refuse(message, body, "/2/jobs/1/wait", "GET")
 
 
 class JobTests(ApiCase):

@@ -1,18 +1,23 @@
-"""Plans and locks of the opcodes about tags and OS definitions."""
+"""Plans and locks of the opcodes about the cluster, tags and OS definitions."""
 
 from collections.abc import Iterator, Mapping
 
 from twisted_rapi.model.opcodes import Opcode, cluster
+from twisted_rapi.plan.cluster import plan_cluster_modify, plan_redistribute
 from twisted_rapi.plan.info import plan_os_diagnose
 from twisted_rapi.plan.locking import LockFunction, PlanFunction, named
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.tags import plan_tags_del, plan_tags_set
+from twisted_rapi.plan.trials import plan_delay
 from twisted_rapi.plan.view import View
 
 PLANS: Mapping[type[Opcode], PlanFunction] = {
     cluster.TagsSet: plan_tags_set,
     cluster.TagsDel: plan_tags_del,
     cluster.OsDiagnose: plan_os_diagnose,
+    cluster.ClusterSetParams: plan_cluster_modify,
+    cluster.ClusterRedistConf: plan_redistribute,
+    cluster.TestDelay: plan_delay,
 }
 
 
@@ -32,7 +37,25 @@ def _tags(op: cluster.TagsSet | cluster.TagsDel, view: View) -> Iterator[Lock]:
             yield Lock("network", view.find("network", name) or name)
 
 
+def _everything(op: cluster.ClusterSetParams, view: View) -> Iterator[Lock]:
+    yield from (Lock("nodegroup", uuid, shared=True) for uuid in view.groups)
+    yield from (Lock("node", uuid, shared=True) for uuid in view.nodes)
+    yield from (Lock("instance", record.name, shared=True) for record in view.instances.values())
+
+
+def _all_nodes(op: Opcode, view: View) -> Iterator[Lock]:
+    yield from (Lock("node", uuid, shared=True) for uuid in view.nodes)
+
+
+def _delayed(op: cluster.TestDelay, view: View) -> Iterator[Lock]:
+    if not op.no_locks:
+        yield from (Lock("node", view.find("node", name) or name) for name in op.on_nodes)
+
+
 LOCKS: Mapping[type[Opcode], LockFunction] = {
     cluster.TagsSet: _tags,
     cluster.TagsDel: _tags,
+    cluster.ClusterSetParams: _everything,
+    cluster.ClusterRedistConf: _all_nodes,
+    cluster.TestDelay: _delayed,
 }

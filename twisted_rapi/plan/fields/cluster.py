@@ -8,8 +8,6 @@ from twisted_rapi.plan.view import View
 SOFTWARE_VERSION = "3.0.2"
 """The release whose answers these are: clients read it, and decide by it what they may ask for."""
 
-_COLLECTORS = ("cpu-avg-load", "diskstats", "drbd", "inst-status-xen", "lv", "xen-cpu-avg-load")
-
 
 def _hvparams(view: View) -> dict[str, object]:
     return {hv: params.cluster_hvparams(view.cluster, hv) for hv in tables.HV_DEFAULTS}
@@ -41,9 +39,9 @@ FIELDS = (
     Field("mac_prefix", "MacPrefix", "text", "Of new MAC addresses", lambda v, c: c.mac_prefix),
     Field("master_netdev", "MasterNetdev", "text", "Interface of the floating address", lambda v, c: c.master_netdev),
     Field("master_netmask", "MasterNetmask", "number", "Its prefix length", lambda v, c: c.master_netmask),
-    Field("use_external_mip_script", "UseExternalMipScript", "bool", "Never", lambda v, c: False),
-    Field("volume_group_name", "VolumeGroupName", "text", "None: no LVM here", lambda v, c: None),
-    Field("drbd_usermode_helper", "DrbdUsermodeHelper", "text", "None: no DRBD here", lambda v, c: None),
+    Field("use_external_mip_script", "UseExternalMipScript", "bool", "Kept for compatibility", lambda v, c: c.use_external_mip_script),
+    Field("volume_group_name", "VolumeGroupName", "text", "Volume group of LVM disks", lambda v, c: c.volume_group_name or None),
+    Field("drbd_usermode_helper", "DrbdUsermodeHelper", "text", "Helper of DRBD", lambda v, c: c.drbd_usermode_helper or None),
     Field("file_storage_dir", "FileStorageDir", "text", "Where file disks are", lambda v, c: c.file_storage_dir),
     Field("shared_file_storage_dir", "SharedFileStorageDir", "text", "Where shared ones are", lambda v, c: c.shared_file_storage_dir),
     Field("gluster_storage_dir", "GlusterStorageDir", "text", "Kept for compatibility", lambda v, c: c.gluster_storage_dir),
@@ -52,27 +50,27 @@ FIELDS = (
     Field("mtime", "MTime", "timestamp", "When it was changed last", lambda v, c: c.mtime),
     Field("uuid", "UUID", "text", "UUID", lambda v, c: c.uuid),
     Field("tags", "Tags", "other", "Tags", lambda v, c: sorted(c.tags)),
-    Field("uid_pool", "UidPool", "other", "Kept for compatibility", lambda v, c: []),
+    Field("uid_pool", "UidPool", "other", "Kept for compatibility", lambda v, c: [list(r) for r in c.uid_pool]),
     Field("default_iallocator", "DefaultIallocator", "text", "Empty: the built-in one", lambda v, c: c.default_iallocator),
-    Field("default_iallocator_params", "DefaultIallocatorParams", "other", "Its options", lambda v, c: {}),
-    Field("reserved_lvs", "ReservedLvs", "other", "Kept for compatibility", lambda v, c: []),
+    Field("default_iallocator_params", "DefaultIallocatorParams", "other", "Its options", lambda v, c: c.default_iallocator_params),
+    Field("reserved_lvs", "ReservedLvs", "other", "Kept for compatibility", lambda v, c: list(c.reserved_lvs)),
     Field("primary_ip_version", "PrimaryIpVersion", "number", "4 or 6", lambda v, c: c.primary_ip_version),
-    Field("prealloc_wipe_disks", "PreallocWipeDisks", "bool", "Kept for compatibility", lambda v, c: False),
+    Field("prealloc_wipe_disks", "PreallocWipeDisks", "bool", "Kept for compatibility", lambda v, c: c.prealloc_wipe_disks),
     Field("hidden_os", "HiddenOs", "other", "Not listed", lambda v, c: list(c.hidden_os)),
     Field("blacklisted_os", "BlacklistedOs", "other", "Neither listed nor used", lambda v, c: list(c.blacklisted_os)),
     Field("enabled_disk_templates", "EnabledDiskTemplates", "other", "May be used", lambda v, c: list(c.enabled_disk_templates)),
-    Field("install_image", "InstallImage", "text", "Kept for compatibility", lambda v, c: ""),
-    Field("instance_communication_network", "InstanceCommunicationNetwork", "text", "Kept for compatibility", lambda v, c: ""),
-    Field("zeroing_image", "ZeroingImage", "text", "Kept for compatibility", lambda v, c: ""),
-    Field("compression_tools", "CompressionTools", "other", "For exports", lambda v, c: ["gzip", "gzip-fast", "gzip-slow"]),
-    Field("enabled_user_shutdown", "EnabledUserShutdown", "bool", "Kept for compatibility", lambda v, c: False),
-    Field("enabled_data_collectors", "EnabledDataCollectors", "other", "Kept for compatibility", lambda v, c: dict.fromkeys(_COLLECTORS, True)),
-    Field("data_collector_interval", "DataCollectorInterval", "other", "Kept for compatibility", lambda v, c: dict.fromkeys(_COLLECTORS, 5000000)),
+    Field("install_image", "InstallImage", "text", "Kept for compatibility", lambda v, c: c.install_image),
+    Field("instance_communication_network", "InstanceCommunicationNetwork", "text", "Kept for compatibility", lambda v, c: c.instance_communication_network),
+    Field("zeroing_image", "ZeroingImage", "text", "Kept for compatibility", lambda v, c: c.zeroing_image),
+    Field("compression_tools", "CompressionTools", "other", "For exports", lambda v, c: list(c.compression_tools)),
+    Field("enabled_user_shutdown", "EnabledUserShutdown", "bool", "Kept for compatibility", lambda v, c: c.enabled_user_shutdown),
+    Field("enabled_data_collectors", "EnabledDataCollectors", "other", "Kept for compatibility", lambda v, c: {**dict.fromkeys(tables.DATA_COLLECTORS, True), **c.enabled_data_collectors}),
+    Field("data_collector_interval", "DataCollectorInterval", "other", "Kept for compatibility", lambda v, c: {**dict.fromkeys(tables.DATA_COLLECTORS, 5000000), **c.data_collector_interval}),
     Field("modify_ssh_setup", "ModifySshSetup", "bool", "Never", lambda v, c: False),
     Field("ssh_key_type", "SshKeyType", "text", "Kept for compatibility", lambda v, c: "rsa"),
     Field("ssh_key_bits", "SshKeyBits", "number", "Kept for compatibility", lambda v, c: 2048),
-    Field("vg_name", "VgName", "text", "Alias of volume_group_name", lambda v, c: None),
-    Field("drbd_helper", "DrbdHelper", "text", "Alias of drbd_usermode_helper", lambda v, c: None),
+    Field("vg_name", "VgName", "text", "Alias of volume_group_name", lambda v, c: c.volume_group_name or None),
+    Field("drbd_helper", "DrbdHelper", "text", "Alias of drbd_usermode_helper", lambda v, c: c.drbd_usermode_helper or None),
 )  # fmt: skip
 
 _OLDER = (

@@ -1,10 +1,12 @@
 """RAPI resources of the cluster as a whole."""
 
+from twisted_rapi.errors import Forbidden
+from twisted_rapi.model.opcodes import cluster as opcodes
 from twisted_rapi.plan.info import shared_variants, usable_oses
 from twisted_rapi.plan.view import View
 from twisted_rapi.web.call import Call, Route
 from twisted_rapi.web.rapi.reads import no_locks, tags_of
-from twisted_rapi.web.rapi.rows import read, tags
+from twisted_rapi.web.rapi.rows import Submission, read, tags, write
 from twisted_rapi.web.reply import Reply, ready, success
 
 FEATURES = ("instance-create-reqv1", "instance-reinstall-reqv1", "node-migrate-reqv1", "node-evac-res1")
@@ -51,12 +53,29 @@ def oses(call: Call) -> Reply:
     return success(os_names(call.api.answers.view()))
 
 
+_MODIFY = Submission(opcode=opcodes.ClusterSetParams, handler="cluster_modify")
+_FORBIDDEN = ("compression_tools",)
+
+
+async def modify(call: Call) -> Reply:
+    """``PUT /2/modify``."""
+    for name in _FORBIDDEN:
+        if name in call.arguments() or (isinstance(call.body, dict) and name in call.body):
+            raise Forbidden(f"The parameter {name} cannot be set via RAPI")
+    return await _MODIFY(call)
+
+
 ROUTES = (
     Route("/", {"GET": read(nothing)}),
     Route("/2", {"GET": read(nothing)}),
     Route("/version", {"GET": read(version)}),
     Route("/2/info", {"GET": read(info)}),
     Route("/2/features", {"GET": read(features)}),
+    Route("/2/modify", {"PUT": write(modify)}),
+    Route(
+        "/2/redistribute-config",
+        {"PUT": write(Submission(opcode=opcodes.ClusterRedistConf, handler="redist_config"))},
+    ),
     Route("/2/os", {"GET": read(oses)}),
     tags("/2/tags", tags_of("cluster"), "cluster", "tags"),
 )

@@ -36,15 +36,12 @@ async def submit(call: Call) -> Reply:
     """
     ``POST /2/jobs``: a list of opcodes, with their ``OP_ID``, becomes one job.
 
-    An extension: every opcode can be asked for, also those without a resource of their own.
+    An extension: every opcode can be asked for, also those without a resource of their own.  A reason trail
+    that is given is kept as it is.
     """
     if not isinstance(call.body, list) or not all(isinstance(op, dict) for op in call.body):
         raise BadRequest("Body contents: a list of opcodes is expected")
-    ops = []
-    for values in call.body:
-        given = values.get("reason")
-        reason = [*(given if isinstance(given, list) else []), *trail(call, "jobs")]
-        ops.append(from_wire({**values, "reason": reason}))
+    ops = [from_wire({"reason": trail(call, "jobs"), **values}) for values in call.body]
     return success(await call.api.cluster.submit(ops, call.request_id))
 
 
