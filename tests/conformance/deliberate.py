@@ -76,8 +76,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         lambda c, a: c.name == "tags put unicode" and a.status == 200,
     ),
     Difference(
-        "Where the original fails inside on a missing or odd body (500), the request is 400, or means the same "
-        "as an empty one.",
+        "Where the original fails inside on a missing or odd body (500), the request is 400, or means the"
+        " same as an empty one.",
         lambda c, a: (
             c.status == 500
             and a.status in (200, 400)
