@@ -106,8 +106,10 @@ class World:
     def _nodes_known(self, count: int) -> bool:
         try:
             nodes = self.read("/2/nodes?bulk=1")
-        except OSError:
+        except (OSError, ValueError):
             return False
+        if not isinstance(nodes, list):
+            return False  # no master yet
         return sum(node["mtotal"] is not None for node in nodes) == count
 
     # Asking.

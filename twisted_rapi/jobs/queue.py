@@ -79,46 +79,60 @@ class Queue:
         A job that cannot be accepted is answered as the reason.
         """
         drafts: list[JobRecord | str] = []
+        before: list[int | None] = []
         for ops in jobs:
             try:
                 if len(self._table) + self._accepting + len(drafts) >= self._limit:
                     raise ServiceUnavailable("Job queue is full, needs archiving")
-                drafts.append(self._new_job(ops, request_id))
+                job = self._new_job(ops, request_id, before)
             except RequestError as e:
                 drafts.append(str(e))
+                before.append(None)
+            else:
+                drafts.append(job)
+                before.append(job.id)
         return drafts
 
     def counter(self) -> dict[str, bytes]:
         """What keeps ids given out so far from being given out again."""
         return {COUNTER: encode(CounterRecord(value=self._last))}
 
-    def _new_job(self, ops: Sequence[Opcode], request_id: str) -> JobRecord:
+    def _new_job(
+        self, ops: Sequence[Opcode], request_id: str, before: Sequence[int | None] = ()
+    ) -> JobRecord:
         job_id = self._last + 1
         now = self._now()
-        records = tuple(self._record(op, job_id, index, now) for index, op in enumerate(ops))
+        records = tuple(self._record(op, job_id, index, now, before) for index, op in enumerate(ops))
         self._last = job_id
         return JobRecord(id=job_id, ops=records, received_ts=timestamp(now), request_id=request_id)
 
-    def _record(self, op: Opcode, job_id: int, index: int, now: float) -> OpRecord:
+    def _record(
+        self, op: Opcode, job_id: int, index: int, now: float, before: Sequence[int | None]
+    ) -> OpRecord:
         name = op.OP_ID.removeprefix("OP_").lower()
         trail = [f"gnt:opcode:{name}", f"job={job_id};index={index}", int(now * 1e9)]
-        depends = _depends(op, job_id)
+        depends = _depends(op, job_id, before)
         stored = with_values(op, reason=[*(op.reason or []), trail], depends=depends)
         return OpRecord(input=to_wire(stored), summary=summary(op))
 
 
-def _depends(op: Opcode, job_id: int) -> list[tuple[Any, list[Any]]] | None:
-    """Dependencies by number: a negative one counts back from the job (as observed; behaviour.md §3.5)."""
+def _depends(op: Opcode, job_id: int, before: Sequence[int | None]) -> list[tuple[Any, list[Any]]] | None:
+    """
+    Dependencies by number: a negative one counts back from the job (as observed; behaviour.md §3.5).
+
+    :param before: the ids of jobs submitted at once with it, ``None`` for one that was not accepted.
+    """
     if op.depends is None:
         return None
-    found: list[tuple[Any, list[Any]]] = []
-    for given, statuses in op.depends:
-        number = int(given)
-        if number < 0:
-            number += job_id
-            if number < 1:
-                raise BadRequest(f"Relative job id {number - job_id} is before the first job")
-        found.append((number, statuses))
+    return [(_absolute(int(given), job_id, before), statuses) for given, statuses in op.depends]
+
+
+def _absolute(number: int, job_id: int, before: Sequence[int | None]) -> int:
+    if number >= 0:
+        return number
+    found = before[number] if -number <= len(before) else job_id + number
+    if found is None or found < 1:
+        raise BadRequest(f"Relative job id {number} names no job")
     return found
 
 

@@ -160,11 +160,12 @@ class SubmittingTests(SlowCase):
 
     def test_refused(self) -> None:
         """One that cannot be accepted is answered as the reason; so is one that depends on it."""
-        first = (tag("x", depends=[[-1, []]]),)
+        first = (tag("x", depends=[[-9, []]]),)
         job = self.submitting(first, (tag("y", depends=[[-1, []]]),), (tag("z"),))
         result = job.ops[0].result
         self.assertEqual([well for well, _ in result["jobs"]], [False, False, True])
-        self.assertIn("Relative job id -1", result["jobs"][0][1])
+        self.assertIn("Relative job id -9", result["jobs"][0][1])
+        self.assertIn("Relative job id -1", result["jobs"][1][1])
         self.assertEqual(self.fake.snapshot.cluster.tags, ("z",))
 
     def test_full(self) -> None:
