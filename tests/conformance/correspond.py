@@ -84,6 +84,10 @@ class Correspondence:
     def _objects(self, recorded: dict[str, Any], ours: dict[str, Any], at: str) -> Iterator[str]:
         if "opstatus" in recorded and "opstatus" in ours:
             recorded, ours = _judged(recorded), _judged(ours)
+        if set(recorded) == set(ours) == _FIELD:
+            recorded, ours = _undescribed(recorded), _undescribed(ours)
+        if set(recorded) == set(ours) == {"data", "fields"}:
+            recorded, ours = _queried(recorded), _queried(ours)
         mine = {self.translated(key): key for key in recorded}
         for key, value in recorded.items():
             here = self.translated(key)
@@ -144,6 +148,22 @@ def _judged(job: dict[str, Any]) -> dict[str, Any]:
         for op, status in zip(job["ops"], job["opstatus"], strict=True)
     ]
     return {**job, "ops": ops}
+
+
+# The words for a field are this project's own (docs/compatibility.rst).
+_FIELD = {"name", "title", "kind", "doc"}
+
+
+def _undescribed(field: dict[str, Any]) -> dict[str, Any]:
+    return {**field, "doc": bool(field["doc"])}
+
+
+def _queried(answer: dict[str, Any]) -> dict[str, Any]:
+    """A query's answer with its values by name, as they depend on the moment or not by that."""
+    names = [field["name"] for field in answer["fields"]]
+    rows = [dict(zip(names, [value for _, value in row], strict=True)) for row in answer["data"]]
+    statuses = [[status for status, _ in row] for row in answer["data"]]
+    return {"data": rows, "statuses": statuses, "fields": answer["fields"]}
 
 
 _UNORDERED = frozenset({"node_list", "features", "tags"})

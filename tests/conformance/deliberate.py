@@ -4,6 +4,7 @@ Where this cluster answers otherwise on purpose.
 Every reason has to stand, word for word, as an item of docs/compatibility.rst.
 """
 
+import re
 from collections.abc import Callable
 
 import attrs
@@ -45,6 +46,8 @@ def _listed_tags(capture: Capture, answer: Answer) -> bool:
     return answer.status == 200 and capture.name.startswith(("tags put body list", "inst tags put body"))
 
 
+_OLDER_QUERY = re.compile(r"/2/query/(os|cluster|extstorage)(/fields)?\Z")
+
 DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "An unknown job is 404, as the documents say; the original answers 200 with nothing but nulls.",
@@ -83,5 +86,16 @@ DIFFERENCES: tuple[Difference, ...] = (
             and a.status in (200, 400)
             and ("NoneType" in c.answer or "not iterable" in c.answer or "indices must be" in c.answer)
         ),
+    ),
+    Difference(
+        "``os``, ``cluster`` and ``extstorage`` can be queried over HTTP, as releases up to 2.6 had it; the"
+        " original answers 500 or 502 there.",
+        lambda c, a: a.status == 200 and bool(_OLDER_QUERY.match(c.path)) and c.status in (500, 502),
+    ),
+    Difference(
+        "A filter that compares values of different types is 400 instead of 500, and so is one with an"
+        " unknown field or operator, a bad regular expression, or more levels, terms or parts than"
+        " ``twisted_rapi.model.query`` allows.",
+        lambda c, a: a.status == 400 and c.status == 500 and c.path.startswith("/2/query/"),
     ),
 )

@@ -156,6 +156,9 @@ class Replay:
                 yield f"{answer.body!r} instead of a job's id"
         elif capture.path == "/2/jobs" and capture.status == 200:
             yield from _same_form(recorded, ours)
+        elif capture.path == "/2/query/job" and capture.status == 200:
+            yield from self.same.differences(recorded["fields"], ours["fields"], ".fields")
+            yield from _same_columns(recorded["data"], ours["data"])
         else:
             yield from self.same.differences(recorded, ours)
 
@@ -197,6 +200,15 @@ def _same_form(recorded: Any, ours: Any) -> Iterator[str]:
     for item in ours if isinstance(ours, list) else [ours]:
         if tuple(item) not in wanted:
             yield f"an item has the keys {tuple(item)} instead of {wanted}"
+
+
+def _same_columns(recorded: list[list[Any]], ours: list[list[Any]]) -> Iterator[str]:
+    """Queries of jobs depend on the whole history too: statuses and types of values are to be alike."""
+    wanted = [{(status, type(value)) for status, value in column} for column in zip(*recorded, strict=True)]
+    for row in ours:
+        for n, ((status, value), known) in enumerate(zip(row, wanted, strict=True)):
+            if (status, type(value)) not in known and not (status == 3 and value is None):
+                yield f"column {n}: {[status, value]!r:.200} is like none of the recording"
 
 
 def _ends(job: int, rest: list[Capture]) -> bool:

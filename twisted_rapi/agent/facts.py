@@ -10,7 +10,11 @@ from twisted_rapi.agent.settings import Simulated
 
 @attrs.frozen(kw_only=True)
 class Facts:
-    """Sizes and bridges of a machine."""
+    """
+    Sizes and bridges of a machine.
+
+    :ivar boot_id: another one after each boot; empty where the system has none.
+    """
 
     memory_total: int
     memory_free: int
@@ -18,6 +22,7 @@ class Facts:
     sockets: int = 1
     numa_nodes: int = 1
     bridges: tuple[str, ...] = ()
+    boot_id: str = ""
 
 
 def memory(proc: Path = Path("/proc")) -> tuple[int, int]:
@@ -27,6 +32,14 @@ def memory(proc: Path = Path("/proc")) -> tuple[int, int]:
         name, _, rest = line.partition(":")
         found[name] = int(rest.split()[0]) // 1024
     return found["MemTotal"], found.get("MemAvailable", found["MemFree"])
+
+
+def boot(proc: Path = Path("/proc")) -> str:
+    """What the system calls this boot of it; empty where it does not say."""
+    try:
+        return (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def read(proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
@@ -45,6 +58,7 @@ def read(proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
         sockets=len(packages) or 1,
         numa_nodes=numa,
         bridges=tuple(bridges),
+        boot_id=boot(proc),
     )
 
 

@@ -178,6 +178,7 @@ class Sight:
             disk_free=disk[1],
             volume_groups=self._volume_groups(),
             bridges=now.bridges,
+            boot_id=now.boot_id,
             templates=tuple(self._parts.volumes),
             oses=self._oses,
             domains=dict(self._known),

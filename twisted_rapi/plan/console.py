@@ -17,12 +17,13 @@ def console_of(view: View, record: InstanceRecord) -> dict[str, Any] | None:
         text = "Console not available for fake hypervisor"
         return {"instance": record.name, "kind": "msg", "message": text}
     filled = params.hvparams(view.cluster, record)
-    if filled["vnc_bind_address"] and domain.vnc_port > 5900:
-        everywhere = filled["vnc_bind_address"] in ("0.0.0.0", "::")  # noqa: S104 -- compared, not bound
-        address = host.name if everywhere else filled["vnc_bind_address"]
+    bound = filled.get("vnc_bind_address")
+    if bound and domain.vnc_port > 5900:
+        everywhere = bound in ("0.0.0.0", "::")  # noqa: S104 -- compared, not bound
+        address = host.name if everywhere else bound
         port = domain.vnc_port
         return {"instance": record.name, "kind": "vnc", "host": address, "port": port, "display": port - 5900}
-    if filled["serial_console"]:
+    if filled.get("serial_console"):
         command = ["virsh", "console", record.name]
         return {"instance": record.name, "kind": "ssh", "host": host.name, "user": "root", "command": command}
     text = "No console was set up: neither serial_console nor vnc_bind_address"
