@@ -343,3 +343,28 @@ DISKPARAMS_DEFAULTS: dict[str, dict[str, Any]] = {
 
 DATA_COLLECTORS = ("cpu-avg-load", "diskstats", "drbd", "inst-status-xen", "lv", "xen-cpu-avg-load")
 """What collectors may be switched on and off; kept, and used by nothing."""
+
+DISK_TYPES: dict[str, str] = {
+    "access": "string",
+    "c-delay-target": "int",
+    "c-fill-target": "int",
+    "c-max-rate": "int",
+    "c-min-rate": "int",
+    "c-plan-ahead": "int",
+    "data-stripes": "int",
+    "disk-barriers": "string",
+    "disk-custom": "string",
+    "dynamic-resync": "bool",
+    "host": "string",
+    "meta-barriers": "bool",
+    "meta-stripes": "int",
+    "metavg": "string",
+    "net-custom": "string",
+    "pool": "string",
+    "port": "int",
+    "protocol": "string",
+    "resync-rate": "int",
+    "stripes": "int",
+    "user-id": "string",
+    "volume": "string",
+}

@@ -12,6 +12,7 @@ from twisted_rapi.errors import HypervisorError, TypeEnforcementError, prereq
 from twisted_rapi.model import param_tables as tables
 from twisted_rapi.model.records import (
     ClusterRecord,
+    DiskRecord,
     GroupRecord,
     InstanceRecord,
     NicRecord,
@@ -305,3 +306,49 @@ def cluster_diskparams(cluster: ClusterRecord) -> dict[str, Params]:
 def diskparams(cluster: ClusterRecord, group: GroupRecord) -> dict[str, Params]:
     """Per disk template, a group's disk parameters, filled in."""
     return {t: {**d, **group.diskparams.get(t, {})} for t, d in cluster_diskparams(cluster).items()}
+
+
+def disk_parameters(cluster: ClusterRecord, group: GroupRecord, disk: DiskRecord) -> Params:
+    """A disk's parameters, filled in; those of an ``ext`` provider are among them."""
+    return {**diskparams(cluster, group).get(disk.dev_type, {}), **disk.params}
+
+
+def check_diskparams(values: Mapping[str, Any]) -> dict[str, Params]:
+    """
+    Disk parameters of a cluster or group as given by a client: per template, values in their types.
+
+    :raises TypeEnforcementError: a name is unknown, or a value of another type.
+    :raises OpPrereqError: ``wrong_input``: a template or value that there is not.
+    """
+    found = {}
+    for template, given in values.items():
+        if template not in tables.DISKPARAMS_DEFAULTS:
+            raise prereq(f"Unknown disk template '{template}'")
+        if not isinstance(given, Mapping):
+            raise prereq(f"Disk parameters of '{template}' must be an object")
+        known = {*tables.DISKPARAMS_DEFAULTS[template], *(("user-id",) if template == "rbd" else ())}
+        found[template] = enforce(given, {k: t for k, t in tables.DISK_TYPES.items() if k in known})
+        _judge_diskparams(found[template])
+    return found
+
+
+def _judge_diskparams(given: Params) -> None:
+    for name, value in given.items():
+        allowed = _DISK_CHOICES.get(name)
+        if allowed is not None and value not in allowed:
+            raise prereq(f"Invalid value of disk parameter '{name}': {value!r}, one of {', '.join(allowed)}")
+        if name in ("stripes", "data-stripes", "meta-stripes") and not 1 <= value <= _MOST_STRIPES:
+            raise prereq(f"Invalid value of disk parameter '{name}': {value}, between 1 and {_MOST_STRIPES}")
+        if isinstance(value, int) and value < 0:
+            raise prereq(f"Invalid value of disk parameter '{name}': {value} is negative")
+        if name in ("metavg", "pool") and not _WORD.fullmatch(value):
+            raise prereq(f"Invalid value of disk parameter '{name}': {value!r}")
+
+
+_MOST_STRIPES = 128
+_WORD = re.compile(r"[\w+-][\w.+-]{0,127}", re.ASCII)
+_DISK_CHOICES = {
+    "access": ("kernelspace", "userspace"),
+    "disk-barriers": ("n", "b", "d", "f", "bd", "bf", "df", "bdf"),
+    "protocol": ("A", "B", "C"),
+}

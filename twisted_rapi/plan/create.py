@@ -1,18 +1,22 @@
 """``OP_INSTANCE_CREATE`` (behaviour.md §5; texts as observed)."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
+import msgspec
 from msgspec.structs import replace
 
 from twisted_rapi.errors import OpExecError, OpPrereqError, prereq
 from twisted_rapi.model import params
 from twisted_rapi.model.kvm_limits import remarks
 from twisted_rapi.model.opcodes.instance import InstanceCreate
-from twisted_rapi.model.records import InstanceRecord, LeftoverRecord, NodeRecord
-from twisted_rapi.model.steps import CreateVolume, DeleteVolume, RunOs, StartDomain, VerifyOs
-from twisted_rapi.plan import attachment, condition, devices, policy
+from twisted_rapi.model.records import DiskRecord, InstanceRecord, LeftoverRecord, NodeRecord
+from twisted_rapi.model.steps import InspectDisks, MoveVolume, RunOs, StartDomain, VerifyOs
+from twisted_rapi.plan import attachment, condition, devices, disks, policy, sync, volumes
+from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.leftover import leftovers
-from twisted_rapi.plan.machine import disk_specs, domain_spec
+from twisted_rapi.plan.machine import disk_spec, domain_spec
 from twisted_rapi.plan.naming import merged_tags, reservations, resolved_name
 from twisted_rapi.plan.place import Demand, place
 from twisted_rapi.plan.stage import (
@@ -25,35 +29,42 @@ from twisted_rapi.plan.stage import (
     Perform,
     Progress,
     Stage,
-    steps_of,
+    Work,
 )
 from twisted_rapi.plan.view import View
 
-FIRST_PORT, LAST_PORT = 11000, 14999  # constants.json cluster_defaults
+_IGNORED = "Secondary node will be ignored on non-mirrored disk template '{}'"
+_TWO_GROUPS = "The nodes are in two groups: the disk parameters are those of the primary node's"
 WITH_PORT = ("kvm", "xen-hvm")
 
 
 def plan_create(op: InstanceCreate, progress: Progress, view: View) -> Stage:
-    """Record the instance as being made, make its disks, run its OS definition, show it, start it."""
+    """
+    Record the instance as being made, make its disks, run its OS definition, show it, start it.
+
+    Between, mirrored disks are filled, as far as is asked for.
+    """
     if progress.stage in ("", "verified"):
         return _begin(op, progress, view)
     instance = condition.subject(op.instance_name, progress, view)
     match progress.stage:
         case "recorded":
-            return _make(op, view, instance)
+            return _make(view, instance, progress)
+        case "made" | "syncing":
+            return _fill(op, progress, view, instance)
         case "failed":
-            work = InParallel(_deletions(instance))
+            work = InParallel(_undoing(view, instance, progress))
             return Perform(work=work, stage="undone", failed="undone", log=("Removing what was made",))
         case "undone":
-            return _give_up(instance, progress)
-        case "made":
+            return _give_up(view, instance, progress)
+        case "installed":
             starts = _starts(op)
             shown = replace(
                 instance,
                 pending=None,
                 mtime=view.now,
                 admin_state="up" if starts else "down",
-                disks_active=starts,
+                disks_active=starts or any(nodes_of(disk) for disk in instance.disks),
             )
             return Change(stage="shown", puts=(shown,), kept=progress.kept)
         case "shown" if _starts(op):
@@ -73,31 +84,59 @@ def _nodes(view: View, instance: InstanceRecord) -> list[str]:
 
 
 def _begin(op: InstanceCreate, progress: Progress, view: View) -> Stage:
-    instance = _instance(op, view, progress.job)
-    secrets = {**(op.osparams_private or {}), **(op.osparams_secret or {})}
-    given = {**params.osparams(view.cluster, instance), **secrets}
-    if op.os_type and not op.no_install and progress.stage == "":
-        verify = VerifyOs(instance=instance.name, os=op.os_type, osparams=given)
-        return DryRun(
-            result=[instance.primary_node],
-            then=Perform(work=Do(instance.primary_node, verify), stage="verified", check=True),
-        )
+    looked = progress.outcomes[-1] if progress.stage == "verified" and progress.outcomes else None
+    instance = _instance(op, view, progress.job, looked.disks if looked is not None else ())
+    nodes = [instance.primary_node, *instance.secondary_nodes]
+    look = _looks(op, view, instance)
+    if progress.stage == "" and look:
+        perform = Perform(work=InSequence(look), stage="verified", check=True)
+        return DryRun(result=nodes, then=perform)
+    plain = instance.disk_template == "plain"
+    adopted = [list(disks.adopted_volume(view, d)) for d in op.disks if plain and "adopt" in d]
     then = Change(
         stage="recorded",
         puts=(instance,),
         names=reservations(instance),
-        kept={"uuid": instance.uuid},
+        kept={"uuid": instance.uuid, "adopted": adopted},
         log=_announced(op, view, instance),
     )
-    return DryRun(result=[instance.primary_node], then=then)
+    return DryRun(result=nodes, then=then)
+
+
+def _looks(op: InstanceCreate, view: View, instance: InstanceRecord) -> tuple[Do, ...]:
+    """What has to be seen on the node beforehand: OS parameters that are right, volumes to adopt."""
+    looks: list[Do] = []
+    if op.os_type and not op.no_install:
+        secrets = {**(op.osparams_private or {}), **(op.osparams_secret or {})}
+        given = {**params.osparams(view.cluster, instance), **secrets}
+        verify = VerifyOs(instance=instance.name, os=op.os_type, osparams=given)
+        looks.append(Do(instance.primary_node, verify))
+    if any("adopt" in given for given in op.disks):
+        there = tuple(
+            disk_spec(n, _as_found(view, disk, given), instance.primary_node)
+            for n, (disk, given) in enumerate(zip(instance.disks, op.disks, strict=True))
+        )
+        looks.append(Do(instance.primary_node, InspectDisks(instance=instance.name, disks=there)))
+    return tuple(looks)
+
+
+def _as_found(view: View, disk: DiskRecord, given: Mapping[str, Any]) -> DiskRecord:
+    """The disk that is to be adopted, at the address it has."""
+    if disk.dev_type != "plain":
+        return disk
+    return replace(disk, logical_id=disks.adopted_volume(view, given))
 
 
 def _announced(op: InstanceCreate, view: View, instance: InstanceRecord) -> tuple[str, ...]:
     log = attachment.announced(view, instance, [nic.get("ip") for nic in op.nics])
     log += [f"* disk {n}, size {disk.size}M" for n, disk in enumerate(instance.disks)]
     if op.pnode is None:
-        chosen = view.nodes[instance.primary_node].name
+        chosen = ", ".join(_nodes(view, instance))
         log.insert(0, f" - INFO: Selected nodes for instance {instance.name}: {chosen}")
+    elif op.snode is not None and not instance.secondary_nodes:
+        log.insert(0, f" - WARNING: {_IGNORED.format(instance.disk_template)}")
+    if len({view.nodes[n].group for n in (instance.primary_node, *instance.secondary_nodes)}) > 1:
+        log.insert(0, f" - INFO: {_TWO_GROUPS}")
     if op.ip_check:
         log.insert(0, " - WARNING: Whether the IP address is in use is not checked by this release")
     if not _starts(op):  # else the node says so when it starts the instance
@@ -110,42 +149,91 @@ def _installs(op: InstanceCreate) -> bool:
     return op.os_type is not None and not op.no_install and bool(op.disks)
 
 
-def _make(op: InstanceCreate, view: View, instance: InstanceRecord) -> Stage:
-    node = instance.primary_node
-    volumes = tuple(
-        Do(node, CreateVolume(instance=instance.name, disk=disk, fresh=True)) for disk in disk_specs(instance)
-    )
-    parts: list[Any] = [InParallel(volumes)] if volumes else []
-    log = ["* creating instance disks..."]
-    if _installs(op):
-        spec = domain_spec(
-            view, instance, osparams={**instance.osparams_private, **(op.osparams_secret or {})}
+def _make(view: View, instance: InstanceRecord, progress: Progress) -> Stage:
+    work: Work = volumes.creations(view, instance, volumes.all_disks(instance))
+    if progress.kept.get("adopted"):
+        work = InParallel(_adoptions(view, instance, progress))
+    return Perform(work=work, stage="made", failed="failed", log=("* creating instance disks...",))
+
+
+def _adoptions(
+    view: View, instance: InstanceRecord, progress: Progress, back: bool = False
+) -> tuple[Do, ...]:
+    """Volumes get the names of the instance's disks, or their own ones `back`."""
+    moves = []
+    for (n, disk), address in zip(volumes.all_disks(instance), progress.kept["adopted"], strict=True):
+        spec = volumes.spec(view, instance, n, disk)
+        here, to = (spec.logical_id, address) if back else (tuple(address), spec.logical_id)
+        step = MoveVolume(
+            instance=instance.name, disk=msgspec.structs.replace(spec, logical_id=here), to=tuple(to)
         )
-        run = RunOs(instance=instance.name, action="create", domain=spec, debug=op.debug_level or 0)
-        parts.append(Do(node, run))
-        log.append("* running the instance OS create scripts...")
-    return Perform(work=InSequence(tuple(parts)), stage="made", failed="failed", log=tuple(log))
+        moves.append(Do(instance.primary_node, step))
+    return tuple(moves)
 
 
-def _deletions(instance: InstanceRecord) -> tuple[Do, ...]:
-    node = instance.primary_node
-    return tuple(Do(node, DeleteVolume(instance=instance.name, disk=d)) for d in disk_specs(instance))
+def _fill(op: InstanceCreate, progress: Progress, view: View, instance: InstanceRecord) -> Stage:
+    """Wait for mirrored disks, at least until they are in use on both sides, then install."""
+    mirrored = any(nodes_of(disk) for disk in instance.disks)
+    if progress.stage == "made":
+        log = (
+            f"adding instance {instance.name} to cluster config",
+            "adding disks to cluster config",
+            *sync.begun(instance),
+        )
+        if not mirrored:
+            return _install(op, view, instance, (*log, *sync.ended(instance)))
+        at_most = 60.0 if op.wait_for_sync else 0.0
+        return Perform(work=volumes.waits(view, instance, at_most), stage="syncing", failed="failed", log=log)
+    state = sync.judged(instance, progress)
+    if state.filling and op.wait_for_sync:
+        work = volumes.waits(view, instance)
+        return Perform(work=work, stage="syncing", failed="failed", log=state.log)
+    if state.degraded and not state.filling:
+        # The work fails without a step: what was made is removed.
+        return Perform(
+            work=InParallel(_undoing(view, instance, progress)),
+            stage="undone",
+            failed="undone",
+            log=(*state.log, " - WARNING: There are some degraded disks for this instance"),
+        )
+    return _install(op, view, instance, state.log)
 
 
-def _give_up(instance: InstanceRecord, progress: Progress) -> Finish:
-    left: tuple[LeftoverRecord, ...] = leftovers(
-        tuple(steps_of(InParallel(_deletions(instance)))),
-        progress.outcomes,
-        f"creation of {instance.name} failed",
+def _install(op: InstanceCreate, view: View, instance: InstanceRecord, log: tuple[str, ...]) -> Stage:
+    log = (*log, *sync.begun(instance), *sync.ended(instance))
+    if not _installs(op):
+        return Perform(work=InSequence(), stage="installed", log=log)
+    spec = domain_spec(view, instance, osparams={**instance.osparams_private, **(op.osparams_secret or {})})
+    run = RunOs(instance=instance.name, action="create", domain=spec, debug=op.debug_level or 0)
+    return Perform(
+        work=Do(instance.primary_node, run),
+        stage="installed",
+        failed="failed",
+        log=(*log, "* running the instance OS create scripts..."),
     )
-    error = progress.error or OpExecError(f"Could not make instance {instance.name}")
+
+
+def _undoing(view: View, instance: InstanceRecord, progress: Progress) -> tuple[Do, ...]:
+    """What takes the disks away again; those that were adopted go back to where they were."""
+    if progress.kept.get("adopted"):
+        return _adoptions(view, instance, progress, back=True)
+    return volumes.deletions(view, instance, volumes.all_disks(instance))
+
+
+def _give_up(view: View, instance: InstanceRecord, progress: Progress) -> Finish:
+    left: tuple[LeftoverRecord, ...] = leftovers(
+        _undoing(view, instance, progress), progress.outcomes, f"creation of {instance.name} failed"
+    )
+    error = progress.error or OpExecError("There are some degraded disks for this instance")
     return Finish(error=error, puts=left, deletes=(instance,), free=tuple(reservations(instance)))
 
 
 # Prerequisites.
 
 
-def _instance(op: InstanceCreate, view: View, job: int) -> InstanceRecord:
+def _instance(
+    op: InstanceCreate, view: View, job: int, found: Sequence[Mapping[str, Any] | None]
+) -> InstanceRecord:
     """The record of the instance, once everything that can be judged beforehand has been."""
     _check_form(op)
     name = resolved_name(op.instance_name, op.name_check)
@@ -154,14 +242,37 @@ def _instance(op: InstanceCreate, view: View, job: int) -> InstanceRecord:
     template, hypervisor = _template(op, view), _hypervisor(op, view)
     draft = _draft(op, view, name, template, hypervisor)
     params.judge_be(params.beparams(view.cluster, draft))
-    node = _node(op, view, draft)
-    instance = replace(draft, primary_node=node.uuid, pending=job)
+    if found:
+        draft = replace(draft, disks=_sized(op, draft, found))
+    node, *others = _chosen(op, view, draft)
+    nodes = (node.uuid, *(other.uuid for other in others))
+    instance = replace(
+        draft,
+        primary_node=nodes[0],
+        secondary_nodes=nodes[1:],
+        pending=job,
+        disks=disks.placed(view, draft.disks, nodes, draft.network_port),
+    )
     group = view.groups[node.group]
     instance = attachment.attach_all(view, group, instance, op.conflicts_check)
     if not op.ignore_ipolicy:
         policy.check(view, group, instance)
     _check_node(op, view, instance, node)
+    for other in others:
+        _check_secondary(view, instance, other)
     return instance
+
+
+def _sized(
+    op: InstanceCreate, draft: InstanceRecord, found: Sequence[Mapping[str, Any] | None]
+) -> tuple[DiskRecord, ...]:
+    """Disks that are adopted, as large as they were found."""
+    missing = [str(given["adopt"]) for given, there in zip(op.disks, found, strict=True) if there is None]
+    if missing:
+        kind = "logical volume(s)" if draft.disk_template == "plain" else "block device(s)"
+        raise prereq(f"Missing {kind} for adoption: {', '.join(missing)}")
+    sizes = [there["size"] for there in found if there is not None]
+    return tuple(replace(disk, size=size) for disk, size in zip(draft.disks, sizes, strict=True))
 
 
 def _check_form(op: InstanceCreate) -> None:
@@ -177,10 +288,23 @@ def _check_form(op: InstanceCreate) -> None:
         raise prereq("No guest OS or OS image specified")
     if op.instance_communication:
         raise prereq("Instance communication is not offered by this release")
-    if len(op.disks) > devices.MAX_DISKS:
-        raise prereq(f"Too many disks: at most {devices.MAX_DISKS}")
+    if len(op.disks) > disks.MAX_DISKS:
+        raise prereq(f"Too many disks: at most {disks.MAX_DISKS}")
+    _check_adoption(op)
     if len(op.nics) > devices.MAX_NICS:
         raise prereq(f"Too many NICs: at most {devices.MAX_NICS}")
+
+
+def _check_adoption(op: InstanceCreate) -> None:
+    adopted = [given["adopt"] for given in op.disks if "adopt" in given]
+    if not adopted:
+        return
+    if len(adopted) != len(op.disks):
+        raise prereq("Either all disks are adopted or none is")
+    if op.iallocator is not None or op.pnode is None:
+        raise prereq("Disk adoption not allowed with an iallocator script")
+    if len({(given.get("vg"), given["adopt"]) for given in op.disks}) != len(adopted):
+        raise prereq("Duplicate volume names given for adoption")
 
 
 def _template(op: InstanceCreate, view: View) -> str:
@@ -191,7 +315,7 @@ def _template(op: InstanceCreate, view: View) -> str:
             f"Disk template '{template}' is not enabled in cluster. "
             f"Enabled disk templates are: {','.join(enabled)}"
         )
-    if template not in devices.TEMPLATES:
+    if template not in disks.TEMPLATES:
         raise prereq(f"Disk template '{template}' is not offered by this release")
     if template == "diskless" and op.disks:
         raise prereq("Diskless instances have no disks")
@@ -213,8 +337,12 @@ def _hypervisor(op: InstanceCreate, view: View) -> str:
 
 def _draft(op: InstanceCreate, view: View, name: str, template: str, hypervisor: str) -> InstanceRecord:
     """The instance as asked for, its node still open."""
-    folder = devices.file_folder(view, template, op.file_storage_dir) if template != "diskless" else ""
-    driver = op.file_driver or "loop"
+    layout = disks.Layout(
+        instance=name,
+        template=template,
+        folder=disks.file_folder(view, template, op.file_storage_dir),
+        driver=op.file_driver or "loop",
+    )
     nics: list[Any] = []
     for given in op.nics:
         nics.append(devices.new_nic(view, given, [nic.mac for nic in nics]))
@@ -233,16 +361,13 @@ def _draft(op: InstanceCreate, view: View, name: str, template: str, hypervisor:
         hypervisor=hypervisor,
         primary_node="",
         disk_template=template,
-        disks=tuple(
-            devices.new_disk(view, name, template, n, given, folder, driver)
-            for n, given in enumerate(op.disks)
-        ),
+        disks=tuple(disks.new_disk(view, layout, n, given) for n, given in enumerate(op.disks)),
         nics=tuple(nics),
         hvparams=hvparams,
         beparams=beparams,
         osparams=params.update({}, params.check_os(op.osparams)),
         osparams_private=params.update({}, params.check_os(op.osparams_private or {})),
-        network_port=_free_port(view) if hypervisor in WITH_PORT else None,
+        network_port=disks.free_port(view) if hypervisor in WITH_PORT else None,
     )
 
 
@@ -250,32 +375,39 @@ def _unusual(given: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if usual[name] != value}
 
 
-def _free_port(view: View) -> int:
-    used = {i.network_port for i in view.instances.values()}
-    free = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in used]
-    if not free:
-        raise prereq("No network port is free for the console", "insufficient_resources")
-    # Not the lowest: instances that are made at the same time would all want that one.
-    return view.chance.choice(free)
+def _chosen(op: InstanceCreate, view: View, draft: InstanceRecord) -> list[NodeRecord]:
+    """The nodes it is made on, primary first."""
+    mirrored = draft.disk_template in disks.MIRRORED
+    snode = None if op.snode is None else view.node(op.snode)
+    if op.pnode is None:
+        return _placed(op, view, draft, 2 if mirrored else 1)
+    pnode = view.node(op.pnode)
+    if not mirrored:
+        return [pnode]
+    if snode is None:
+        raise prereq("The networked disk templates need a mirror node")
+    if snode.uuid == pnode.uuid:
+        raise prereq("The secondary node cannot be the primary node")
+    return [pnode, snode]
 
 
-def _node(op: InstanceCreate, view: View, draft: InstanceRecord) -> NodeRecord:
-    if op.snode is not None:
-        view.node(op.snode)
-    if op.pnode is not None:
-        return view.node(op.pnode)
+def _placed(op: InstanceCreate, view: View, draft: InstanceRecord, count: int) -> list[NodeRecord]:
     memory = params.beparams(view.cluster, draft)["maxmem"] if _starts(op) else 0
     demand = Demand(
         hypervisor=draft.hypervisor,
         memory=memory,
-        disk=sum(disk.size for disk in draft.disks),
+        disk=disks.usage(draft.disk_template, draft.disks),
         template=draft.disk_template,
         os="" if op.no_install else draft.os.partition("+")[0],
         group=view.group(op.group_name).uuid if op.group_name is not None else None,
     )
     if op.iallocator not in (None, ".", "builtin"):
         raise prereq(f"Can't find iallocator '{op.iallocator}': only the built-in one is offered")
-    return place(view, demand, draft.name)
+    first = place(view, demand, draft.name)
+    if count == 1:
+        return [first]
+    spare = attrs.evolve(demand, memory=0, os="", group=first.group, without=(first.uuid,))
+    return [first, place(view, spare, draft.name)]
 
 
 def _check_node(op: InstanceCreate, view: View, instance: InstanceRecord, node: NodeRecord) -> None:
@@ -291,15 +423,21 @@ def _check_node(op: InstanceCreate, view: View, instance: InstanceRecord, node: 
     devices.check_bridges(view, instance)
     if op.os_type is not None and not op.no_install:
         _check_os(op, view, node)
-    needed = sum(disk.size for disk in instance.disks)
-    if needed > report.disk_free:
-        raise prereq(
-            f"Not enough disk space on target node {node.name}: required {needed} MiB, "
-            f"available {report.disk_free} MiB",
-            "insufficient_resources",
-        )
+    if not any("adopt" in given for given in op.disks):
+        volumes.check_space(view, node, instance.disks)
     if _starts(op):
         condition.enough_memory(view, instance, params.beparams(view.cluster, instance)["maxmem"])
+
+
+def _check_secondary(view: View, instance: InstanceRecord, node: NodeRecord) -> None:
+    report = condition.answering(view, node)
+    if node.drained:
+        raise prereq(f"Cannot use drained secondary node '{node.name}'", "wrong_state")
+    if not node.vm_capable:
+        raise prereq(f"Cannot use non-vm_capable secondary node '{node.name}'", "wrong_state")
+    if instance.disk_template not in report.templates:
+        raise prereq(f"Node '{node.name}' keeps no {instance.disk_template} disks", "environment_error")
+    volumes.check_space(view, node, instance.disks)
 
 
 def _check_os(op: InstanceCreate, view: View, node: NodeRecord) -> None:

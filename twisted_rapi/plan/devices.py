@@ -1,4 +1,4 @@
-"""New disks and NICs: from what a client gives to records."""
+"""New NICs, and what disks share with them: from what a client gives to records."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,16 +9,11 @@ from msgspec.structs import replace
 
 from twisted_rapi.errors import prereq
 from twisted_rapi.model import params
-from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord
+from twisted_rapi.model.records import InstanceRecord, NicRecord
 from twisted_rapi.plan.condition import answering, primary
 from twisted_rapi.plan.view import View
 
-MAX_DISKS = 16
 MAX_NICS = 8
-FILE_TEMPLATES = ("file", "sharedfile")
-TEMPLATES = ("diskless", *FILE_TEMPLATES)
-"""The templates this release can keep."""
-
 NIC_MODES = ("bridged", "routed")
 
 POOL = "pool"
@@ -26,25 +21,9 @@ POOL = "pool"
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _WORD = re.compile(r"[\w.:@/+-]*", re.ASCII)
-_PATH = re.compile(r"[\w.+-]+(/[\w.+-]+)*", re.ASCII)
-_DISK_KEYS = frozenset(
-    {"size", "mode", "name", "adopt", "vg", "metavg", "spindles", "provider", "access", "dev_type"}
-)
 
 
 # Disks.
-
-
-def _size(given: Mapping[str, Any]) -> int:
-    if "size" not in given:
-        raise prereq("Missing disk size")
-    try:
-        size = params.mebibytes(given["size"])
-    except ValueError as e:
-        raise prereq(f"Invalid disk size: {e}") from e
-    if size < 1:
-        raise prereq("Invalid disk size: a disk has at least 1 MiB")
-    return size
 
 
 def disk_mode(value: object) -> Literal["rw", "ro"]:
@@ -71,53 +50,6 @@ def device_name(value: object) -> str | None:
     if not isinstance(value, str) or not value or len(value) > 128 or not _WORD.fullmatch(value):
         raise prereq(f"Invalid device name {value!r}")
     return value
-
-
-def file_folder(view: View, template: str, folder: str | None) -> str:
-    """
-    Where files of this template are kept.
-
-    :param folder: a relative folder below it.
-    :raises OpPrereqError: ``wrong_input``: it does not stay below.
-    """
-    cluster = view.cluster
-    base = cluster.file_storage_dir if template == "file" else cluster.shared_file_storage_dir
-    if folder is None:
-        return base
-    if not _PATH.fullmatch(folder) or ".." in folder.split("/"):
-        raise prereq(f"File storage directory path not relative or not below its base: {folder!r}")
-    return f"{base}/{folder}"
-
-
-def logical_id(folder: str, driver: str, name: str, template: str, uuid: str, index: int) -> tuple[str, str]:
-    """The address of a file: driver and path, laid out as Ganeti does (observations)."""
-    return (driver, f"{folder}/{name}/{uuid}.{template}.disk{index}")
-
-
-def new_disk(
-    view: View, name: str, template: str, index: int, given: Mapping[str, Any], folder: str, driver: str
-) -> DiskRecord:
-    """
-    A disk of the instance called `name` as a client describes it.
-
-    :raises OpPrereqError: ``wrong_input``.
-    """
-    unknown = set(given) - _DISK_KEYS
-    if unknown:
-        raise prereq(f"Unknown disk parameter '{min(unknown)}'")
-    if "adopt" in given:
-        raise prereq(f"Disk adoption is not supported for the '{template}' disk template")
-    uuid = view.new_uuid()
-    return DiskRecord(
-        uuid=uuid,
-        size=_size(given),
-        name=device_name(given.get("name")),
-        mode=disk_mode(given.get("mode", "rw")),
-        dev_type=template,
-        logical_id=logical_id(folder, driver, name, template, uuid, index),
-        ctime=view.now,
-        mtime=view.now,
-    )
 
 
 # NICs.

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from twisted_rapi.errors import prereq
 from twisted_rapi.model import params
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord
-from twisted_rapi.plan import attachment, devices
+from twisted_rapi.plan import attachment, devices, disks
 from twisted_rapi.plan.condition import at_rest
 from twisted_rapi.plan.view import View
 
@@ -191,8 +191,17 @@ class DiskEdits(_Edits[DiskRecord]):
             raise prereq("Disks cannot be added to a diskless instance")
         if self._driver != "loop":
             raise prereq(f"File driver '{self._driver}' is not offered by this release")
-        folder = devices.file_folder(self._view, template, self._folder)
-        disk = devices.new_disk(self._view, self._instance.name, template, at, values, folder, self._driver)
+        layout = disks.Layout(
+            instance=self._instance.name,
+            template=template,
+            folder=disks.file_folder(self._view, template, self._folder),
+            driver=self._driver,
+        )
+        if "adopt" in values and template != "blockdev":
+            raise prereq("Disk adoption not supported for new disks of an instance")
+        new = disks.new_disk(self._view, layout, at, values)
+        nodes = (self._instance.primary_node, *self._instance.secondary_nodes)
+        [disk] = disks.placed(self._view, [new], nodes)
         self.items.insert(at, disk)
         self.result.append((f"disk/{at}", f"add:size={disk.size},mode={disk.mode}"))
 

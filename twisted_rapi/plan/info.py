@@ -1,56 +1,75 @@
-"""Opcodes that look: ``OP_INSTANCE_QUERY_DATA``, the two about active disks, ``OP_OS_DIAGNOSE``."""
+"""Opcodes that look: ``OP_INSTANCE_QUERY_DATA`` and ``OP_OS_DIAGNOSE``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from twisted_rapi.errors import OpExecError, prereq
+from twisted_rapi.errors import prereq
 from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.cluster import OsDiagnose
-from twisted_rapi.model.opcodes.instance import (
-    InstanceActivateDisks,
-    InstanceDeactivateDisks,
-    InstanceQueryData,
-)
+from twisted_rapi.model.opcodes.instance import InstanceQueryData
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord, Params
 from twisted_rapi.model.seen import OsSeen
-from twisted_rapi.model.steps import ActivateVolume, DeactivateVolume, InspectDisks
-from twisted_rapi.plan.condition import answering, at_rest, changed, primary, subject
-from twisted_rapi.plan.leftover import leftovers
-from twisted_rapi.plan.machine import disk_specs
-from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, InSequence, Perform, Progress, Stage
+from twisted_rapi.model.steps import DiskSpec, InspectDisks
+from twisted_rapi.plan import volumes
+from twisted_rapi.plan.disks import nodes_of
+from twisted_rapi.plan.stage import Do, Finish, InParallel, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
-DISK_OKAY = 1  # behaviour.md §4, newest
-DISK_FAULTY = 4
+LDISK = {"okay": 1, "sync": 2, "unknown": 3, "faulty": 4}  # behaviour.md §4, newest
+LOCKS_NEEDED = " - WARNING: Non-static data requested, locks need to be acquired"
+
+States = Mapping[tuple[str, str], Mapping[str, Any] | None]
+"""How disks are, by the uuids of node and disk."""
 
 
 def plan_query_data(op: InstanceQueryData, progress: Progress, view: View) -> Stage:
     """Everything about instances, by name; volumes are looked at unless only static values are asked for."""
     names = op.instances or sorted(i.name for i in view.instances.values() if i.pending is None)
     instances = [view.instance(name) for name in names]
-    live = [i for i in instances if not op.static and i.primary_node in view.reports]
-    if progress.stage == "" and any(i.disks for i in live):
-        return _look(live)
+    log = () if op.static else (LOCKS_NEEDED,)
+    if progress.stage == "" and not op.static:
+        looks = [look for i in instances for look in _looks(view, i)]
+        if looks:
+            return _look(looks, log)
     # Instances and reports may have come and gone since the volumes were looked at.
-    seen = dict(zip(progress.kept.get("looked", ()), progress.outcomes, strict=True))
-    found = {}
-    for instance in instances:
-        outcome = seen.get(instance.uuid)
-        found[instance.name] = _info(view, instance, op.static, outcome.disks if outcome else ())
-    return Finish(result=found)
+    seen: dict[tuple[str, str], Any] = {}
+    for (node, uuids), outcome in zip(progress.kept.get("looked", ()), progress.outcomes, strict=True):
+        states = outcome.disks if outcome is not None else ()
+        seen.update({(node, uuid): state for uuid, state in zip(uuids, states, strict=False)})
+    found = {i.name: _info(view, i, op.static, seen) for i in instances}
+    return Finish(result=found, log=() if progress.stage else log)
 
 
-def _look(live: Sequence[InstanceRecord]) -> Perform:
-    looks = tuple(Do(i.primary_node, InspectDisks(instance=i.name, disks=disk_specs(i))) for i in live)
-    kept = {"looked": [i.uuid for i in live]}
-    return Perform(work=InParallel(looks), stage="seen", failed="seen", check=True, patience=0.0, kept=kept)
+def _looks(view: View, instance: InstanceRecord) -> Iterator[Do]:
+    """A look at the disks and what is below them, on each node that has a part of them and answers."""
+    for node in (instance.primary_node, *instance.secondary_nodes):
+        there = [s for spec in volumes.specs(view, instance, node) for s in (spec, *spec.children)]
+        if there and node in view.reports:
+            yield Do(node, InspectDisks(instance=instance.name, disks=tuple(there)))
 
 
-def _info(view: View, instance: InstanceRecord, static: bool, disks: tuple[Any, ...]) -> Params:
+def _look(looks: Sequence[Do], log: tuple[str, ...]) -> Perform:
+    kept = {"looked": [[do.node, [disk.uuid for disk in _inspected(do)]] for do in looks]}
+    return Perform(
+        work=InParallel(tuple(looks)),
+        stage="seen",
+        failed="seen",
+        check=True,
+        patience=0.0,
+        kept=kept,
+        log=log,
+    )
+
+
+def _inspected(do: Do) -> tuple[DiskSpec, ...]:
+    assert isinstance(do.step, InspectDisks)
+    return do.step.disks
+
+
+def _info(view: View, instance: InstanceRecord, static: bool, seen: States) -> Params:
     node = view.nodes[instance.primary_node]
     groups = [view.groups[view.nodes[n].group] for n in instance.secondary_nodes]
     cluster = view.cluster
-    states = [disks[n] if n < len(disks) else None for n in range(len(instance.disks))]
     return {
         "name": instance.name,
         "config_state": instance.admin_state,
@@ -64,9 +83,7 @@ def _info(view: View, instance: InstanceRecord, static: bool, disks: tuple[Any, 
         "os": instance.os,
         "nics": [_nic(view, nic) for nic in instance.nics],
         "disk_template": instance.disk_template,
-        "disks": [
-            _disk(n, disk, state) for n, (disk, state) in enumerate(zip(instance.disks, states, strict=True))
-        ],
+        "disks": [_disk(view, instance, f"disk/{n}", disk, seen) for n, disk in enumerate(instance.disks)],
         "hypervisor": instance.hypervisor,
         "network_port": instance.network_port,
         "hv_instance": instance.hvparams,
@@ -97,19 +114,35 @@ def _nic(view: View, nic: NicRecord) -> list[Any]:
     return [*values, nic.network, None]
 
 
-def _disk(index: int, disk: DiskRecord, state: Mapping[str, Any] | None) -> Params:
-    status = None
-    if state is not None:
-        whole = state["size"] == disk.size
-        status = [state["path"], None, None, None, None, not whole, DISK_OKAY if whole else DISK_FAULTY]
+def _status(disk: DiskRecord, state: Mapping[str, Any] | None) -> list[Any] | None:
+    """Path, device, how far it is filled, and whether it is whole; nothing of what is not in use."""
+    if state is None or not state.get("active", True):
+        return None
+    whole = state["size"] == disk.size and not state.get("degraded", False)
+    ldisk = LDISK[state.get("ldisk", "okay" if whole else "faulty")]
+    device = [state.get("major"), state.get("minor")]
+    return [state["path"], *device, state.get("percent"), state.get("estimate"), not whole, ldisk]
+
+
+def _disk(
+    view: View, instance: InstanceRecord, name: str, disk: DiskRecord, seen: States, other: str = ""
+) -> Params:
+    """A disk as told; `other`: uuid of the node of its other side, also for what is below."""
+    logical_id, drbd = list(disk.logical_id), None
+    for node in nodes_of(disk):
+        if node != instance.primary_node:
+            other = node
+    if nodes_of(disk):
+        logical_id[-1] = None  # the secret is nobody's business
+        drbd = _drbd(view, disk, instance.primary_node, other)
     return {
-        "iv_name": f"disk/{index}",
+        "iv_name": name,
         "dev_type": disk.dev_type,
-        "logical_id": list(disk.logical_id),
-        "drbd_info": None,
-        "pstatus": status,
-        "sstatus": None,
-        "children": [],
+        "logical_id": logical_id,
+        "drbd_info": drbd,
+        "pstatus": _status(disk, seen.get((instance.primary_node, disk.uuid))),
+        "sstatus": _status(disk, seen.get((other, disk.uuid))) if other else None,
+        "children": [_disk(view, instance, "", child, seen, other) for child in disk.children],
         "mode": disk.mode,
         "size": disk.size,
         "spindles": disk.spindles,
@@ -118,67 +151,15 @@ def _disk(index: int, disk: DiskRecord, state: Mapping[str, Any] | None) -> Para
     }
 
 
-def plan_activate_disks(op: InstanceActivateDisks, progress: Progress, view: View) -> Stage:
-    """
-    Make the disks usable on the primary node, and say where they are there.
-
-    When that fails, disks that were not in use before are not in use afterwards.
-    """
-    instance = subject(op.instance_name, progress, view)
-    node = primary(view, instance)
-    match progress.stage:
-        case "":
-            answering(view, node)
-            marked = () if instance.disks_active else (changed(instance, view, disks_active=True),)
-            kept = {"uuid": instance.uuid, "marked": bool(marked)}
-            return Change(stage="marked", puts=marked, kept=kept)
-        case "marked":
-            steps = tuple(
-                Do(node.uuid, ActivateVolume(instance=instance.name, disk=d, ignore_size=op.ignore_size))
-                for d in disk_specs(instance)
-            )
-            failed = "failed" if progress.kept.get("marked") else None
-            return Perform(work=InSequence(steps), stage="active", failed=failed)
-        case "failed":
-            return Perform(work=InParallel(_deactivations(instance)), stage="undone", failed="undone")
-        case "undone":
-            return _not_activated(instance, progress, view)
-    paths = [outcome.path if outcome else None for outcome in progress.outcomes]
-    return Finish(result=[[node.name, f"disk/{n}", path] for n, path in enumerate(paths)])
-
-
-def _deactivations(instance: InstanceRecord) -> tuple[Do, ...]:
-    return tuple(
-        Do(instance.primary_node, DeactivateVolume(instance=instance.name, disk=disk))
-        for disk in disk_specs(instance)
-    )
-
-
-def _not_activated(instance: InstanceRecord, progress: Progress, view: View) -> Finish:
-    reason = f"activation of the disks of {instance.name} failed"
-    return Finish(
-        error=progress.error or OpExecError(f"Could not activate the disks of {instance.name}"),
-        puts=(
-            changed(instance, view, disks_active=False),
-            *leftovers(_deactivations(instance), progress.outcomes, reason),
-        ),
-    )
-
-
-def plan_deactivate_disks(op: InstanceDeactivateDisks, progress: Progress, view: View) -> Stage:
-    """Stop using the disks of an instance that does not run."""
-    instance = subject(op.instance_name, progress, view)
-    if progress.stage == "":
-        if op.force:
-            answering(view, primary(view, instance))
-            domain = view.domain(instance)
-            if domain is not None and domain.running:
-                raise prereq(f"Instance '{instance.name}' is running, cannot shutdown disks", "wrong_state")
-        else:
-            at_rest(view, instance, "shutdown disks")
-        work = InSequence(_deactivations(instance))
-        return Perform(work=work, stage="inactive", kept={"uuid": instance.uuid})
-    return Finish(puts=(changed(instance, view, disks_active=False),) if instance.disks_active else ())
+def _drbd(view: View, disk: DiskRecord, primary: str, other: str) -> Params:
+    minors = dict(zip(nodes_of(disk), disk.logical_id[3:5], strict=True))
+    return {
+        "primary_node": view.nodes[primary].name,
+        "primary_minor": minors[primary],
+        "secondary_node": view.nodes[other].name,
+        "secondary_minor": minors[other],
+        "port": disk.logical_id[2],
+    }
 
 
 # OS definitions.

@@ -7,8 +7,9 @@ from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.instance import InstanceReinstall, InstanceRename
 from twisted_rapi.model.records import InstanceRecord, name_key
 from twisted_rapi.model.steps import MoveVolume, RunOs, VerifyOs
+from twisted_rapi.plan import volumes
 from twisted_rapi.plan.condition import at_rest, changed, known_osparams, primary, subject, usable_os
-from twisted_rapi.plan.devices import FILE_TEMPLATES
+from twisted_rapi.plan.disks import FILE_TEMPLATES
 from twisted_rapi.plan.leftover import leftovers
 from twisted_rapi.plan.machine import disk_spec, domain_spec
 from twisted_rapi.plan.naming import resolved_name
@@ -51,8 +52,16 @@ def plan_reinstall(op: InstanceReinstall, progress: Progress, view: View) -> Sta
             instance=instance.name, action="create", domain=spec, reinstall=True, debug=op.debug_level or 0
         )
         log = (" - INFO: Running instance OS create scripts...",)
-        return Perform(work=Do(instance.primary_node, run), stage="installed", log=log)
+        return Perform(work=_run(view, instance, run), stage="installed", log=log)
     return Finish()
+
+
+def _run(view: View, instance: InstanceRecord, run: RunOs) -> InSequence:
+    """Run a script on the disks, their other sides attached meanwhile."""
+    away = volumes.offline(view, instance)
+    follow = volumes.followers(view, instance, without=away)
+    released = tuple(do for do in volumes.releases(view, instance) if do.node not in away)
+    return InSequence((*follow, Do(instance.primary_node, run), *released))
 
 
 def _reinstalled(op: InstanceReinstall, view: View, instance: InstanceRecord) -> InstanceRecord:
@@ -108,7 +117,7 @@ def plan_rename(op: InstanceRename, progress: Progress, view: View) -> Stage:
         case "renamed" if instance.os:
             spec = domain_spec(view, instance, osparams=instance.osparams_private)
             run = RunOs(instance=new, action="rename", domain=spec, old_name=old)
-            return Perform(work=Do(instance.primary_node, run), stage="told", failed="told")
+            return Perform(work=_run(view, instance, run), stage="told", failed="told")
     log = (
         ()
         if progress.error is None

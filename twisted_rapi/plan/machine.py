@@ -3,14 +3,21 @@
 from typing import Any
 
 from twisted_rapi.model import params
-from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord
+from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord, Params
 from twisted_rapi.model.steps import DiskSpec, DomainSpec, NicSpec
 from twisted_rapi.plan.attachment import described
 from twisted_rapi.plan.view import View
 
 
-def disk_spec(index: int, disk: DiskRecord) -> DiskSpec:
-    """A disk as a node needs to know it."""
+def disk_spec(index: int, disk: DiskRecord, node: str = "", filled: Params | None = None) -> DiskSpec:
+    """
+    A disk as a node needs to know it.
+
+    :param node: the node's uuid; a mirrored disk is another one on each.
+    :param filled: the disk's parameters, filled in.
+    """
+    values = disk.params if filled is None else filled
+    stripes = ({"stripes": values.get(f"{part}-stripes", 1)} for part in ("data", "meta"))
     return DiskSpec(
         uuid=disk.uuid,
         index=index,
@@ -19,13 +26,22 @@ def disk_spec(index: int, disk: DiskRecord) -> DiskSpec:
         logical_id=tuple(disk.logical_id),
         mode=disk.mode,
         name=disk.name,
-        params=disk.params,
+        params=values,
+        node=node,
+        children=tuple(
+            disk_spec(index, child, node, own) for child, own in zip(disk.children, stripes, strict=False)
+        ),
     )
 
 
-def disk_specs(instance: InstanceRecord) -> tuple[DiskSpec, ...]:
-    """All disks of the instance."""
-    return tuple(disk_spec(n, disk) for n, disk in enumerate(instance.disks))
+def disk_specs(view: View, instance: InstanceRecord) -> tuple[DiskSpec, ...]:
+    """All disks of the instance, as its primary node needs to know them."""
+    node = instance.primary_node
+    group = view.groups[view.nodes[node].group]
+    return tuple(
+        disk_spec(n, disk, node, params.disk_parameters(view.cluster, group, disk))
+        for n, disk in enumerate(instance.disks)
+    )
 
 
 def nic_spec(view: View, nic: NicRecord) -> NicSpec:
@@ -65,7 +81,7 @@ def domain_spec(
         memory=backend["maxmem"],
         minmem=backend["minmem"],
         vcpus=backend["vcpus"],
-        disks=disk_specs(instance),
+        disks=disk_specs(view, instance),
         nics=tuple(nic_spec(view, nic) for nic in instance.nics),
         hvparams={**params.hvparams(view.cluster, instance), **(hvparams or {})},
         beparams=backend,

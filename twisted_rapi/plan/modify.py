@@ -9,8 +9,8 @@ from twisted_rapi.model import params
 from twisted_rapi.model.kvm_limits import remarks
 from twisted_rapi.model.opcodes.instance import InstanceSetParams
 from twisted_rapi.model.records import InstanceRecord, Params
-from twisted_rapi.model.steps import CreateVolume, DeleteVolume, DiskSpec, SetMemory, VerifyOs
-from twisted_rapi.plan import devices, policy
+from twisted_rapi.model.steps import SetMemory, VerifyOs
+from twisted_rapi.plan import devices, disks, policy, sync, volumes
 from twisted_rapi.plan.condition import (
     answering,
     at_rest,
@@ -20,9 +20,9 @@ from twisted_rapi.plan.condition import (
     subject,
     usable_os,
 )
+from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.edits import DiskEdits, NicEdits, Result
 from twisted_rapi.plan.leftover import leftovers, warnings
-from twisted_rapi.plan.machine import disk_specs
 from twisted_rapi.plan.naming import reservations
 from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
@@ -40,8 +40,8 @@ class _Modified:
 
     values: Params
     result: Result
-    new: tuple[DiskSpec, ...] = ()
-    gone: tuple[DiskSpec, ...] = ()
+    new: tuple[volumes.Indexed, ...] = ()
+    gone: tuple[volumes.Indexed, ...] = ()
     reserve: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
 
@@ -57,16 +57,16 @@ def plan_modify(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
         return _begin(op, progress, view)
     instance = subject(op.instance_name, progress, view)
     modified = msgspec.convert(progress.kept["modified"], _Modified)
-    if progress.stage in ("judged", "failed", "undone", "made"):
-        return _make(modified, progress, view, instance)
+    if progress.stage in ("judged", "failed", "undone", "made", "syncing", "rested"):
+        return _make(op, modified, progress, view, instance)
     if progress.stage == "recorded" and modified.gone:
-        work = InParallel(_deletions(instance, modified.gone))
+        work = InParallel(volumes.deletions(view, instance, modified.gone))
         return Perform(work=work, stage="removed", failed="removed")
     # Disks can only be taken from an instance at rest, and only a running one is ballooned: never both.
     if progress.stage == "recorded" and op.runtime_mem is not None:
         return _balloon(instance, op.runtime_mem)
     if progress.stage == "removed":
-        done = _deletions(instance, modified.gone)
+        done = volumes.deletions(view, instance, modified.gone)
         left = leftovers(done, progress.outcomes, f"disks taken from {instance.name}")
         return Finish(result=modified.result, puts=left, log=warnings(left, view))
     return Finish(result=modified.result)
@@ -89,8 +89,8 @@ def _begin(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
             if getattr(after, field) != getattr(instance, field)
         },
         result=result,
-        new=tuple(spec for spec in disk_specs(after) if spec.uuid not in before),
-        gone=tuple(spec for spec in disk_specs(instance) if spec.uuid not in now),
+        new=tuple((n, disk) for n, disk in enumerate(after.disks) if disk.uuid not in before),
+        gone=tuple((n, disk) for n, disk in enumerate(instance.disks) if disk.uuid not in now),
         reserve=tuple(key for key in has if key not in had),
         free=tuple(key for key in had if key not in has),
     )
@@ -100,16 +100,17 @@ def _begin(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
     return Change(stage="judged", names=dict.fromkeys(modified.reserve, instance.uuid), kept=kept, log=log)
 
 
-def _make(modified: _Modified, progress: Progress, view: View, instance: InstanceRecord) -> Stage:
+def _make(
+    op: InstanceSetParams, modified: _Modified, progress: Progress, view: View, instance: InstanceRecord
+) -> Stage:
     """Make the new disks, then change the record; what was begun is taken back when that fails."""
-    undo = _deletions(instance, modified.new)
+    undo = volumes.deletions(view, instance, modified.new)
     match progress.stage:
         case "judged" if modified.new:
-            creations = tuple(
-                Do(instance.primary_node, CreateVolume(instance=instance.name, disk=disk, fresh=True))
-                for disk in modified.new
-            )
-            return Perform(work=InParallel(creations), stage="made", failed="failed")
+            work = volumes.creations(view, instance, modified.new)
+            return Perform(work=work, stage="made", failed="failed")
+        case "made" | "syncing" if any(nodes_of(disk) for _, disk in modified.new):
+            return _fill(op, modified, progress, view, instance)
         case "failed":
             return Perform(work=InParallel(undo), stage="undone", failed="undone")
         case "undone":
@@ -120,9 +121,18 @@ def _make(modified: _Modified, progress: Progress, view: View, instance: Instanc
     return Change(stage="recorded", puts=(record,), free=modified.free)
 
 
-def _deletions(instance: InstanceRecord, disks: tuple[DiskSpec, ...]) -> tuple[Do, ...]:
-    node = instance.primary_node
-    return tuple(Do(node, DeleteVolume(instance=instance.name, disk=disk)) for disk in disks)
+def _fill(
+    op: InstanceSetParams, modified: _Modified, progress: Progress, view: View, instance: InstanceRecord
+) -> Stage:
+    """Wait for new mirrored disks, where that is asked for; those of an instance at rest rest then, too."""
+    state = sync.judged(instance, progress) if progress.stage == "syncing" else None
+    if op.wait_for_sync and (state is None or state.filling):
+        log = sync.begun(instance) if state is None else state.log
+        work = volumes.waits(view, instance, disks=modified.new)
+        return Perform(work=work, stage="syncing", failed="failed", log=log)
+    rest = () if instance.disks_active else volumes.deactivations(view, instance, modified.new)
+    log = state.log if state is not None else ()
+    return Perform(work=InParallel(rest), stage="rested", failed="failed", log=log)
 
 
 def _balloon(instance: InstanceRecord, memory: int) -> Perform:
@@ -146,11 +156,11 @@ def _after(op: InstanceSetParams, view: View, instance: InstanceRecord) -> tuple
     result: Result = []
     nics = NicEdits(view, instance, op.conflicts_check)
     nics.apply(op.nics)
-    disks = DiskEdits(view, instance, op.file_driver, op.file_storage_dir)
-    disks.apply(op.disks)
-    record = replace(instance, nics=tuple(nics.items), disks=tuple(disks.items))
+    edited = DiskEdits(view, instance, op.file_driver, op.file_storage_dir)
+    edited.apply(op.disks)
+    record = replace(instance, nics=tuple(nics.items), disks=tuple(edited.items))
     record = _values(op, view, record, result)
-    result[:0] = [*disks.result, *nics.result]
+    result[:0] = [*edited.result, *nics.result]
     record = _state(op, view, record, result)
     _judge(op, view, instance, record)
     if not result:
@@ -229,8 +239,8 @@ def _state(op: InstanceSetParams, view: View, record: InstanceRecord, result: Re
 def _judge(op: InstanceSetParams, view: View, before: InstanceRecord, after: InstanceRecord) -> None:
     filled = params.beparams(view.cluster, after)
     params.judge_be(filled)
-    if len(after.disks) > devices.MAX_DISKS:
-        raise prereq(f"Too many disks: at most {devices.MAX_DISKS}")
+    if len(after.disks) > disks.MAX_DISKS:
+        raise prereq(f"Too many disks: at most {disks.MAX_DISKS}")
     if len(after.nics) > devices.MAX_NICS:
         raise prereq(f"Too many NICs: at most {devices.MAX_NICS}")
     node = primary(view, after)
@@ -244,13 +254,9 @@ def _judge_room(op: InstanceSetParams, view: View, before: InstanceRecord, after
     """Disk space for new disks; memory, when it is to go on running."""
     node = primary(view, after)
     report = answering(view, node)
-    grown = sum(d.size for d in after.disks if d.uuid not in {b.uuid for b in before.disks})
-    if grown > report.disk_free:
-        raise prereq(
-            f"Not enough disk space on target node {node.name}: required {grown} MiB, "
-            f"available {report.disk_free} MiB",
-            "insufficient_resources",
-        )
+    new = [disk for disk in after.disks if disk.uuid not in {b.uuid for b in before.disks}]
+    for uuid in (after.primary_node, *after.secondary_nodes) if new else ():
+        volumes.check_space(view, view.nodes[uuid], new)
     if not op.force and after.admin_state == "up":
         had, has = (params.beparams(view.cluster, i)["maxmem"] for i in (before, after))
         more = has - had

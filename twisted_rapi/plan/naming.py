@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from twisted_rapi.errors import TagError, prereq
-from twisted_rapi.model.records import InstanceRecord, name_key
+from twisted_rapi.model.records import DiskRecord, InstanceRecord, name_key
 
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.ASCII)
 _MAC_PREFIX = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){2}", re.ASCII)
@@ -64,8 +64,8 @@ def mac_prefix(given: str) -> str:
 
 def reservations(instance: InstanceRecord) -> dict[str, str]:
     """
-    What no other instance may have, as name keys for its uuid: its name, MAC addresses, network port, and
-    addresses in networks.
+    What no other instance may have, as name keys for its uuid: its name, MAC addresses, network port,
+    addresses in networks, and what its disks have to themselves.
 
     Plans of several instances are made at the same time; the commit decides who gets one of these.
     """
@@ -73,7 +73,21 @@ def reservations(instance: InstanceRecord) -> dict[str, str]:
     if instance.network_port is not None:
         keys.append(name_key("port", str(instance.network_port)))
     keys += [name_key(f"ip/{n.network}", n.ip) for n in instance.nics if n.network and n.ip]
+    for disk in instance.disks:
+        keys += _of_disk(disk)
     return dict.fromkeys(keys, instance.uuid)
+
+
+def _of_disk(disk: DiskRecord) -> Iterable[str]:
+    """Of a mirrored disk its port, its minor on each node and its secret; of an adopted device the device."""
+    match disk.dev_type, tuple(disk.logical_id):
+        case "drbd", (one, two, port, first, second, secret):
+            yield name_key("port", str(port))
+            yield name_key(f"minor/{one}", str(first))
+            yield name_key(f"minor/{two}", str(second))
+            yield name_key("secret", secret)
+        case "blockdev", (_, path):
+            yield name_key("blockdev", path)
 
 
 def check_tags(tags: Iterable[str]) -> None:

@@ -19,9 +19,12 @@ class Demand:
     template: str
     os: str = ""
     group: str | None = None  # uuid
+    without: tuple[str, ...] = ()  # uuids of nodes that have a part of it already
 
 
 def _refusals(view: View, node: NodeRecord, demand: Demand) -> Iterator[str]:
+    if node.uuid in demand.without:
+        yield "it is its other node"
     if demand.group is not None and node.group != demand.group:
         yield "it is in another group"
     if view.groups[node.group].alloc_policy == "unallocable":

@@ -10,13 +10,14 @@ from twisted_rapi.model.opcodes.instance import (
     InstanceStartup,
 )
 from twisted_rapi.model.records import AdminState, InstanceRecord
-from twisted_rapi.model.steps import DeleteVolume, StartDomain, StopDomain
+from twisted_rapi.model.steps import StartDomain, StopDomain
+from twisted_rapi.plan import volumes
 from twisted_rapi.plan.condition import answering, changed, enough_memory, not_offline, primary, subject
 from twisted_rapi.plan.devices import check_bridges
 from twisted_rapi.plan.leftover import leftovers, warnings
-from twisted_rapi.plan.machine import disk_specs, domain_spec
+from twisted_rapi.plan.machine import domain_spec
 from twisted_rapi.plan.naming import reservations
-from twisted_rapi.plan.stage import Change, Do, Finish, InSequence, Perform, Progress, Stage
+from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
 
@@ -55,7 +56,9 @@ def plan_startup(op: InstanceStartup, progress: Progress, view: View) -> Stage:
                 return stage
             marked = () if op.no_remember else _marked(view, instance, "up")
             return Change(stage="marked", puts=marked, kept={"uuid": instance.uuid})
-        case "marked":
+        case "marked" if volumes.followers(view, instance):
+            return _follow(op, view, instance)
+        case "marked" | "followed":
             once_hv = params.check_hv(instance.hypervisor, op.hvparams)
             once_be = params.check_be(op.beparams)
             start = StartDomain(
@@ -65,6 +68,17 @@ def plan_startup(op: InstanceStartup, progress: Progress, view: View) -> Stage:
             )
             return Perform(work=Do(instance.primary_node, start), stage="started")
     return Finish()
+
+
+def _follow(op: InstanceStartup, view: View, instance: InstanceRecord) -> Perform:
+    """Attach the other sides of mirrored disks; `force` goes on without those that do not answer."""
+    away = volumes.offline(view, instance)
+    return Perform(
+        work=InParallel(volumes.followers(view, instance, without=away)),
+        stage="followed",
+        failed="followed" if op.force else None,
+        log=tuple(f" - WARNING: Node {view.nodes[n].name} is offline: disks are degraded" for n in away),
+    )
 
 
 def _check_startup(op: InstanceStartup, view: View, instance: InstanceRecord) -> Finish | None:
@@ -100,6 +114,10 @@ def plan_shutdown(op: InstanceShutdown, progress: Progress, view: View) -> Stage
             return Change(stage="marked", puts=marked, kept={"uuid": instance.uuid})
         case "marked":
             return Perform(work=Do(instance.primary_node, stop_step(instance, op.timeout)), stage="stopped")
+        case "stopped" if volumes.releases(view, instance):
+            # A side that could not be let go of is attached again when the instance starts.
+            work = InParallel(volumes.releases(view, instance))
+            return Perform(work=work, stage="released", failed="released", patience=0.0)
     return Finish()
 
 
@@ -126,8 +144,13 @@ def plan_reboot(op: InstanceReboot, progress: Progress, view: View) -> Stage:
             boot = progress.kept["boot"]
             node = instance.primary_node
             stop = stop_step(instance, op.shutdown_timeout, force=op.reboot_type == "hard", boot=boot)
-            start = Do(node, _start_step(view, instance))
-            return Perform(work=InSequence((Do(node, stop), start) if boot else (start,)), stage="restarted")
+            away = [
+                n
+                for n in instance.secondary_nodes
+                if view.nodes[n].offline or (op.ignore_secondaries and n not in view.reports)
+            ]
+            starts = (*volumes.followers(view, instance, away), Do(node, _start_step(view, instance)))
+            return Perform(work=InSequence((Do(node, stop), *starts) if boot else starts), stage="restarted")
     return Finish(puts=_marked(view, instance, "up"))
 
 
@@ -135,7 +158,7 @@ def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
     """Stop it, remove its disks, forget it; with `ignore_failures` what could not be done is left over."""
     instance = subject(op.instance_name, progress, view)
     node = primary(view, instance)
-    works = _removal(instance, op.shutdown_timeout)
+    works = _removal(view, instance, op.shutdown_timeout)
     match progress.stage:
         case "":
             if node.offline or node.uuid not in view.reports:
@@ -150,11 +173,10 @@ def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
     return _forget(view, instance, works, progress)
 
 
-def _removal(instance: InstanceRecord, timeout: int) -> tuple[Do, ...]:
+def _removal(view: View, instance: InstanceRecord, timeout: int) -> tuple[Do, ...]:
     """In this order: a file is not taken away from under a guest that could not be stopped."""
-    node = instance.primary_node
-    stop = Do(node, stop_step(instance, timeout))
-    return (stop, *(Do(node, DeleteVolume(instance=instance.name, disk=d)) for d in disk_specs(instance)))
+    stop = Do(instance.primary_node, stop_step(instance, timeout))
+    return (stop, *volumes.deletions(view, instance, volumes.all_disks(instance)))
 
 
 def _forget(view: View, instance: InstanceRecord, works: tuple[Do, ...], progress: Progress) -> Finish:

@@ -19,6 +19,7 @@ from twisted_rapi.storage.simulated import Volumes
 
 _MAJOR = 147  # of DRBD devices
 _USUAL_RATE = 61440  # KiB/s, constants.json diskparams
+_NOTHING = 1e-3  # MiB, less than a sector: what rounding leaves
 _MISSED = 100  # a side that was away has missed one part in so many
 
 
@@ -46,7 +47,8 @@ class _Side:
     def settle(self, now: float) -> None:
         """Bring `left` up to date."""
         if self.since is not None:
-            self.left = max(0.0, self.left - max(0.0, now - self.since) * self.rate)
+            left = self.left - max(0.0, now - self.since) * self.rate
+            self.left = left if left > _NOTHING else 0.0
             self.since = now if self.left > 0 else None
 
     @property

@@ -17,7 +17,6 @@ from twisted_rapi.model.records import (
     name_key,
 )
 from twisted_rapi.plan.naming import reservations
-from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.world import World
 
 
@@ -40,20 +39,51 @@ def _about_names(world: World) -> Iterator[str]:
     yield from (f"{k} is another's" for k, v in wanted.items() if world.names.get(k, v) != v)
 
 
-def _about_volumes(world: World) -> Iterator[str]:
-    wanted: dict[str, dict[str, int]] = {node: {} for node in NODES}
-    for instance in world.of(InstanceRecord).values():
-        for disk in instance.disks:
-            wanted[instance.primary_node][disk.logical_id[1]] = disk.size
-    excused = {path for left in world.leftovers.values() for path in _paths(left)}
+Volume = tuple[str, str, str]
+"""A node's uuid (none of shared storage), a template, and the address on it."""
+
+
+def _wanted_volumes(instance: InstanceRecord) -> Iterator[tuple[Volume, int]]:
+    """What each disk of an instance is made of, and its size."""
+    for disk in instance.disks:
+        match disk.dev_type:
+            case "file" | "sharedfile":
+                yield (instance.primary_node, "file", disk.logical_id[1]), disk.size
+            case "plain":
+                yield (instance.primary_node, "plain", "/".join(disk.logical_id)), disk.size
+            case "drbd":
+                for node in disk.logical_id[:2]:
+                    yield ("", "drbd", f"{disk.uuid}@{node}"), disk.size
+                    for child in disk.children:
+                        yield (node, "plain", "/".join(child.logical_id)), child.size
+            case "rbd" | "ext" | "gluster":
+                yield ("", disk.dev_type, "/".join(disk.logical_id)), disk.size
+
+
+def volumes_of(world: World) -> dict[Volume, int]:
+    """Every volume of the world with its size; devices that outlive instances are none."""
+    found: dict[Volume, int] = {}
     for node, fake in world.nodes.nodes.items():
-        there = {path: size for path, size in fake.volumes.items() if path not in excused}
-        due_there = {path: size for path, size in wanted[node].items() if path not in excused}
-        yield from (f"{path} belongs to nobody" for path in sorted(there.keys() - due_there.keys()))
-        yield from (f"{path} is missing" for path in sorted(due_there.keys() - there.keys()))
-        for path in there.keys() & due_there.keys():
-            if there[path] != due_there[path]:
-                yield f"{path} has {there[path]} MiB instead of {due_there[path]}"
+        found |= {(node, "file", path): size for path, size in fake.volumes.items()}
+        found |= {(node, "plain", name): note["size"] for name, note in fake.shelf.values.items()}
+    shared = world.nodes.shared
+    found |= {("", "drbd", name): note["size"] for name, note in shared.mirrored.values.items()}
+    for template, shelf in shared.shelves.items():
+        if template != "blockdev":
+            found |= {("", template, name): note["size"] for name, note in shelf.values.items()}
+    return found
+
+
+def _about_volumes(world: World) -> Iterator[str]:
+    wanted = dict(v for i in world.of(InstanceRecord).values() for v in _wanted_volumes(i))
+    excused = {part for left in world.leftovers.values() for part in _parts(left)}
+    found = {v: size for v, size in volumes_of(world).items() if v[2] not in excused}
+    due_there = {v: size for v, size in wanted.items() if v[2] not in excused}
+    yield from (f"{volume} belongs to nobody" for volume in sorted(found.keys() - due_there.keys()))
+    yield from (f"{volume} is missing" for volume in sorted(due_there.keys() - found.keys()))
+    for volume in found.keys() & due_there.keys():
+        if found[volume] != due_there[volume]:
+            yield f"{volume} has {found[volume]} MiB instead of {due_there[volume]}"
 
 
 def _about_domains(world: World) -> Iterator[str]:
@@ -77,8 +107,8 @@ def picture(world: World) -> str:
     text = json.dumps(told, sort_keys=True, indent=1)
     text = _RANDOM.sub(lambda found: known.setdefault(found[0], f"#{len(known)}"), text)
     things: list[str] = [*world.names]
+    things += [f"{volume} {size}" for volume, size in volumes_of(world).items()]
     for number, node in enumerate(world.nodes.nodes.values()):
-        things += [f"{number} has {path} {size}" for path, size in node.volumes.items()]
         things += [f"{number} runs {domain}" for domain in node.domains.values()]
     there = sorted(_RANDOM.sub(lambda found: known.get(found[0], found[0]), thing) for thing in things)
     return "\n".join([text, *there])
@@ -93,10 +123,16 @@ def _order(item: tuple[str, Record]) -> tuple[str, str]:
     return kind, record.name if isinstance(record, ObjectRecord) else getattr(record, "reason", "")
 
 
-def _paths(left: LeftoverRecord) -> Iterator[str]:
-    """The paths a leftover is about."""
+def _parts(left: LeftoverRecord) -> Iterator[str]:
+    """The volumes a leftover is about."""
     for step in left.steps:
+        for disk in (step["disk"], *step["disk"].get("children", ())) if "disk" in step else ():
+            yield _address(disk["logical_id"], disk.get("template", ""))
         if "disk" in step:
-            yield step["disk"]["logical_id"][1]
+            yield f"{step['disk']['uuid']}@{left.node}"
         if "to" in step:
-            yield step["to"][1]
+            yield _address(step["to"], step["disk"].get("template", ""))
+
+
+def _address(logical_id: list[str], template: str) -> str:
+    return str(logical_id[1]) if template in ("file", "sharedfile") else "/".join(map(str, logical_id))

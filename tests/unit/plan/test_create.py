@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.plan.programs import NAMES, create, op
 from twisted_rapi.model.records import GroupRecord, InstanceRecord, NodeRecord, name_key
 from twisted_rapi.model.steps import CreateVolume, RunOs, StartDomain
-from twisted_rapi.plan.create import FIRST_PORT, LAST_PORT
+from twisted_rapi.plan.disks import FIRST_PORT, LAST_PORT
 from twisted_rapi.testing.cluster import GROUP, NODES
 from twisted_rapi.testing.soundness import complaints, picture
 from twisted_rapi.testing.world import Ended, World
@@ -297,7 +297,7 @@ class CreateTests(SynchronousTestCase):
         world = World()
         ended = world.run(create(nics=[{"ip": "192.0.2.7"}], tags=["x"], beparams={"memory": "1G"}))
         self.assertEqual((pair(ended), ended.result), (None, ["node1.example.com"]))
-        self.assertEqual(ended.stages, ["verified", "recorded", "made", "shown", "started"])
+        self.assertEqual(ended.stages, ["verified", "recorded", "made", "installed", "shown", "started"])
         self.assertEqual(ended.steps, ["os.verify", "volume.create", "os.run", "domain.start"])
         self.assertEqual(
             ended.log,
@@ -305,6 +305,13 @@ class CreateTests(SynchronousTestCase):
                 f" - INFO: Selected nodes for instance {A}: node1.example.com",
                 "* disk 0, size 64M",
                 "* creating instance disks...",
+                f"adding instance {A} to cluster config",
+                "adding disks to cluster config",
+                *[
+                    f" - INFO: Waiting for instance {A} to sync disks",
+                    f" - INFO: Instance {A}'s disks are in sync",
+                ]
+                * 2,
                 "* running the instance OS create scripts...",
                 "* starting instance...",
             ],

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.plan.programs import DEVICES, NAMES, create, op
 from tests.unit.plan.test_create import pair
 from tests.unit.plan.test_power import UNKNOWN, changed, world_with
+from twisted_rapi.plan.info import LOCKS_NEEDED
 from twisted_rapi.testing.cluster import GROUP, NODES
 from twisted_rapi.testing.nodes import NOOP
 from twisted_rapi.testing.soundness import picture
@@ -30,7 +31,7 @@ class QueryDataTests(SynchronousTestCase):
         """All values of an instance, those of its disks as its node sees them."""
         world = world_with(nics=[{"ip": "192.0.2.7", "mac": "aa:00:00:00:00:01"}])
         ended = world.run(op("INSTANCE_QUERY_DATA", instances=["a"]))
-        self.assertEqual((pair(ended), ended.steps, ended.log), (None, ["volume.inspect"], []))
+        self.assertEqual((pair(ended), ended.steps, ended.log), (None, ["volume.inspect"], [LOCKS_NEEDED]))
         [found] = ended.result.values()
         record = world.instance(A)
         path = record.disks[0].logical_id[1]

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from twisted_rapi.model.opcodes import Opcode, instance
+from twisted_rapi.plan.active import plan_activate_disks, plan_deactivate_disks
 from twisted_rapi.plan.create import plan_create
-from twisted_rapi.plan.info import plan_activate_disks, plan_deactivate_disks, plan_query_data
+from twisted_rapi.plan.info import plan_query_data
 from twisted_rapi.plan.install import plan_reinstall, plan_rename
 from twisted_rapi.plan.locking import LockFunction, PlanFunction, named, new_name, of_instance
 from twisted_rapi.plan.locks import Lock
@@ -32,8 +33,8 @@ def _create(op: instance.InstanceCreate, view: View) -> Iterator[Lock]:
     yield Lock("instance", new_name(op.instance_name))
     yield from (Lock("nodegroup", group, shared=True) for group in view.groups)
     yield from _networks(view, op.nics)
-    given = None if op.pnode is None else view.find("node", op.pnode)
-    for node in view.nodes if op.pnode is None else [n for n in [given] if n is not None]:
+    given = [view.find("node", name) for name in (op.pnode, op.snode) if name is not None]
+    for node in view.nodes if op.pnode is None else [n for n in given if n is not None]:
         yield Lock("node", node)
         yield Lock("node-res", node)
 

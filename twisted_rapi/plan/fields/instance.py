@@ -9,6 +9,7 @@ from twisted_rapi.model import param_tables as tables
 from twisted_rapi.model import params
 from twisted_rapi.model.records import InstanceRecord, NicRecord
 from twisted_rapi.plan.console import console_of
+from twisted_rapi.plan.disks import usage
 from twisted_rapi.plan.fields.base import STAMPS, Field, Getter, Kind, Missing, of_params, select
 from twisted_rapi.plan.view import View
 
@@ -115,12 +116,8 @@ def _hvparams(view: View, instance: InstanceRecord) -> Mapping[str, Any]:
 
 
 def _disk_usage(view: View, instance: InstanceRecord) -> int:
-    """MiB a disk template takes on nodes, beyond what files do."""
-    return (
-        0
-        if instance.disk_template in ("diskless", "file", "sharedfile")
-        else sum(disk.size for disk in instance.disks)
-    )
+    """MiB its disks take, with what mirroring adds."""
+    return usage(instance.disk_template, instance.disks)
 
 
 # Of each NIC and each disk.
