@@ -170,7 +170,7 @@ _UNORDERED = frozenset({"node_list", "features", "tags"})
 
 
 def _reason(value: list[Any]) -> bool:
-    return len(value) == 3 and isinstance(value[0], str) and value[0].startswith("gnt:")
+    return len(value) == 3 and isinstance(value[0], str) and value[0].startswith(("gnt:", "luxid"))
 
 
 def _accepted(value: Any) -> bool:

@@ -98,4 +98,12 @@ DIFFERENCES: tuple[Difference, ...] = (
         " ``twisted_rapi.model.query`` allows.",
         lambda c, a: a.status == 400 and c.status == 500 and c.path.startswith("/2/query/"),
     ),
+    Difference(
+        "A filter rule that cannot be meant (predicates, action, reason) is 400 instead of 502.",
+        lambda c, a: a.status == 400 and c.status == 502 and c.path.startswith("/2/filters"),
+    ),
+    Difference(
+        "A filter rule to put whose name is no UUID is 400, one to delete that is not there is 404; not 500.",
+        lambda c, a: a.status == 400 and c.status == 500 and c.path == "/2/filters/not-a-uuid",
+    ),
 )

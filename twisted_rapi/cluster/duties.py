@@ -15,6 +15,7 @@ from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.jobs.archive import Archive
 from twisted_rapi.jobs.executor import Executor, Means
 from twisted_rapi.jobs.queue import Failpoint, open_queue
+from twisted_rapi.jobs.rules import Rules
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.plan.table import PLANS, locks_for
 from twisted_rapi.rpc.interface import INodes
@@ -117,5 +118,6 @@ class Duties(MultiService):
         archive = Archive(office.store, table, office.clock, office.now, term, office.archive_age)
         archive.setServiceParent(self)
         Reconciler(office.store, office.snapshot, office.nodes, office.clock, term).setServiceParent(self)
-        cluster = Cluster(office.store, office.snapshot, office.nodes, table, queue, executor)
+        rules = Rules(office.store, office.snapshot, office.now, office.chance, term, lambda: queue.last)
+        cluster = Cluster(office.store, office.snapshot, office.nodes, table, queue, executor, rules)
         (await office.opened(cluster, table, executor)).setServiceParent(self)

@@ -1,6 +1,7 @@
 """What the API layers ask of the cluster, and its contract."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from zope.interface import Attribute, Interface
 
@@ -55,6 +56,24 @@ class ICluster(Interface):
         ``None`` for an unknown id.  Cancelling the wait changes nothing.
 
         :raises ServiceUnavailable: the term ended meanwhile.
+        """
+
+    async def put_filter(
+        uuid: str | None, priority: int, predicates: list[Any], action: Any, reason: list[Any]
+    ) -> str:
+        """
+        Make a rule about jobs, or put it in the place of the one of this uuid; answers its uuid.
+
+        It is in force when this answers: queued jobs have been judged by it.
+
+        :raises BadRequest: it cannot be meant (`twisted_rapi.model.job_filter`).
+        """
+
+    async def delete_filter(uuid: str) -> None:
+        """
+        Remove a rule about jobs; those it kept in the queue go on.
+
+        :raises NotFound: there is none of this uuid.
         """
 
     async def cancel(job_id: int) -> tuple[bool, str]:

@@ -1,6 +1,7 @@
 """The cluster's use cases over the parts that make it up."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -11,6 +12,7 @@ from twisted_rapi.cluster.interface import ICluster
 from twisted_rapi.jobs.archive import archive_page, archived
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.queue import Queue
+from twisted_rapi.jobs.rules import Rules
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import JobRecord
@@ -33,11 +35,13 @@ class Cluster:
         table: JobTable,
         queue: Queue,
         executor: Executor,
+        rules: Rules,
     ) -> None:
         self.snapshot = snapshot
         self.nodes = nodes
         self.locks = executor.locks
         self._store, self._table, self._queue, self._executor = store, table, queue, executor
+        self._rules = rules
 
     async def submit(self, ops: Sequence[Opcode], request_id: str = "") -> int:
         """See `ICluster.submit`; a client that goes away meanwhile does not take the job with it."""
@@ -78,3 +82,13 @@ class Cluster:
     async def cancel(self, job_id: int) -> tuple[bool, str]:
         """See `ICluster.cancel`."""
         return await self._executor.cancel(job_id)
+
+    async def put_filter(
+        self, uuid: str | None, priority: int, predicates: list[Any], action: Any, reason: list[Any]
+    ) -> str:
+        """See `ICluster.put_filter`."""
+        return await self._rules.put(uuid, priority, predicates, action, reason)
+
+    async def delete_filter(self, uuid: str) -> None:
+        """See `ICluster.delete_filter`."""
+        await self._rules.delete(uuid)

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rapi.errors import ServiceUnavailable, StaleTerm, StoreError
+from twisted_rapi.jobs.admission import Admission
 from twisted_rapi.jobs.life import Canceled, Life
 from twisted_rapi.jobs.queue import Failpoint, Queue
 from twisted_rapi.jobs.table import JobTable
@@ -77,6 +78,7 @@ class Executor(Service):
     def __init__(self, means: Means) -> None:
         self._means = means
         self.locks = means.locks
+        self.admission = Admission(means.snapshot)
         self._lives: dict[int, Life] = {}
         self._running: dict[int, Deferred[None]] = {}
         self._waiting: dict[int, Deferred[None]] = {}
@@ -92,6 +94,7 @@ class Executor(Service):
     def startService(self) -> None:
         """Begin to look for the nodes; jobs begin once all have been heard of, or time is up."""
         super().startService()
+        self.admission.begin()
         self._unwatch = self._means.snapshot.observe(lambda _: self._admit())  # the limit may change
         self._ends.append(self._means.nodes.observe(lambda _: self._look_around()))
         self._patience = self._means.clock.callLater(SETTLE, self._settle)
@@ -176,11 +179,14 @@ class Executor(Service):
             self._lives.pop(life.job.id, None)
             self.release(life.job.id)
             life.let_go()
+            if not self._stopping:
+                self.admission.gone(life.job.id)
 
     def stopService(self) -> Deferred[None]:
         """Let go of all jobs, as they are; nothing is marked as ended."""
         super().stopService()
         self._stopping = True
+        self.admission.end()
         self._let_go()
         self._unwatch()
         self._unwatch = lambda: None

@@ -118,6 +118,7 @@ class Life:
 
     async def _wait_turn(self, index: int, op: Opcode) -> None:
         await self._waiting(self._executor.settled())
+        await self._leave_queue(index)
         if not self.job.ops[index].stage:
             self._show(index, status="waiting", wait_ts=timestamp(self._means.now()))
             await self._waiting(self._depend(op))
@@ -134,6 +135,19 @@ class Life:
             await self._waiting(self._slot(op))
         now = timestamp(self._means.now())
         self._show(index, status="running", start_ts=self.job.ops[index].start_ts or now)
+
+    async def _leave_queue(self, index: int) -> None:
+        """Wait until the rules about jobs let it; one that has begun has left it before."""
+        admission = self._executor.admission
+        if index or self.job.ops[index].stage:
+            admission.note(self.job)
+            return
+
+        async def admitted() -> None:
+            if not await admission.admit(self.job):
+                self._canceled = True
+
+        await self._waiting(admitted())
 
     def _begun(self, index: int, op: Opcode) -> Opcode:
         """The opcode with all names in full; jobs show it so from now on."""

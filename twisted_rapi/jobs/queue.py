@@ -48,6 +48,11 @@ class Queue:
         self._last, self._drained, self._failpoint, self._limit = last, drained, failpoint, limit
         self._accepting = 0
 
+    @property
+    def last(self) -> int:
+        """The last id given out."""
+        return self._last
+
     async def accept(self, ops: Sequence[Opcode], request_id: str) -> JobRecord:
         """
         Store a job of these opcodes; see `twisted_rapi.cluster.interface.ICluster.submit` for errors.

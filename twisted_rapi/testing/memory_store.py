@@ -63,8 +63,9 @@ class MemoryStore:
         for key in change.deletes:
             if self._entries.pop(key, None) is not None:
                 self._keys.remove(key)
-        self._history.add(Changes(self.revision, {**change.puts, **dict.fromkeys(change.deletes)}))
-        return self.revision
+        revision = self.revision  # whoever is told of the change may commit at once
+        self._history.add(Changes(revision, {**change.puts, **dict.fromkeys(change.deletes)}))
+        return revision
 
     def _revision_of(self, key: str) -> int:
         entry = self._entries.get(key)

@@ -1,7 +1,7 @@
 """The URIs of RAPI 2 (resources.json): all families put together."""
 
 from twisted_rapi.web.call import Route
-from twisted_rapi.web.rapi import cluster, groups, instances, jobs, networks, nodes, queries
+from twisted_rapi.web.rapi import cluster, filters, groups, instances, jobs, networks, nodes, queries
 
 ROUTES: tuple[Route, ...] = (
     *cluster.ROUTES,
@@ -10,5 +10,6 @@ ROUTES: tuple[Route, ...] = (
     *groups.ROUTES,
     *networks.ROUTES,
     *jobs.ROUTES,
+    *filters.ROUTES,
     *queries.ROUTES,
 )
