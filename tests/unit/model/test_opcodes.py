@@ -44,6 +44,15 @@ class DecodeTests(SynchronousTestCase):
         for edits in ([["add", {}]], [[0, {}]], [["add", -1, {}]], [["remove", "uuid", {}]]):
             self.assertEqual(decode(InstanceSetParams, {"instance_name": "i", "nics": edits}).nics, edits)
 
+    def test_disks_to_recreate(self) -> None:
+        """Disks to be made anew are indexes, alone or each with what is to be changed; others are refused."""
+        cls = OPCODES["OP_INSTANCE_RECREATE_DISKS"]
+        op = decode(cls, {"instance_name": "i", "disks": [0, [1, {"size": 3}]]})
+        self.assertEqual(to_wire(op)["disks"], [0, (1, {"size": 3})])
+        for disks in ([-1], [16], [[16, {}]], [True], [[1]], ["0"], [2**70]):
+            error = self.assertRaises(BadRequest, decode, cls, {"instance_name": "i", "disks": disks})
+            self.assertEqual(error.message, fails("OP_INSTANCE_RECREATE_DISKS", "disks"), repr(disks))
+
     def test_missing(self) -> None:
         """A parameter that has to be there and is not fails as a wrong one does."""
         for name in CREATE:

@@ -4,8 +4,8 @@ from typing import Any
 
 from msgspec import field
 
-from twisted_rapi.model.opcodes.base import Natural, NonEmpty, Opcode
-from twisted_rapi.model.opcodes.words import DiskIndex, DiskParams, MigrationMode, ReplaceMode
+from twisted_rapi.model.opcodes.base import InvalidParameter, Natural, NonEmpty, Opcode
+from twisted_rapi.model.opcodes.words import MOST_DISKS, DiskIndex, DiskParams, MigrationMode, ReplaceMode
 
 
 class InstanceFailover(Opcode, frozen=True, kw_only=True):
@@ -101,8 +101,17 @@ class InstanceRecreateDisks(Opcode, frozen=True, kw_only=True):
     instance_uuid: NonEmpty | None = None
     node_uuids: list[NonEmpty] | None = None
     iallocator: NonEmpty | None = None
-    disks: list[Natural | tuple[Natural, DiskParams]] = field(default_factory=list)
+    # Bounds on the bare number and a tuple beside it crash msgspec 0.22: they are in `check`.
+    disks: list[int | tuple[Natural, DiskParams]] = field(default_factory=list)
     nodes: list[NonEmpty] = field(default_factory=list)
+
+    @classmethod
+    def check(cls, values: dict[str, Any]) -> None:
+        """Disks are named by indexes there can be."""
+        for disk in values.get("disks", ()):
+            index = disk if isinstance(disk, int) else disk[0]
+            if not 0 <= index < MOST_DISKS:
+                raise InvalidParameter(cls.OP_ID, "disks")
 
 
 class InstanceGrowDisk(Opcode, frozen=True, kw_only=True):

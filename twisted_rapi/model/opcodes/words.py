@@ -13,7 +13,8 @@ NicParam = Literal["bridge", "ip", "link", "mac", "mode", "name", "network", "vl
 NicParams = dict[NicParam, str | None]
 NicMode = Literal["bridged", "ext", "openvswitch", "pool", "routed"]
 DiskParams = dict[NonEmpty, NonEmpty | int]
-DiskIndex = Annotated[int, Meta(ge=0, lt=16)]
+MOST_DISKS = 16
+DiskIndex = Annotated[int, Meta(ge=0, lt=MOST_DISKS)]
 AllocPolicy = Literal["last_resort", "preferred", "unallocable"]
 EvacMode = Literal["all", "primary-only", "secondary-only"]
 MigrationMode = Literal["live", "non-live"]
