@@ -43,6 +43,7 @@ from twisted_rapi.rpc.interface import INodeAgent
 from twisted_rapi.rpc.nodes import Nodes
 from twisted_rapi.rpc.tls import Identity, MasterTLS, agent_tls
 from twisted_rapi.storage.file import FileDriver
+from twisted_rapi.testing.allocators import FakeAllocators
 from twisted_rapi.testing.contracts.node_agent import NodeAgentContract
 from twisted_rapi.testing.local import LocalCluster
 from twisted_rapi.testing.os_runner import FakeOsRunner
@@ -110,6 +111,7 @@ class OverTLS(TestCase):
                 hypervisors={"fake": hypervisor},
                 volumes={"file": FileDriver("file", self.folder / "files", deferToThread)},
                 os_runner=self.scripts,
+                allocators=FakeAllocators(),
                 clock=CLOCK,
                 now=time.time,
                 in_thread=deferToThread,

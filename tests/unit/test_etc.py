@@ -30,8 +30,8 @@ class SampleTests(SynchronousTestCase):
         found = msgspec.toml.decode((ETC / "agent.toml").read_bytes())
         default = msgspec.to_builtins(settings.AgentSettings())
         del default["simulated"]
-        default["os_search_path"] = list(default["os_search_path"])
-        default["hypervisors"] = list(default["hypervisors"])
+        for name in ("os_search_path", "iallocator_search_path", "hypervisors"):
+            default[name] = list(default[name])
         self.assertEqual(found, default)
         settings.load(ETC / "agent.toml")
 

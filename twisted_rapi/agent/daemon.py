@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rapi import __version__
+from twisted_rapi.agent.allocators import Allocators
 from twisted_rapi.agent.node import Node
 from twisted_rapi.agent.os_runner import OsRunner
 from twisted_rapi.agent.parts import Parts
@@ -82,13 +83,20 @@ def _identity(settings: AgentSettings) -> Identity:
     return Identity(*(Path(file).read_bytes() for file in files))
 
 
+Cleaners = Sequence[Callable[[], Awaitable[None]]]
+
+
 class Listening(Service):
-    """The node at work, and its listener."""
+    """
+    The node at work, and its listener.
+
+    :param cleaners: end what an agent before this one left behind, and are waited for.
+    """
 
     _log = Logger()
 
-    def __init__(self, settings: AgentSettings, node: Node, runner: OsRunner, reactor: Any) -> None:
-        self._settings, self._node, self._runner, self._reactor = settings, node, runner, reactor
+    def __init__(self, settings: AgentSettings, node: Node, cleaners: Cleaners, reactor: Any) -> None:
+        self._settings, self._node, self._cleaners, self._reactor = settings, node, cleaners, reactor
         self._port: IListeningPort | None = None
         self._opened: Deferred[None] | None = None
 
@@ -100,7 +108,8 @@ class Listening(Service):
 
     async def _open(self) -> None:
         settings = self._settings
-        await self._runner.clean()
+        for clean in self._cleaners:
+            await clean()
         await self._node.begin()
         identity = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), _identity, settings)
         if not self.running:  # it was ended while it began
@@ -141,10 +150,13 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
     runner = OsRunner(
         search, Path(settings.log_dir), state / "scripts", reactor, reactor, time.time, in_thread
     )
+    iallocators = list(map(Path, settings.iallocator_search_path))
+    allocators = Allocators(iallocators, state, reactor, reactor, in_thread)
     parts = Parts(
         hypervisors=_hypervisors(settings, reactor, random, in_thread),
         volumes=_volumes(settings, in_thread),
         os_runner=runner,
+        allocators=allocators,
         clock=reactor,
         now=time.time,
         in_thread=in_thread,
@@ -155,6 +167,7 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
     whole = MultiService()
     if settings.log_file:
         LogToFile(Path(settings.log_file)).setServiceParent(whole)
-    Listening(settings, Node(parts, __version__), runner, reactor).setServiceParent(whole)
+    cleaners = (runner.clean, allocators.clean)
+    Listening(settings, Node(parts, __version__), cleaners, reactor).setServiceParent(whole)
     Notifier(reactor).setServiceParent(whole)
     return whole

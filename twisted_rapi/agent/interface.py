@@ -6,7 +6,7 @@ from typing import Any
 from zope.interface import Interface
 
 from twisted_rapi.model.seen import OsSeen
-from twisted_rapi.model.steps import RunOs
+from twisted_rapi.model.steps import RunAllocator, RunOs
 
 
 class IOsRunner(Interface):
@@ -29,4 +29,16 @@ class IOsRunner(Interface):
 
         :param paths: where the instance's disks are, in their order.
         :raises StepFailed: kind ``os``: with the last lines the script printed.
+        """
+
+
+class IAllocators(Interface):
+    """The allocator scripts of this node (behaviour.md §7)."""
+
+    async def run(step: RunAllocator) -> str:
+        """
+        What the script of this name printed on its standard output.
+
+        :raises StepFailed: kind ``allocator``: there is no such script, it exited with another status than 0
+            (the text has the last lines it printed), or took too long.
         """

@@ -51,6 +51,7 @@ class Node:
             steps.MigrateDomain: self._migrate,
             steps.RunOs: self._run_os,
             steps.VerifyOs: self._verify_os,
+            steps.RunAllocator: self._run_allocator,
             steps.Delay: self._delay,
         }
 
@@ -107,8 +108,9 @@ class Node:
             raise StaleTerm(term, self._terms.highest)
 
     async def _in_turn(self, step: Step, term: int) -> Outcome:
-        # Awaiting changes nothing and takes long: nothing else waits for it.
-        turn = f"sync {id(step)}" if isinstance(step, steps.AwaitSync) else step.instance
+        # What changes nothing and takes long: nothing else waits for it.
+        apart = isinstance(step, (steps.AwaitSync, steps.RunAllocator))
+        turn = f"apart {id(step)}" if apart else step.instance
         lock, queue = self._locks.setdefault(turn, (DeferredLock(), []))
         queue.append(step)
         try:
@@ -192,6 +194,9 @@ class Node:
     async def _delay(self, step: steps.Delay) -> Outcome:
         await deferLater(self._parts.clock, max(0.0, step.seconds))
         return Outcome()
+
+    async def _run_allocator(self, step: steps.RunAllocator) -> Outcome:
+        return Outcome(text=await self._parts.allocators.run(step))
 
     # What is seen.
 

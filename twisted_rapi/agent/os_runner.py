@@ -1,4 +1,4 @@
-"""Running the scripts of OS definitions, each in a session of its own (see `os_session`)."""
+"""Running the scripts of OS definitions, each in a session of its own (see `scripts`)."""
 
 import os
 import re
@@ -6,16 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorProcess, IReactorTime
-from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_rapi.agent import os_definitions, os_environment, os_session
+from twisted_rapi.agent import os_definitions, os_environment
 from twisted_rapi.agent.interface import IOsRunner
+from twisted_rapi.agent.scripts import TOO_LATE, Scripts, Session, missing_tool
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.seen import OsSeen
@@ -27,20 +24,6 @@ RUN_TIME = 7000.0
 LOG_READ = 64 * 1024  # bytes of a log's end that are looked at
 LONGEST = 128 * 1024 - 1  # bytes the kernel takes as one variable
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-
-
-class _Exit(ProcessProtocol):
-    """Fires `ended` with the exit status, or the signal as a negative number."""
-
-    def __init__(self) -> None:
-        self.ended: Deferred[int] = Deferred()
-
-    def processEnded(self, reason: Failure) -> None:
-        """The supervisor has ended; what the script left running may not have."""
-        value: Any = reason.value
-        status = value.exitCode if value.exitCode is not None else -(value.signal or 0)
-        if not self.ended.called:
-            self.ended.callback(status)
 
 
 @implementer(IOsRunner)
@@ -64,14 +47,14 @@ class OsRunner:
         now: Callable[[], float],
         in_thread: InThread,
     ) -> None:
-        self._search_path, self._log_dir, self._run_dir = tuple(search_path), log_dir, run_dir
-        self._processes, self._clock, self._now, self._in_thread = processes, clock, now, in_thread
+        self._search_path, self._log_dir = tuple(search_path), log_dir
+        self._scripts = Scripts(run_dir, processes, clock, in_thread)
+        self._now, self._in_thread = now, in_thread
         self._count = 0
 
     async def clean(self) -> None:
         """End the scripts an agent before this one left running."""
-        for note in await self._in_thread(_end_leftovers, self._run_dir):
-            self._log.error("{note}: what an earlier script runs could not be ended", note=note)
+        await self._scripts.clean()
 
     async def discover(self) -> tuple[OsSeen, ...]:
         """See `IOsRunner.discover`."""
@@ -121,58 +104,26 @@ class OsRunner:
         self._count += 1
         label = f"{command[0]}-{definition.name}-{what}".replace("/", "_")[:180]
         label = f"{label}-{self._now():.3f}-{self._count}"
-        log, note = self._log_dir / f"{label}.log", self._run_dir / label
-        await self._in_thread(_prepare, log, self._run_dir)
-        status = await self._spawn(definition, command, environment, log, note, seconds)
-        if status:
-            lines = await self._in_thread(_last_lines, log)
-            how = "took too long" if status == _TOO_LATE else f"exited with {status}"
-            text = f"OS {command[0]} script of {definition.name} {how}, last lines in its log:\n"
-            raise StepFailed(text + "\n".join(lines), "os")
-
-    async def _spawn(
-        self,
-        definition: OsSeen,
-        command: list[str],
-        environment: Mapping[str, str],
-        log: Path,
-        note: Path,
-        seconds: float,
-    ) -> int:
-        exit_of = _Exit()
-        script = str(Path(definition.path) / command[0])
-        arguments = os_session.command(log, note, [script, *command[1:]])
+        log = self._log_dir / f"{label}.log"
+        await self._in_thread(_prepare, log)
+        session = Session(
+            command=(str(Path(definition.path) / command[0]), *command[1:]),
+            environment=environment,
+            folder=definition.path,
+            log=log,
+            label=label,
+            mark=f"OS_NAME={environment['OS_NAME']}",
+            seconds=seconds,
+        )
         try:
-            process: Any = self._processes.spawnProcess(
-                exit_of,
-                arguments[0],
-                arguments,
-                env=dict(environment),
-                path=definition.path,
-                childFDs={},
-                usePTY=False,
-            )
+            status = await self._scripts.run(session)
         except OSError as e:
             raise StepFailed(f"OS {command[0]} script of {definition.name}: {e.strerror}", "os") from e
-        return await self._followed(process, exit_of, note, seconds)
-
-    async def _followed(self, process: Any, exit_of: _Exit, note: Path, seconds: float) -> int:
-        waiting: Deferred[int] = Deferred()
-        exit_of.ended.addCallback(lambda status: None if waiting.called else waiting.callback(status))
-        waiting.addTimeout(seconds, self._clock)
-        try:
-            return await waiting
-        except DeferredTimeout:
-            return _TOO_LATE
-        finally:
-            if not exit_of.ended.called:  # also one that has not come to writing its note
-                process.signalProcess("TERM")
-            # Also after a good end: what a script leaves running could still write to a disk.
-            if not await self._in_thread(os_session.end, note):
-                self._log.error("{note}: what the script runs could not be ended", note=note.name)
-
-
-_TOO_LATE = -1000
+        if status:
+            lines = await self._in_thread(_last_lines, log)
+            how = "took too long" if status == TOO_LATE else f"exited with {status}"
+            text = f"OS {command[0]} script of {definition.name} {how}, last lines in its log:\n"
+            raise StepFailed(text + "\n".join(lines), "os")
 
 
 def _check(environment: Mapping[str, str]) -> None:
@@ -192,13 +143,12 @@ def _check(environment: Mapping[str, str]) -> None:
 # In threads.
 
 
-def _prepare(log: Path, run_dir: Path) -> None:
-    for tool in (os_session.SETSID, os_session.SETPRIV):
-        if not os.access(tool, os.X_OK):
-            raise StepFailed(f"{tool} is not installed (Debian package util-linux)", "os")
+def _prepare(log: Path) -> None:
+    gone = missing_tool()
+    if gone is not None:
+        raise StepFailed(f"{gone} is not installed (Debian package util-linux)", "os")
     try:
         log.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     except OSError as e:
         raise StepFailed(f"{e.filename}: {e.strerror}", "os") from e
@@ -208,7 +158,3 @@ def _last_lines(log: Path) -> list[str]:
     with log.open("rb") as f:
         f.seek(max(0, f.seek(0, os.SEEK_END) - LOG_READ))
         return f.read().decode(errors="replace").splitlines()[-LINES_TOLD:]
-
-
-def _end_leftovers(run_dir: Path) -> list[str]:
-    return [note.name for note in sorted(run_dir.glob("*")) if not os_session.end(note)]

@@ -10,7 +10,7 @@ that starts ends what the notes name.
 
 Note [No stranger is killed].  Process numbers are used again.  The leader is known by the moment it started.
 Once it has gone, its number stays taken for as long as a process of its session lives, but a stranger's
-session may have it after that; so the others have to have the definition's name in their environment too.
+session may have it after that; so the others have to have the session's mark in their environment too.
 """
 
 import os
@@ -22,12 +22,12 @@ from pathlib import Path
 SETSID, SETPRIV = "/usr/bin/setsid", "/usr/bin/setpriv"
 PATIENCE = 10.0  # seconds for killed processes to be gone
 
-# Called with: log, note, the agent's process, the script and its arguments.  What a shell adds to the
-# environment is not for the script.
+# Called with: log, note, the agent's process, the mark, the script and its arguments.  What a shell adds to
+# the environment is not for the script.
 _SUPERVISE = """\
-note=$1 agent=$2; shift 2
+note=$1 agent=$2 mark=$3; shift 3
 exec </dev/null >>"$0" 2>&1
-read -r stat </proc/$$/stat && printf '%s\\nOS_NAME=%s\\n' "$stat" "$OS_NAME" >"$note" || exit 126
+read -r stat </proc/$$/stat && printf '%s\\n%s\\n' "$stat" "$mark" >"$note" || exit 126
 trap 'kill -KILL 0' TERM
 [ "$PPID" = "$agent" ] || exit 126
 unset PWD OLDPWD SHLVL
@@ -36,15 +36,16 @@ wait $!
 """
 
 
-def command(log: Path, note: Path, script: Sequence[str]) -> list[str]:
+def command(log: Path, note: Path, script: Sequence[str], mark: str) -> list[str]:
     """
     What this process has to spawn so that `script` runs as said above.
 
     :param log: gets the output.
     :param note: names the session for `end`; nothing may be there.
+    :param mark: a variable of the script's environment that strangers do not have, as ``NAME=value``.
     """
     supervisor = [SETSID, SETPRIV, "--pdeathsig", "TERM", "/bin/sh", "-c", _SUPERVISE]
-    return [*supervisor, str(log), str(note), str(os.getpid()), *script]
+    return [*supervisor, str(log), str(note), str(os.getpid()), mark, *script]
 
 
 def end(note: Path) -> bool:

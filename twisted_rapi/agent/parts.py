@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from twisted_rapi.agent.interface import IOsRunner
+from twisted_rapi.agent.interface import IAllocators, IOsRunner
 from twisted_rapi.agent.settings import Simulated
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.hypervisor.interface import IHypervisor
@@ -27,6 +27,7 @@ class Parts:
     hypervisors: Mapping[str, IHypervisor]
     volumes: Mapping[str, IVolumeDriver]
     os_runner: IOsRunner
+    allocators: IAllocators
     clock: IReactorTime
     now: Callable[[], float]
     in_thread: InThread

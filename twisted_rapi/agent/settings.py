@@ -59,6 +59,10 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         "/usr/lib/ganeti/os",
         "/usr/share/ganeti/os",
     )
+    iallocator_search_path: tuple[str, ...] = (
+        "/usr/local/lib/ganeti/iallocators",
+        "/usr/lib/ganeti/iallocators",
+    )
     log_file: str = ""
     simulated: Simulated | None = None
 
@@ -83,8 +87,11 @@ def load(path: Path) -> AgentSettings:
         name: str(folder / getattr(found, name)) for name in (*names, "shared_file_storage_dir")
     }
     values |= {name: str(folder / value) for name in optional if (value := getattr(found, name))}
-    search = tuple(str(folder / p) for p in found.os_search_path)
+    values |= {
+        name: tuple(str(folder / p) for p in getattr(found, name))
+        for name in ("os_search_path", "iallocator_search_path")
+    }
     if found.simulated is not None and found.simulated.shared_dir:
         shared = str(folder / found.simulated.shared_dir)
         values["simulated"] = msgspec.structs.replace(found.simulated, shared_dir=shared)
-    return msgspec.structs.replace(found, os_search_path=search, **values)
+    return msgspec.structs.replace(found, **values)

@@ -323,6 +323,21 @@ class Delay(Step, frozen=True, kw_only=True, tag="delay", omit_defaults=True):
     seconds: float
 
 
+class RunAllocator(Step, frozen=True, kw_only=True, tag="allocator.run", omit_defaults=True):
+    """
+    Have an allocator script answer a request (behaviour.md §7); nothing else waits for it.
+
+    Outcome ``text``: what it printed.
+
+    :ivar name: of the script, which is looked for in this node's search path.
+    :ivar options: arguments before the file with the request.
+    """
+
+    name: str
+    request: Params
+    options: tuple[str, ...] = ()
+
+
 AnyStep = (
     Delay
     | CreateVolume
@@ -347,6 +362,7 @@ AnyStep = (
     | RunOs
     | VerifyOs
     | InspectDisks
+    | RunAllocator
 )
 
 
@@ -366,6 +382,7 @@ DEADLINES: dict[type[Step], float] = {
     DeleteVolume: 300.0,
     VerifyOs: 120.0,
     MigrateDomain: 7200.0,
+    RunAllocator: 330.0,
 }
 """Seconds a step may take before the node counts as unreachable; 60 for others, plus a step's own timeout."""
 

@@ -17,6 +17,7 @@ from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
 from twisted_rapi.model.seen import Sighting
 from twisted_rapi.model.steps import Outcome, Step
 from twisted_rapi.rpc.interface import INodeAgent
+from twisted_rapi.testing.allocators import FakeAllocators
 from twisted_rapi.testing.os_runner import FakeOsRunner
 from twisted_rapi.testing.volumes import MemoryVolumes
 
@@ -41,6 +42,7 @@ def make_node(folder: Path, clock: IReactorTime, **parts: Any) -> Node:
         "hypervisors": {"fake": SimulatedHypervisor(folder / "fake", clock, at_once, Random(1))},
         "volumes": {"file": MemoryVolumes()},
         "os_runner": FakeOsRunner(),
+        "allocators": FakeAllocators(),
         "clock": clock,
         "now": clock.seconds,
         "in_thread": at_once,

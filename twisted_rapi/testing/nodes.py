@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from twisted_rapi.errors import NodeUnreachable, StepFailed
 from twisted_rapi.model import steps
+from twisted_rapi.model.records import Params
 from twisted_rapi.model.seen import DomainSeen, NodeReport, OsSeen
 from twisted_rapi.model.steps import Outcome, Step
 from twisted_rapi.rpc.interface import INodes
@@ -57,6 +58,7 @@ class FakeNode:
     :ivar done: all steps that were carried out, in order.
     :ivar down: whether it answers nobody.
     :ivar hypervisors: versions by kind; `oses`: the OS definitions it has.
+    :ivar allocators: by name, what allocator scripts answer to a request.
     """
 
     uuid: str = ""
@@ -70,6 +72,7 @@ class FakeNode:
     boots: int = 0
     hypervisors: dict[str, str] = attrs.field(factory=lambda: {"fake": "1"})
     oses: tuple[OsSeen, ...] = (NOOP,)
+    allocators: dict[str, Callable[[Params], str]] = attrs.field(factory=dict)
 
     def report(self) -> NodeReport:
         """What it says of itself."""
@@ -114,12 +117,19 @@ class FakeNode:
                 self._stop(step)
             case steps.SetMemory() | steps.Delay() | steps.VerifyOs():
                 pass
+            case steps.RunAllocator():
+                return self._allocate(step)
             case steps.RunOs():
                 for disk in step.domain.disks:
                     self._path(disk)
             case _:
                 return self._on_disks(step)
         return Outcome()
+
+    def _allocate(self, step: steps.RunAllocator) -> Outcome:
+        if step.name not in self.allocators:
+            raise StepFailed(f"iallocator '{step.name}' not found in the search path", "allocator")
+        return Outcome(text=self.allocators[step.name](step.request))
 
     def _on_disks(self, step: Step) -> Outcome:
         match step:

@@ -1,0 +1,127 @@
+"""Running scripts off the reactor's thread, each in a session of its own (see `os_session`)."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorProcess, IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_rapi.agent import os_session
+from twisted_rapi.agent.term import InThread
+
+TOO_LATE = -1000
+"""Instead of an exit status: the script was ended because it took too long."""
+
+
+@attrs.frozen(kw_only=True)
+class Session:
+    """
+    A script that is to be run.
+
+    :ivar command: the script and its arguments.
+    :ivar environment: all of it.
+    :ivar folder: where it runs.
+    :ivar log: gets what it prints.
+    :ivar label: names it among those that run; no other has it.
+    :ivar mark: a variable of the environment, as ``NAME=value``, that strangers do not have.
+    :ivar seconds: how long it may take.
+    """
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: str
+    log: Path
+    label: str
+    mark: str
+    seconds: float
+
+
+class _Exit(ProcessProtocol):
+    """Fires `ended` with the exit status, or the signal as a negative number."""
+
+    def __init__(self) -> None:
+        self.ended: Deferred[int] = Deferred()
+
+    def processEnded(self, reason: Failure) -> None:
+        """The supervisor has ended; what the script left running may not have."""
+        value: Any = reason.value
+        status = value.exitCode if value.exitCode is not None else -(value.signal or 0)
+        if not self.ended.called:
+            self.ended.callback(status)
+
+
+class Scripts:
+    """
+    Runs scripts so that nothing of them outlives their end, or their agent.
+
+    :param run_dir: where it is noted which scripts run.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, run_dir: Path, processes: IReactorProcess, clock: IReactorTime, in_thread: InThread
+    ) -> None:
+        self._run_dir, self._processes, self._clock, self._in_thread = run_dir, processes, clock, in_thread
+
+    async def clean(self) -> None:
+        """End the scripts an agent before this one left running."""
+        for note in await self._in_thread(_end_leftovers, self._run_dir):
+            self._log.error("{note}: what an earlier script runs could not be ended", note=note)
+
+    async def run(self, session: Session) -> int:
+        """
+        The script's exit status, a signal as a negative number, or `TOO_LATE`.
+
+        :raises OSError: it cannot be begun.
+        """
+        exit_of = _Exit()
+        await self._in_thread(_make_folder, self._run_dir)
+        note = self._run_dir / session.label
+        arguments = os_session.command(session.log, note, session.command, session.mark)
+        process: Any = self._processes.spawnProcess(
+            exit_of,
+            arguments[0],
+            arguments,
+            env=dict(session.environment),
+            path=session.folder,
+            childFDs={},
+            usePTY=False,
+        )
+        return await self._followed(process, exit_of, note, session.seconds)
+
+    async def _followed(self, process: Any, exit_of: _Exit, note: Path, seconds: float) -> int:
+        waiting: Deferred[int] = Deferred()
+        exit_of.ended.addCallback(lambda status: None if waiting.called else waiting.callback(status))
+        waiting.addTimeout(seconds, self._clock)
+        try:
+            return await waiting
+        except DeferredTimeout:
+            return TOO_LATE
+        finally:
+            if not exit_of.ended.called:  # also one that has not come to writing its note
+                process.signalProcess("TERM")
+            # Also after a good end: what a script leaves running could still write to a disk.
+            if not await self._in_thread(os_session.end, note):
+                self._log.error("{note}: what the script runs could not be ended", note=note.name)
+
+
+def missing_tool() -> str | None:
+    """What scripts cannot be run without and is not installed; blocks."""
+    tools = (os_session.SETSID, os_session.SETPRIV)
+    return next((tool for tool in tools if not os.access(tool, os.X_OK)), None)
+
+
+def _make_folder(run_dir: Path) -> None:
+    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _end_leftovers(run_dir: Path) -> list[str]:
+    return [note.name for note in sorted(run_dir.glob("*")) if not os_session.end(note)]
