@@ -120,12 +120,12 @@ class World:
         plain = socket.create_connection(("127.0.0.1", self.local.port), timeout=30)
         return context.wrap_socket(plain)
 
-    def raw(self, data: bytes, patience: float = 3.0) -> Answer:
+    def raw(self, data: bytes, method: str = "GET", patience: float = 3.0) -> Answer:
         """The first answer to these bytes."""
         with self.connect() as connection:
             connection.settimeout(patience)
             connection.sendall(data)
-            response = http.client.HTTPResponse(connection, method="GET")
+            response = http.client.HTTPResponse(connection, method=method)
             try:
                 response.begin()
                 body = response.read().decode()
@@ -164,11 +164,11 @@ class World:
         answer = self.ask("POST", "/2/jobs", headers, json.dumps(ops).encode())
         return int(answer.body) if answer.status == 200 else None
 
-    def remove_tags(self, path: str, tags: str) -> None:
-        """Remove a JSON list of tags."""
+    def remove_tags(self, path: str, tags: list[str]) -> None:
+        """Remove tags."""
         token = base64.b64encode(b"admin:adminpw").decode()
         headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
-        self.await_job(int(self.ask("DELETE", path, headers, tags.encode()).body))
+        self.await_job(int(self.ask("DELETE", path, headers, json.dumps(tags).encode()).body))
 
     def await_job(self, job: int, seconds: float = 30.0) -> None:
         """Wait until a job has ended, or for so long."""

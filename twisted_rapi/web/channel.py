@@ -30,6 +30,9 @@ MAX_BODY = 10 * 1024 * 1024  # constants.json http: newest
 IDLE = 120.0
 ARRIVAL = 60.0
 SERVER = b"Ganeti 3.0.2"
+MOST_EMPTY = 4
+_LATER_MINOR = re.compile(rb" HTTP/1\.[2-9]$")  # whoever speaks it understands 1.1 (RFC 9110 §2.5)
+_VERSION = re.compile(rb"[^ ]+ [^ ]+ (HTTP/[^ ]+)")
 _OTHER_VERSION = re.compile(rb".* HTTP/([0-9]{1,3}\.[0-9]{1,3})")
 
 
@@ -69,6 +72,7 @@ class Channel(HTTPChannel):
     _line: bytes | None = None  # the request line, while nothing has come after it
     _late: Any = None
     _refused = False
+    _empty = 0  # empty lines before a request line
 
     def dataReceived(self, data: bytes) -> None:
         """Go on with what arrived; a request that has begun and is not whole has its time limit."""
@@ -77,10 +81,17 @@ class Channel(HTTPChannel):
             self._late = self.callLater(ARRIVAL, self._too_late)
 
     def lineReceived(self, line: bytes) -> None:
-        """Take a line of the head."""
-        if not self._refused:
-            self._line = None if self.requests else line
-            super().lineReceived(line)
+        """Take a line of the head; a few empty ones may come before it (RFC 9112 §2.2)."""
+        if self._refused:
+            return
+        if not self.requests:
+            if not line and self._empty < MOST_EMPTY:
+                self._empty += 1
+                return
+            self._empty = 0
+            line = _LATER_MINOR.sub(b" HTTP/1.1", line)
+        self._line = None if self.requests else line
+        super().lineReceived(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that no limit allows."""
@@ -152,6 +163,9 @@ def _bad_line(line: bytes) -> RequestError:
     other = _OTHER_VERSION.fullmatch(line)
     if other is not None and not other[1].startswith((b"0.", b"1.")):
         return VersionNotSupported(f"Invalid HTTP Version ({other[1].decode()})")
+    named = _VERSION.fullmatch(line)
+    if named is not None and other is None:
+        return BadRequest(f"Bad request version ({named[1][:200].decode('latin-1')!r})")
     return BadRequest(f"Bad request syntax ({text!r})")
 
 

@@ -80,7 +80,7 @@ class RefusedTests(WireCase):
             (b"GET", 400, "Bad request syntax (&#x27;GET&#x27;)"),
             (b"GET /ver sion HTTP/1.1", 400, "Bad request syntax (&#x27;GET /ver sion HTTP/1.1&#x27;)"),
             (b"G(T / HTTP/1.1", 400, "Bad request syntax (&#x27;G(T / HTTP/1.1&#x27;)"),
-            (b"GET / HTTP/x.y", 400, "Bad request syntax (&#x27;GET / HTTP/x.y&#x27;)"),
+            (b"GET / HTTP/x.y", 400, "Bad request version (&#x27;HTTP/x.y&#x27;)"),
             (b"GET / HTTP/2.0", 505, "Invalid HTTP Version (2.0)"),
             (b"PRI * HTTP/2.0", 505, "Invalid HTTP Version (2.0)"),
             (b"\xff\x00<b>", 400, "Bad request syntax (&#x27;\xff\\x00&lt;b&gt;&#x27;)"),
