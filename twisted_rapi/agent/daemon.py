@@ -11,6 +11,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, wrapServerTLS
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,7 +33,10 @@ from twisted_rapi.observe.service import LogToFile
 from twisted_rapi.rpc.tls import Identity, agent_tls
 from twisted_rapi.storage.file import FileDriver, InThread
 from twisted_rapi.storage.interface import IVolumeDriver
+from twisted_rapi.storage.shelf import FolderShelf
+from twisted_rapi.storage.simulated import Volumes
 from twisted_rapi.storage.simulated_driver import simulated_drivers
+from twisted_rapi.storage.units import FolderUnits, Groups, IStorageUnits, SimulatedUnits
 
 SHIPPED = Path(__file__).parent / "os"
 
@@ -75,6 +79,25 @@ def _volumes(settings: AgentSettings, in_thread: InThread) -> dict[str, IVolumeD
         simulated.volumes,
         simulated.devices,
     )
+
+
+def _units(settings: AgentSettings, in_thread: InThread) -> dict[str, IStorageUnits]:
+    folders = {"file": settings.file_storage_dir, "sharedfile": settings.shared_file_storage_dir}
+    simulated, state = settings.simulated, Path(settings.state_dir)
+    most = None if simulated is None else simulated.disk
+    found: dict[str, IStorageUnits] = {k: FolderUnits(Path(f), in_thread, most) for k, f in folders.items()}
+    if simulated is None:
+        return found
+    plain = Volumes("plain", FolderShelf(state / "volumes"), simulated.disk)
+    groups = Groups(FolderShelf(state / "units"), simulated.volume_groups, plain.space)
+    return found | dict.fromkeys(("lvm-vg", "lvm-pv"), SimulatedUnits(groups, in_thread))
+
+
+def _powercycle(settings: AgentSettings, reactor: Any) -> Callable[[], None] | None:
+    command = settings.powercycle_command
+    if not command:
+        return None
+    return lambda: reactor.spawnProcess(ProcessProtocol(), command[0], list(command), env=None) and None
 
 
 def _identity(settings: AgentSettings) -> Identity:
@@ -155,6 +178,8 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
     parts = Parts(
         hypervisors=_hypervisors(settings, reactor, random, in_thread),
         volumes=_volumes(settings, in_thread),
+        units=_units(settings, in_thread),
+        powercycle=_powercycle(settings, reactor),
         os_runner=runner,
         allocators=allocators,
         clock=reactor,

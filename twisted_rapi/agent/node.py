@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from twisted_rapi.agent.disks import DiskSteps
 from twisted_rapi.agent.looking import Sight
+from twisted_rapi.agent.machine import MachineSteps
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.agent.term import TermKeeper, open_terms
 from twisted_rapi.agent.watching import Seen, Watchers
@@ -38,8 +39,10 @@ class Node:
         self._watchers = Watchers(self._sight, parts.clock)
         self._ends: list[Callable[[], None]] = []
         self._disks = DiskSteps(parts.volumes, parts.clock)
+        self._machine = MachineSteps(parts)
         self._handlers: Mapping[type[Step], Handler] = {
             **self._disks.handlers,
+            **self._machine.handlers,
             steps.StartDomain: self._start_domain,
             steps.StopDomain: self._stop_domain,
             steps.SetMemory: self._set_memory,
@@ -81,6 +84,7 @@ class Node:
         for end in self._ends:
             end()
         self._ends.clear()
+        self._machine.end()
         self._watchers.end()
         for hypervisor in self._parts.hypervisors.values():
             await hypervisor.stop_service()

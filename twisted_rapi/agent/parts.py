@@ -11,6 +11,7 @@ from twisted_rapi.agent.settings import Simulated
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.storage.interface import IVolumeDriver
+from twisted_rapi.storage.units import IStorageUnits
 
 
 @attrs.frozen(kw_only=True)
@@ -18,7 +19,8 @@ class Parts:
     """
     What a node is made of.
 
-    :ivar hypervisors: by kind; `volumes`: by disk template.
+    :ivar hypervisors: by kind; `volumes`: by disk template; `units`: by storage type.
+    :ivar powercycle: restarts the machine at once; ``None``: it may not be restarted.
     :ivar now: seconds since the epoch.
     :ivar simulated: sizes to report instead of the machine's own.
     :ivar failpoint: called before and after each step, with its tag, for crash tests.
@@ -33,4 +35,6 @@ class Parts:
     in_thread: InThread
     state_dir: Path
     simulated: Simulated | None = None
+    units: Mapping[str, IStorageUnits] = attrs.field(factory=dict)
+    powercycle: Callable[[], None] | None = None
     failpoint: Callable[[str], None] = lambda _: None

@@ -40,6 +40,7 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     :ivar listen: host and port of the RPC listener.
     :ivar authority: PEM files of the cluster's authority, the node's certificate and its key.
     :ivar hypervisors: ``kvm`` (libvirt) and ``fake`` (simulated).
+    :ivar powercycle_command: restarts the machine whatever runs on it; without one it may not be restarted.
     """
 
     listen: str = "[::]:1811"
@@ -64,6 +65,7 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         "/usr/lib/ganeti/iallocators",
     )
     log_file: str = ""
+    powercycle_command: tuple[str, ...] = ()
     simulated: Simulated | None = None
 
 

@@ -16,7 +16,8 @@ class Step(Struct, frozen=True, kw_only=True, tag_field="step", omit_defaults=Tr
     """
     Something one node is asked to do.
 
-    :ivar instance: name of the instance it is about; steps of one instance are carried out one at a time.
+    :ivar instance: name of the instance it is about, empty for the node itself; steps of one instance are
+        carried out one at a time.
     """
 
     instance: str
@@ -338,6 +339,47 @@ class RunAllocator(Step, frozen=True, kw_only=True, tag="allocator.run", omit_de
     options: tuple[str, ...] = ()
 
 
+class Ping(Step, frozen=True, kw_only=True, tag="node.ping", omit_defaults=True):
+    """
+    Answer; the only step that a node that is marked offline is sent.
+
+    :ivar address: an IP address the node must have; it fails, with kind ``network``, if it has not.
+    """
+
+    address: str = ""
+
+
+class Powercycle(Step, frozen=True, kw_only=True, tag="node.powercycle", omit_defaults=True):
+    """Restart the machine in `delay` seconds, whatever runs on it.  Outcome ``text`` says so."""
+
+    delay: int = 5
+
+
+class ListUnits(Step, frozen=True, kw_only=True, tag="storage.list", omit_defaults=True):
+    """
+    Say which storage units of a kind (constants.json ``storage_types``) the node has.
+
+    Outcome ``units``: ``{name, size, used, free, allocatable}`` of each, in MiB.
+    """
+
+    kind: str
+
+
+class ChangeUnit(Step, frozen=True, kw_only=True, tag="storage.change", omit_defaults=True):
+    """Set attributes of a storage unit; those it has already are well."""
+
+    kind: str
+    name: str
+    allocatable: bool
+
+
+class RepairUnit(Step, frozen=True, kw_only=True, tag="storage.repair", omit_defaults=True):
+    """Take out of a storage unit what is missing of it; one that is whole is left alone."""
+
+    kind: str
+    name: str
+
+
 AnyStep = (
     Delay
     | CreateVolume
@@ -363,6 +405,11 @@ AnyStep = (
     | VerifyOs
     | InspectDisks
     | RunAllocator
+    | Ping
+    | Powercycle
+    | ListUnits
+    | ChangeUnit
+    | RepairUnit
 )
 
 
@@ -373,6 +420,7 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     boot: str = ""
     text: str = ""
     disks: tuple[dict[str, Any] | None, ...] = ()
+    units: tuple[dict[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
 
 

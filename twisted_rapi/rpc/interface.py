@@ -48,7 +48,8 @@ class INodes(Interface):
 
         :param patience: seconds to wait, in all, for a node that does not answer to come back; the step is
             sent again then.
-        :raises NodeUnreachable: it did not answer, or there is no such node, or it is marked offline.
+        :raises NodeUnreachable: it did not answer, or there is no such node, or it is marked offline
+            and the step is not a `Ping`.
         :raises StepFailed, StaleTerm, ProtocolMismatch: as `INodeAgent.perform`.
         """
 

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from twisted_rapi.errors import NodeError, NodeUnreachable, StaleTerm
 from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.model.seen import DomainChanged, FullReport, Heartbeat, NodeReport, Sighting
-from twisted_rapi.model.steps import Outcome, Step
+from twisted_rapi.model.steps import Outcome, Ping, Step
 from twisted_rapi.rpc.interface import INodeAgent, INodes
 
 LONGEST_PAUSE = 2.0  # seconds between attempts to reach a node
@@ -189,7 +189,7 @@ class Nodes(Service):
             term = self._term()
             if found is None or term is None:
                 raise NodeUnreachable("there is no such node" if found is None else "this is not the master")
-            if found.record.offline:
+            if found.record.offline and not isinstance(step, Ping):
                 raise NodeUnreachable(f"{found.record.name} is marked offline")
             try:
                 return await found.agent.perform(step, term)

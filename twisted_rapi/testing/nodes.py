@@ -16,10 +16,12 @@ from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.storage.simulated import Volumes
 from twisted_rapi.storage.simulated_driver import SHARED, cores
 from twisted_rapi.storage.simulated_mirror import Mirrors
+from twisted_rapi.storage.units import Groups, Unit
 from twisted_rapi.testing.volumes import MemoryShelf
 
 DISK = 1048576  # MiB of each node
 GROUPS = ("xenvg", "othervg")
+FOLDERS = {"file": "/files", "sharedfile": "/shared"}
 
 NOOP = OsSeen(
     name="noop",
@@ -57,6 +59,7 @@ class FakeNode:
     :ivar faults: per type of step, errors that the next ones end with.
     :ivar done: all steps that were carried out, in order.
     :ivar down: whether it answers nobody.
+    :ivar unit_shelf: what is noted of storage units; `missing`: addresses it does not have.
     :ivar hypervisors: versions by kind; `oses`: the OS definitions it has.
     :ivar allocators: by name, what allocator scripts answer to a request.
     """
@@ -65,6 +68,8 @@ class FakeNode:
     shared: "Shared" = attrs.field(factory=Shared)
     volumes: dict[str, int] = attrs.field(factory=dict)
     shelf: MemoryShelf = attrs.field(factory=MemoryShelf)
+    unit_shelf: MemoryShelf = attrs.field(factory=MemoryShelf)
+    missing: set[str] = attrs.field(factory=set)
     domains: dict[str, DomainSeen] = attrs.field(factory=dict)
     faults: dict[type[Step], list[Exception]] = attrs.field(factory=dict)
     done: list[Step] = attrs.field(factory=list)
@@ -113,6 +118,14 @@ class FakeNode:
         match step:
             case steps.StartDomain():
                 return self._start(step)
+            case (
+                steps.Ping()
+                | steps.Powercycle()
+                | steps.ListUnits()
+                | steps.ChangeUnit()
+                | steps.RepairUnit()
+            ):
+                return self._on_machine(step)
             case steps.StopDomain():
                 self._stop(step)
             case steps.SetMemory() | steps.Delay() | steps.VerifyOs():
@@ -130,6 +143,32 @@ class FakeNode:
         if step.name not in self.allocators:
             raise StepFailed(f"iallocator '{step.name}' not found in the search path", "allocator")
         return Outcome(text=self.allocators[step.name](step.request))
+
+    def _on_machine(self, step: Step) -> Outcome:
+        match step:
+            case steps.Ping() if step.address in self.missing:
+                raise StepFailed(f"the node does not have address {step.address}", "network")
+            case steps.Powercycle():
+                self.domains.clear()
+                return Outcome(text=f"Reboot scheduled in {step.delay} seconds")
+            case steps.ListUnits():
+                return Outcome(units=self._units(step.kind))
+            case steps.ChangeUnit():
+                self.groups().change(step.kind, step.name, step.allocatable)
+            case steps.RepairUnit():
+                self.groups().repair(step.kind, step.name)
+        return Outcome()
+
+    def groups(self) -> Groups:
+        """What there is of LVM."""
+        return Groups(self.unit_shelf, GROUPS, self.drivers()["plain"].space)
+
+    def _units(self, kind: str) -> tuple[Unit, ...]:
+        if kind not in FOLDERS:
+            return self.groups().listed(kind)
+        used = sum(self.volumes.values())
+        sizes = {"size": DISK, "used": used, "free": DISK - used, "allocatable": True}
+        return ({"name": FOLDERS[kind], **sizes},)
 
     def _on_disks(self, step: Step) -> Outcome:
         match step:
