@@ -30,7 +30,7 @@ class SampleTests(SynchronousTestCase):
         found = msgspec.toml.decode((ETC / "agent.toml").read_bytes())
         default = msgspec.to_builtins(settings.AgentSettings())
         del default["simulated"]
-        for name in ("os_search_path", "iallocator_search_path", "hypervisors"):
+        for name in ("os_search_path", "iallocator_search_path", "hypervisors", "powercycle_command"):
             default[name] = list(default[name])
         self.assertEqual(found, default)
         settings.load(ETC / "agent.toml")
