@@ -54,6 +54,12 @@ def _endpoint(reactor: Any, listen: str) -> Any:
     return kind(reactor, port, backlog=511, interface=host)
 
 
+def _identity(config: Config) -> Identity:
+    """Who the master is to agents; reads files and belongs in a thread."""
+    rpc = config.rpc
+    return Identity(*(Path(file).read_bytes() for file in (rpc.authority, rpc.certificate, rpc.key)))
+
+
 class _Term(Service):
     """The API's connection to one term: while it runs, requests are answered."""
 
@@ -121,7 +127,7 @@ class Master(MultiService):
         here = snapshot.names["node"].get(config.node)
         if here is None:
             raise ConfigurationError(f"node: the cluster has no node {config.node}")
-        nodes = self._nodes(snapshot)
+        nodes = self._nodes(snapshot, await self.in_thread(_identity, config))
         nodes.setServiceParent(self)
         resource, users = self._resource()
         users.setServiceParent(self)
@@ -158,11 +164,7 @@ class Master(MultiService):
 
     # Parts.
 
-    def _nodes(self, snapshot: Snapshot) -> Nodes:
-        rpc = self._config.rpc
-        identity = Identity(
-            Path(rpc.authority).read_bytes(), Path(rpc.certificate).read_bytes(), Path(rpc.key).read_bytes()
-        )
+    def _nodes(self, snapshot: Snapshot, identity: Identity) -> Nodes:
         pool = HTTPConnectionPool(self._reactor, persistent=True)
         pool.maxPersistentPerHost = 8
         pool.cachedConnectionTimeout = 30
@@ -170,7 +172,8 @@ class Master(MultiService):
         http = HTTPClient(agent)
 
         def connect(node: NodeRecord) -> INodeAgent:
-            url = f"https://{node.agent_host}:{node.agent_port}"
+            host = f"[{node.agent_host}]" if ":" in node.agent_host else node.agent_host
+            url = f"https://{host}:{node.agent_port}"
             return MeasuredAgent(RemoteAgent(http, url, self._reactor), self.metrics, self._reactor)
 
         nodes = Nodes(connect, self._reactor, self._random, self._current_term, self._deposed)
@@ -203,7 +206,8 @@ class Master(MultiService):
 
     async def _listen(self, resource: ApiResource) -> None:
         config = self._config
-        tls = server_options(Path(config.api.certificate).read_bytes(), Path(config.api.key).read_bytes())
+        read = [self.in_thread(Path(file).read_bytes) for file in (config.api.certificate, config.api.key)]
+        tls = server_options(await read[0], await read[1])
         endpoint = wrapServerTLS(tls, _endpoint(self._reactor, config.api.listen))
         _Port(endpoint, make_site(resource, self._reactor), config.api.listen).setServiceParent(self)
         if config.metrics.listen:

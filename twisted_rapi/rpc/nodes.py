@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -20,6 +20,7 @@ from twisted_rapi.model.steps import Outcome, Ping, Step
 from twisted_rapi.rpc.interface import INodeAgent, INodes
 
 LONGEST_PAUSE = 2.0  # seconds between attempts to reach a node
+LOST = 10.0  # seconds a node may be missed before the steps it was sent count as lost, too
 RESTART_PAUSE = 0.1  # seconds before a node is watched anew that let a step down
 
 
@@ -31,6 +32,8 @@ class _Node:
     :ivar watch: counts its watches; only the newest goes on.
     :ivar trouble: why it was not reached last, as it was logged; empty while it is.
     :ivar back: fires when it answers; who waits for that is in there.
+    :ivar calls: the steps it was sent and has not answered.
+    :ivar missed: ends these when it stays away.
     """
 
     record: NodeRecord
@@ -40,6 +43,8 @@ class _Node:
     heard: float | None = None
     trouble: str = ""
     back: list[Deferred[None]] = attrs.field(factory=list)
+    calls: set[Deferred[Outcome]] = attrs.field(factory=set)
+    missed: IDelayedCall | None = None
 
 
 @implementer(INodes)
@@ -92,6 +97,8 @@ class Nodes(Service):
     def stopService(self) -> Deferred[None]:
         """End all watches; what is known of nodes is forgotten."""
         super().stopService()
+        for node in self._nodes.values():
+            _let_go(node)
         ended = [self._end(node) for node in self._nodes.values()]
         for uuid in list(self.reports):
             self._lose(uuid)
@@ -114,6 +121,7 @@ class Nodes(Service):
 
     def _drop(self, uuid: str) -> None:
         node = self._nodes.pop(uuid)
+        _let_go(node)
         self._end(node)
         self._lose(uuid)
         # Who waits for it looks again: it may have another address now, or be gone for good.
@@ -158,6 +166,9 @@ class Nodes(Service):
                 self._log.failure("watching {node} met a bug", node=name)
 
     def _lose(self, uuid: str) -> None:
+        node = self._nodes.get(uuid)
+        if node is not None and node.missed is None and self.running:
+            node.missed = self._clock.callLater(LOST, self._miss, node)
         if self.reports.pop(uuid, None) is not None:
             self._tell(uuid)
 
@@ -192,13 +203,33 @@ class Nodes(Service):
             if found.record.offline and not isinstance(step, Ping):
                 raise NodeUnreachable(f"{found.record.name} is marked offline")
             try:
-                return await found.agent.perform(step, term)
+                return await self._call(found, step, term)
             except StaleTerm:
                 self._deposed()
                 raise
             except NodeUnreachable:
                 if not await self._comes_back(found, deadline):
                     raise
+
+    async def _call(self, node: _Node, step: Step, term: int) -> Outcome:
+        """Send a step; one whose node is missed for long is not waited for until its own deadline."""
+        call = Deferred.fromCoroutine(node.agent.perform(step, term))
+        node.calls.add(call)
+        try:
+            return await call
+        except CancelledError:
+            if call in node.calls:
+                raise
+            raise NodeUnreachable(f"{node.record.name} is missed") from None
+        finally:
+            node.calls.discard(call)
+
+    def _miss(self, node: _Node) -> None:
+        node.missed = None
+        if node.record.uuid not in self.reports:
+            calls, node.calls = node.calls, set()
+            for call in calls:
+                call.cancel()
 
     async def _comes_back(self, node: _Node, deadline: float) -> bool:
         """Wait until the node is heard of anew; false when that takes too long."""
@@ -235,6 +266,13 @@ class Nodes(Service):
         """See `INodes.observe`."""
         self._observers.append(observer)
         return lambda: self._observers.remove(observer)
+
+
+def _let_go(node: _Node) -> None:
+    """No longer look out for a node that is missed."""
+    if node.missed is not None:
+        node.missed.cancel()
+        node.missed = None
 
 
 def _fire(node: _Node) -> None:

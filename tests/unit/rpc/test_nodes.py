@@ -230,3 +230,24 @@ class WatchTests(SynchronousTestCase):
         self.clock.advance(40)
         self.failureResultOf(d, NodeUnreachable)
         self.assertEqual(len(self.agent.watches), 1)
+
+    def test_missed(self) -> None:
+        """A step is not waited for until its own deadline when its node stays away."""
+        self.tell()
+        d = self.perform(0)
+        self.end(NodeUnreachable("gone"))
+        self.clock.pump([1.0] * 9)
+        self.assertNoResult(d)
+        self.clock.pump([1.0] * 2)
+        self.assertIn("missed", str(self.failureResultOf(d, NodeUnreachable).value))
+
+    def test_missed_shortly(self) -> None:
+        """One whose node is back soon goes on."""
+        self.tell()
+        d = self.perform(0)
+        self.end(NodeUnreachable("gone"))
+        self.clock.pump([1.0] * 3)
+        self.tell()
+        self.clock.pump([1.0] * 20)
+        self.agent.steps[0].callback(Outcome(text="well"))
+        self.assertEqual(self.successResultOf(d).text, "well")
