@@ -17,11 +17,11 @@ def _group(opcode: type[Opcode], what: str = "", **more: Any) -> Submission:
     return Submission(opcode=opcode, handler=handler, names={"group_name": "group_name"}, **more)
 
 
-ADD = Submission(opcode=opcodes.GroupAdd, handler="groups", renames={"name": "group_name"})
-REMOVE = _group(opcodes.GroupRemove, body=False)
+ADD = Submission(opcode=opcodes.GroupAdd, handler="groups", renames={"name": "group_name"}, dry_run=True)
+REMOVE = _group(opcodes.GroupRemove, body=False, dry_run=True)
 MODIFY = _group(opcodes.GroupSetParams, "modify", renames=_CUSTOM)
-RENAME = _group(opcodes.GroupRename, "rename")
-ASSIGN = _group(opcodes.GroupAssignNodes, "assign_nodes", query={"force": ("force", flag)})
+RENAME = _group(opcodes.GroupRename, "rename", dry_run=True)
+ASSIGN = _group(opcodes.GroupAssignNodes, "assign_nodes", query={"force": ("force", flag)}, dry_run=True)
 
 ROUTES = (
     Route(

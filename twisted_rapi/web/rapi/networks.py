@@ -16,7 +16,9 @@ def _network(opcode: type[Opcode], what: str = "", **more: Any) -> Submission:
     return Submission(opcode=opcode, handler=handler, names={"network_name": "network_name"}, **more)
 
 
-ADD = Submission(opcode=opcodes.NetworkAdd, handler="networks", renames={"name": "network_name"})
+ADD = Submission(
+    opcode=opcodes.NetworkAdd, handler="networks", renames={"name": "network_name"}, dry_run=True
+)
 
 ROUTES = (
     Route(
@@ -27,13 +29,16 @@ ROUTES = (
         _NETWORK,
         {
             "GET": read(single("network", "network_name")),
-            "DELETE": write(_network(opcodes.NetworkRemove)),
+            "DELETE": write(_network(opcodes.NetworkRemove, dry_run=True)),
         },
     ),
-    Route(f"{_NETWORK}/connect", {"PUT": write(_network(opcodes.NetworkConnect, "connect"))}),
-    Route(f"{_NETWORK}/disconnect", {"PUT": write(_network(opcodes.NetworkDisconnect, "disconnect"))}),
+    Route(f"{_NETWORK}/connect", {"PUT": write(_network(opcodes.NetworkConnect, "connect", dry_run=True))}),
+    Route(
+        f"{_NETWORK}/disconnect",
+        {"PUT": write(_network(opcodes.NetworkDisconnect, "disconnect", dry_run=True))},
+    ),
     Route(f"{_NETWORK}/modify", {"PUT": write(_network(opcodes.NetworkSetParams, "modify"))}),
-    Route(f"{_NETWORK}/rename", {"PUT": write(_network(opcodes.NetworkRename, "rename"))}),
+    Route(f"{_NETWORK}/rename", {"PUT": write(_network(opcodes.NetworkRename, "rename", dry_run=True))}),
     tags(
         f"{_NETWORK}/tags",
         tags_of("network", "network_name"),

@@ -48,7 +48,7 @@ def listing(kind: str, plural: str, id_key: str) -> Handler:
             return ready_list(await call.api.answers.bulk(kind))
         view, resource = call.api.answers.view(), RESOURCES[kind]
         records = (resource.get(view, uuid) for uuid in resource.ids(view))
-        names = [record.name for record in records if record is not None]
+        names = sorted(record.name for record in records if record is not None)
         return success([{id_key: name, "uri": f"/2/{plural}/{name}"} for name in names])
 
     return handler
