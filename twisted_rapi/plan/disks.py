@@ -338,11 +338,17 @@ def _connected(
     return replace(disk, logical_id=(*nodes, port, *at, secret), children=(data, meta))
 
 
-def reconnected(view: View, disk: DiskRecord, primary: str, secondary: str) -> DiskRecord:
-    """A mirrored disk between these nodes; the side that stays keeps its minor, the port and secret stay."""
+def reconnected(
+    view: View, disk: DiskRecord, primary: str, secondary: str, others: Sequence[DiskRecord] = ()
+) -> DiskRecord:
+    """
+    A mirrored disk between these nodes; a side that stays keeps its minor, the port and secret stay.
+
+    :param others: disks that are reconnected with it.
+    """
     old = nodes_of(disk)
     at = [
-        disk.logical_id[3 + old.index(node)] if node in old else _free_minor(view, node, ())
+        disk.logical_id[3 + old.index(node)] if node in old else _free_minor(view, node, others)
         for node in (primary, secondary)
     ]
     return replace(disk, logical_id=(primary, secondary, disk.logical_id[2], *at, disk.logical_id[5]))

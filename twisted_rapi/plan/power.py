@@ -158,18 +158,24 @@ def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
     """Stop it, remove its disks, forget it; with `ignore_failures` what could not be done is left over."""
     instance = subject(op.instance_name, progress, view)
     node = primary(view, instance)
-    works = _removal(view, instance, op.shutdown_timeout)
+    away = volumes.offline(view, instance)
+    whole = _removal(view, instance, op.shutdown_timeout)
+    # What secondary nodes keep that are marked offline is left for later, and nothing fails for it.
+    works = tuple(sorted(whole, key=lambda do: do.node in away))
     match progress.stage:
         case "":
             if node.offline or node.uuid not in view.reports:
                 if not op.ignore_failures:
                     answering(view, node)
                 return _forget(view, instance, works, progress)
+            if not op.ignore_failures:
+                volumes.check_nodes(view, instance, [n for n in instance.secondary_nodes if n not in away])
             down = _marked(view, instance, "down")
             return Change(stage="begun", puts=down, kept={"uuid": instance.uuid})
         case "begun":
             failed = "removed" if op.ignore_failures else None
-            return Perform(work=InSequence(works), stage="removed", failed=failed)
+            now = tuple(do for do in works if do.node not in away)
+            return Perform(work=InSequence(now), stage="removed", failed=failed)
     return _forget(view, instance, works, progress)
 
 

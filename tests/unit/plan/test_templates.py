@@ -415,6 +415,16 @@ class DrbdTests(SynchronousTestCase):
             well(world.run(op("INSTANCE_SET_PARAMS", instance_name=A, disks=[["remove", -1, {}]])))
             self.assertEqual((dict(world.names), volumes_of(world).keys()), (before[0], before[1].keys()))
 
+    def test_removed_secondary_offline(self) -> None:
+        """A secondary node that is marked offline hinders nobody; what it keeps is removed later."""
+        world = world_with("drbd")
+        world.nodes.nodes[TWO].down = True
+        world.put(replace(world.view().node("node2"), offline=True))
+        ended = well(world.run(op("INSTANCE_REMOVE", instance_name=A)))
+        self.assertIn("work is left for node node2.example.com", ended.log[-1])
+        world.settle()
+        self.assertEqual(volumes_of(world), {})
+
     def test_removed_without_secondary(self) -> None:
         """Removal fails while a node is silent, or leaves what is there for later."""
         world = world_with("drbd")

@@ -1,11 +1,12 @@
 """The URIs of RAPI 2 (resources.json): all families put together."""
 
 from twisted_rapi.web.call import Route
-from twisted_rapi.web.rapi import cluster, filters, groups, instances, jobs, networks, nodes, queries
+from twisted_rapi.web.rapi import cluster, disks, filters, groups, instances, jobs, networks, nodes, queries
 
 ROUTES: tuple[Route, ...] = (
     *cluster.ROUTES,
     *instances.ROUTES,
+    *disks.ROUTES,
     *nodes.ROUTES,
     *groups.ROUTES,
     *networks.ROUTES,

@@ -1,0 +1,42 @@
+"""Plans and locks of the opcodes about disks of instances."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from twisted_rapi.model.opcodes import Opcode, moving
+from twisted_rapi.plan.grow import plan_grow_disk
+from twisted_rapi.plan.locking import LockFunction, PlanFunction, of_instance
+from twisted_rapi.plan.locks import Lock
+from twisted_rapi.plan.recreate import plan_recreate_disks
+from twisted_rapi.plan.replace import plan_replace_disks
+from twisted_rapi.plan.view import View
+
+PLANS: Mapping[type[Opcode], PlanFunction] = {
+    moving.InstanceGrowDisk: plan_grow_disk,
+    moving.InstanceRecreateDisks: plan_recreate_disks,
+    moving.InstanceReplaceDisks: plan_replace_disks,
+}
+
+
+def _and_others(view: View, name: str, others: Iterable[str], any_node: bool) -> Iterator[Lock]:
+    """An instance, its nodes and the new ones; all nodes where it is not said which."""
+    yield from of_instance(view, name, nodes=True, resources=True)
+    if any_node:
+        yield from (Lock("nodegroup", group, shared=True) for group in view.groups)
+    for node in view.nodes if any_node else [view.find("node", other) or other for other in others]:
+        yield Lock("node", node)
+        yield Lock("node-res", node)
+
+
+def _replace(op: moving.InstanceReplaceDisks, view: View) -> Iterator[Lock]:
+    chosen = op.mode == "replace_new_secondary" and op.remote_node is None
+    others = [] if op.remote_node is None else [op.remote_node]
+    return _and_others(view, op.instance_name, others, chosen)
+
+
+LOCKS: Mapping[type[Opcode], LockFunction] = {
+    moving.InstanceGrowDisk: lambda op, view: of_instance(view, op.instance_name, True, True),
+    moving.InstanceRecreateDisks: lambda op, view: _and_others(
+        view, op.instance_name, op.nodes, op.iallocator is not None
+    ),
+    moving.InstanceReplaceDisks: _replace,
+}

@@ -1,0 +1,234 @@
+"""``OP_INSTANCE_RECREATE_DISKS`` (texts as observed)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from twisted_rapi.errors import OpExecError, prereq
+from twisted_rapi.model import params
+from twisted_rapi.model.opcodes.moving import InstanceRecreateDisks
+from twisted_rapi.model.records import DiskRecord, InstanceRecord, NodeRecord
+from twisted_rapi.model.steps import InspectDisks
+from twisted_rapi.plan import policy, volumes
+from twisted_rapi.plan.condition import at_rest, changed, primary, subject
+from twisted_rapi.plan.devices import disk_mode
+from twisted_rapi.plan.disks import MIRRORED, nodes_of, reconnected, size_of, spindles_of, usage
+from twisted_rapi.plan.grow import resized
+from twisted_rapi.plan.leftover import leftovers, warnings
+from twisted_rapi.plan.naming import reservations
+from twisted_rapi.plan.place import Demand, place
+from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, Perform, Progress, Stage
+from twisted_rapi.plan.view import View
+
+_CHANGEABLE = ("mode", "size", "spindles")
+
+
+def plan_recreate_disks(op: InstanceRecreateDisks, progress: Progress, view: View) -> Stage:
+    """Make sure they are missing, make them anew, here or on other nodes, and note what has changed."""
+    instance = subject(op.instance_name, progress, view)
+    if progress.stage in ("", "looked"):
+        return _begin(op, progress, view, instance)
+    after = msgspec.convert(progress.kept["after"], InstanceRecord)
+    chosen = [(n, after.disks[n]) for n in progress.kept["disks"]]
+    undo = volumes.deletions(view, after, chosen)
+    match progress.stage:
+        case "begun":
+            return Perform(work=volumes.creations(view, after, chosen), stage="made", failed="failed")
+        case "failed":
+            return Perform(work=InParallel(undo), stage="undone", failed="undone")
+        case "undone":
+            error = progress.error or OpExecError(f"Could not recreate the disks of {instance.name}")
+            left = leftovers(undo, progress.outcomes, f"recreating disks of {instance.name} failed")
+            return Finish(
+                error=error, puts=left, free=tuple(progress.kept["reserved"]), log=warnings(left, view)
+            )
+        case "made":
+            mirrored = [(n, disk) for n, disk in chosen if nodes_of(disk)]
+            rest = () if instance.disks_active else volumes.deactivations(view, after, mirrored)
+            return Perform(work=InParallel(rest), stage="rested", failed="rested")
+        case "rested":
+            free = tuple(key for key in reservations(instance) if key not in reservations(after))
+            kept = {**progress.kept, "before": msgspec.to_builtins(instance)}
+            return Change(stage="noted", puts=(_noted(view, instance, after),), free=free, kept=kept)
+    return _clear(progress, view, after)
+
+
+def _noted(view: View, instance: InstanceRecord, after: InstanceRecord) -> InstanceRecord:
+    return changed(
+        instance,
+        view,
+        disks=after.disks,
+        primary_node=after.primary_node,
+        secondary_nodes=after.secondary_nodes,
+    )
+
+
+def _clear(progress: Progress, view: View, after: InstanceRecord) -> Stage:
+    """What the nodes that have nothing of it any more may still keep is removed."""
+    before = msgspec.convert(progress.kept["before"], InstanceRecord)
+    kept = {after.primary_node, *after.secondary_nodes}
+    old = tuple(
+        do for do in volumes.deletions(view, before, volumes.all_disks(before)) if do.node not in kept
+    )
+    if progress.stage == "noted" and old and before.disk_template in ("file", "plain", *MIRRORED):
+        return Perform(work=InParallel(old), stage="cleared", failed="cleared", patience=0.0)
+    left = (
+        leftovers(old, progress.outcomes, f"disks {before.name} had") if progress.stage == "cleared" else ()
+    )
+    return Finish(puts=left, log=warnings(left, view))
+
+
+# Judging.
+
+
+def _begin(op: InstanceRecreateDisks, progress: Progress, view: View, instance: InstanceRecord) -> Stage:
+    changes = _changes(op, instance)
+    nodes = _nodes(op, view, instance)
+    if nodes is None or primary(view, instance).uuid in view.reports:
+        at_rest(view, instance, "recreate disks")
+    elif instance.admin_state == "up":
+        raise prereq(f"Instance '{instance.name}' is marked to be up, cannot recreate disks", "wrong_state")
+    if nodes is not None and len(changes) != len(instance.disks):
+        raise prereq("Can't recreate disks partially and change the nodes at the same time")
+    after = _after(view, instance, changes, nodes)
+    volumes.check_nodes(view, after)
+    if nodes is not None:
+        policy.check(view, view.groups[primary(view, after).group], after)
+    if progress.stage == "":
+        looks = tuple(_look(view, after, node, changes) for node in _touched(after))
+        return Perform(work=InParallel(looks), stage="looked", check=True)
+    _check_missing(progress, view, after, changes)
+    for node in _touched(after):
+        volumes.check_space(view, view.nodes[node], [after.disks[n] for n in changes])
+    had = reservations(instance)
+    reserved = [key for key in reservations(after) if key not in had]
+    kept = {
+        "uuid": instance.uuid,
+        "after": msgspec.to_builtins(after),
+        "disks": sorted(changes),
+        "reserved": reserved,
+    }
+    return Change(stage="begun", names=dict.fromkeys(reserved, instance.uuid), kept=kept)
+
+
+def _touched(instance: InstanceRecord) -> tuple[str, ...]:
+    return (instance.primary_node, *instance.secondary_nodes)
+
+
+def _changes(op: InstanceRecreateDisks, instance: InstanceRecord) -> dict[int, Mapping[str, Any]]:
+    """By index of the disks that are meant, what becomes different of each."""
+    if not instance.disks:
+        raise prereq(f"Instance '{instance.name}' has no disks")
+    given = [(disk, {}) if isinstance(disk, int) else disk for disk in op.disks]
+    pairs: list[tuple[int, Mapping[str, Any]]] = [(n, values) for n, values in given]
+    indexes = [n for n, _ in pairs]
+    if len(set(indexes)) != len(indexes) and any(values for _, values in pairs):
+        twice = sorted({n for n in indexes if indexes.count(n) > 1})
+        raise prereq(f"Some disks have been specified more than once: {', '.join(map(str, twice))}")
+    for n, values in pairs:
+        if n >= len(instance.disks):
+            raise prereq(f"Invalid disk index '{n}'")
+        unknown = sorted(set(values) - set(_CHANGEABLE))
+        if unknown:
+            raise prereq(
+                f"Parameters for disk {n} try to change unmodifyable parameter(s): {', '.join(unknown)}"
+            )
+    return dict(pairs) or {n: {} for n in range(len(instance.disks))}
+
+
+def _nodes(op: InstanceRecreateDisks, view: View, instance: InstanceRecord) -> list[NodeRecord] | None:
+    """The nodes the disks are to be on; ``None``: where they are."""
+    if op.iallocator is not None and op.nodes:
+        raise prereq("Give either the iallocator or the new nodes, not both")
+    count = 1 + len(instance.secondary_nodes)
+    if op.iallocator is not None:
+        return _chosen(op, view, instance, count)
+    if not op.nodes:
+        return None
+    if len(op.nodes) != count:
+        raise prereq(
+            f"Instance {instance.name} currently has {count} nodes, "
+            f"but {len(op.nodes)} replacement nodes were specified"
+        )
+    nodes = [view.node(name) for name in op.nodes]
+    if len({node.uuid for node in nodes}) != count:
+        raise prereq("The replacement nodes must be different nodes")
+    return nodes
+
+
+def _chosen(op: InstanceRecreateDisks, view: View, instance: InstanceRecord, count: int) -> list[NodeRecord]:
+    if op.iallocator not in (".", "builtin"):
+        raise prereq(f"Can't find iallocator '{op.iallocator}': only the built-in one is offered")
+    found: list[NodeRecord] = []
+    for _ in range(count):
+        demand = Demand(
+            hypervisor=instance.hypervisor,
+            memory=0 if found else params.beparams(view.cluster, instance)["maxmem"],
+            disk=usage(instance.disk_template, instance.disks),
+            template=instance.disk_template,
+            without=tuple(node.uuid for node in found),
+        )
+        found.append(place(view, demand, instance.name))
+    return found
+
+
+def _after(
+    view: View,
+    instance: InstanceRecord,
+    changes: Mapping[int, Mapping[str, Any]],
+    nodes: list[NodeRecord] | None,
+) -> InstanceRecord:
+    after = instance
+    for n, values in changes.items():
+        if "size" in values:
+            after = resized(after, n, size_of(values))
+        disk = after.disks[n]
+        mode = disk_mode(values["mode"]) if "mode" in values else disk.mode
+        spindles = spindles_of(values) if "spindles" in values else disk.spindles
+        disk = replace(disk, mode=mode, spindles=spindles, serial_no=disk.serial_no + bool(values))
+        after = replace(after, disks=(*after.disks[:n], disk, *after.disks[n + 1 :]))
+    if nodes is None:
+        return after
+    uuids = [node.uuid for node in nodes]
+    return replace(
+        after, primary_node=uuids[0], secondary_nodes=tuple(uuids[1:]), disks=_moved(view, after, uuids)
+    )
+
+
+def _moved(view: View, instance: InstanceRecord, nodes: list[str]) -> tuple[DiskRecord, ...]:
+    moved: list[DiskRecord] = []
+    for disk in instance.disks:
+        moved.append(reconnected(view, disk, nodes[0], nodes[1], moved) if nodes_of(disk) else disk)
+    return tuple(moved)
+
+
+def _look(view: View, after: InstanceRecord, node: str, changes: Mapping[int, Any]) -> Do:
+    disks = tuple(volumes.spec(view, after, n, after.disks[n], node) for n in sorted(changes))
+    return Do(node, InspectDisks(instance=after.name, disks=disks))
+
+
+def _check_missing(progress: Progress, view: View, after: InstanceRecord, changes: Mapping[int, Any]) -> None:
+    """What is there is never made anew."""
+    if after.disk_template == "blockdev":
+        return
+    for node, outcome in zip(_touched(after), progress.outcomes, strict=True):
+        states = outcome.disks if outcome is not None else ()
+        for n, state in zip(sorted(changes), states, strict=False):
+            if state is not None:
+                raise OpExecError(_exists(view, after, n, node, state["path"]))
+
+
+def _exists(view: View, instance: InstanceRecord, index: int, node: str, path: str) -> str:
+    disk = instance.disks[index]
+    told = (
+        f"<Disk(type={disk.dev_type}, logical_id={tuple(disk.logical_id)!r}, children=[], "
+        f"visible as /dev/disk/{index}, size={disk.size}m)>"
+        if not nodes_of(disk)
+        else f"disk/{index}"
+    )
+    return (
+        f"Can't create block device {told} on node {view.nodes[node].name} for instance {instance.name}: "
+        f"Can't create block device: {path}: can't create: [Errno 17] File exists: '{path}'"
+    )
