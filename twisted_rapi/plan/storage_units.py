@@ -5,7 +5,8 @@ from typing import Any
 from twisted_rapi.errors import OpPrereqError, prereq
 from twisted_rapi.model.opcodes import node as opcodes
 from twisted_rapi.model.records import NodeRecord
-from twisted_rapi.model.steps import ChangeUnit, ListUnits, RepairUnit
+from twisted_rapi.model.steps import ChangeUnit, ListUnits, Outcome, RepairUnit
+from twisted_rapi.plan import volumes
 from twisted_rapi.plan.stage import Do, Finish, InParallel, Perform, Progress, Stage, steps_of
 from twisted_rapi.plan.view import View
 
@@ -87,12 +88,42 @@ def plan_modify_storage(op: opcodes.NodeModifyStorage, progress: Progress, view:
 
 
 def plan_repair_storage(op: opcodes.RepairNodeStorage, progress: Progress, view: View) -> Stage:
-    """Have the node repair a volume group."""
+    """Have the node repair a volume group, once the other sides of its mirrored disks are well."""
     node = view.node(op.node_name)
     if op.storage_type not in _REPAIRABLE:
         raise prereq(f"Storage units of type '{op.storage_type}' can not be repaired")
     _enabled(view, op.storage_type)
-    return _once(node, RepairUnit(instance="", kind=op.storage_type, name=_named(op)), progress)
+    step = RepairUnit(instance="", kind=op.storage_type, name=_named(op))
+    others = _other_sides(view, node)
+    if progress.stage == "" and others:
+        return Perform(work=InParallel(others), stage="looked", failed="looked", check=True, patience=0.0)
+    if progress.stage != "looked":
+        return _once(node, step, progress)
+    faulty = sorted(
+        {do.step.instance for do, got in zip(others, progress.outcomes, strict=True) if _bad(got)}
+    )
+    if faulty and not op.ignore_consistency:
+        listed = ", ".join(faulty)
+        raise prereq(
+            f"Mirrored disks are not well on other nodes, so nothing is repaired: {listed}", "wrong_state"
+        )
+    log = tuple(f" - WARNING: Mirrored disks of {name} are not well on its other node" for name in faulty)
+    return Perform(work=Do(node.uuid, step), stage="done", patience=0.0, log=log)
+
+
+def _other_sides(view: View, node: NodeRecord) -> tuple[Do, ...]:
+    """Looks at the disks in use that are mirrored on this node, where their other side is."""
+    found = []
+    on_node = (*view.instances_on(node.uuid), *view.secondaries_on(node.uuid))
+    for instance in sorted(on_node, key=lambda i: i.name):
+        if instance.disk_template == "drbd" and instance.disks_active:
+            sides = (instance.primary_node, *instance.secondary_nodes)
+            found += [volumes.looks(view, instance, side) for side in sides if side != node.uuid]
+    return tuple(found)
+
+
+def _bad(outcome: Outcome | None) -> bool:
+    return outcome is None or any(d is None or d.get("ldisk") in ("faulty", "unknown") for d in outcome.disks)
 
 
 def _named(op: opcodes.NodeModifyStorage | opcodes.RepairNodeStorage) -> str:

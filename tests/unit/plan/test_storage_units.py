@@ -128,6 +128,25 @@ class ChangeTests(UnitCase):
         ):
             self.assertIn(text, str(self.world.run(op("NODE_MODIFY_STORAGE", **parameters, **more)).error))
 
+    def test_repair_mirrors(self) -> None:
+        """While the other side of a mirrored disk is not well nothing is repaired, unless that is ignored."""
+        self.enable()
+        cluster = self.world.cluster
+        templates = (*cluster.enabled_disk_templates, "drbd")
+        policy = {**cluster.ipolicy, "disk-templates": ["drbd", "file"]}
+        lvm = {"volume_group_name": "xenvg", "drbd_usermode_helper": "/bin/true"}
+        self.world.put(replace(cluster, enabled_disk_templates=templates, ipolicy=policy, **lvm))
+        ended = self.world.run(create(disk_template="drbd", pnode="node1", snode="node2"))
+        self.assertIsNone(ended.error)
+        parameters = {"node_name": "node1", "storage_type": "lvm-vg", "name": "xenvg"}
+        ended = self.world.run(op("REPAIR_NODE_STORAGE", **parameters))
+        self.assertEqual((ended.error, ended.steps), (None, ["volume.inspect", "storage.repair"]))
+        self.world.nodes.nodes[NODES[1]].down = True
+        ended = self.world.run(op("REPAIR_NODE_STORAGE", **parameters))
+        self.assertIn("nothing is repaired: a.example.com", str(ended.error))
+        ended = self.world.run(op("REPAIR_NODE_STORAGE", ignore_consistency=True, **parameters))
+        self.assertEqual((ended.error, len(ended.log)), (None, 1))
+
     def test_repair(self) -> None:
         """Volume groups only, those that are there."""
         text = "Storage units of type 'file' can not be repaired"
