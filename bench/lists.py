@@ -22,7 +22,7 @@ from twisted_rapi.testing.nodes import FakeNode, FakeNodes
 NODES, INSTANCES = 200, 10_000
 
 
-class _Reports(FakeNodes):
+class Reports(FakeNodes):
     """Nodes whose reports stay the same objects until they change, as those of real nodes do."""
 
     def __init__(self, uuids: list[str]) -> None:
@@ -43,14 +43,15 @@ class _Reports(FakeNodes):
 async def _large() -> tuple[Snapshot, list[str]]:
     """A snapshot of that many, and the nodes' uuids."""
     records, names = founding()
-    nodes = [_node(n) for n in range(NODES)]
+    nodes = [node(n) for n in range(NODES)]
     instances = [instance(n, nodes[n % NODES].uuid) for n in range(INSTANCES)]
     store = MemoryStore()
     await store.commit(commit_of([*records, *nodes, *instances], names=names))
-    return await load(store, Clock()), [node.uuid for node in nodes]
+    return await load(store, Clock()), [n.uuid for n in nodes]
 
 
-def _node(n: int) -> NodeRecord:
+def node(n: int) -> NodeRecord:
+    """The n-th node."""
     return NodeRecord(
         uuid=f"node-{n}",
         name=f"large{n}.example.com",
@@ -67,7 +68,7 @@ def lists(say: Callable[[str], None]) -> None:
     made: list[tuple[Snapshot, list[str]]] = []
     Deferred.fromCoroutine(_large()).addCallback(made.append)
     snapshot, uuids = made[0]
-    nodes = _Reports(uuids)
+    nodes = Reports(uuids)
     answers = Answers(snapshot, nodes, time.time, Random(0))
 
     def make(kind: str) -> None:

@@ -185,6 +185,7 @@ def main() -> None:
             say(f"resident memory: {empty:.0f} MiB without instances, {full:.0f} MiB with 5000")
             cluster.stop()
             lists(say)
+            subprocess.run([sys.executable, "-m", "bench.scale"], check=True)
         finally:
             cluster.stop()
 

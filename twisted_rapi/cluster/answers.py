@@ -60,6 +60,7 @@ class Answers:
         self._domains: dict[str, Mapping[str, DomainSeen]] = {
             uuid: report.domains for uuid, report in nodes.reports.items()
         }
+        self._strays: frozenset[str] | None = None
         self._ends = [snapshot.observe(self._records_changed), nodes.observe(self._node_changed)]
 
     def close(self) -> None:
@@ -70,6 +71,14 @@ class Answers:
     def view(self, **more: Any) -> View:
         """The cluster as of now; `more` is what else of a `View` the caller knows."""
         return self._snapshot.view(self._nodes.reports, self._now(), self._chance, **more)
+
+    def wide_view(self, **more: Any) -> View:
+        """As `view`, for looking at many instances: those that run elsewhere were looked for once."""
+        view = self.view(strays=self._strays, **more)
+        if self._strays is None:
+            view = with_strays(view)
+            self._strays = view.strays
+        return view
 
     def slices(self) -> Slices:
         """For long work that begins now."""
@@ -100,6 +109,7 @@ class Answers:
         for _, before, after in told:
             match after or before:
                 case InstanceRecord() as record:
+                    self._strays = None
                     self._forget("instance", [record.uuid])
                     self._forget("node", {*_residence(before), *_residence(after)})
                 case NodeRecord() as record:
@@ -120,6 +130,7 @@ class Answers:
             self._domains[uuid] = after
         if before is after:
             return
+        self._strays = None
         if before is None or after is None:
             self._forget("instance", self._snapshot.primary(uuid))
         old, new = before or {}, after or {}
@@ -161,15 +172,14 @@ class Answers:
         view = self.view()
         uuids = resource.ids(view)
         texts = self._texts.get(kind, {})
-        many = kind == "instance" and len(uuids) - len(texts) > MANY
-        if many:
-            view = with_strays(view)
+        look = self.wide_view if len(uuids) - len(texts) > MANY else self.view
+        view = look()
         found = []
         for n, uuid in enumerate(uuids):
             text = texts.get(uuid)
             # Those that are encoded already take next to no time.
             if (text is None or n % MANY == 0) and await slices.pause():
-                view = with_strays(self.view()) if many else self.view()
+                view = look()
                 text = texts.get(uuid)
             if text is None and (record := resource.get(view, uuid)) is not None:
                 text = self.listed(kind, view, record)

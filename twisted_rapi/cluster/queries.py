@@ -6,37 +6,31 @@ from twisted_rapi.cluster.answers import Answers, encode
 from twisted_rapi.cluster.interface import ICluster
 from twisted_rapi.model.query import wanted
 from twisted_rapi.model.records import JobRecord
-from twisted_rapi.plan.fields.instance import with_strays
 from twisted_rapi.plan.query import Query
 from twisted_rapi.plan.view import View
 
-
-def _view(query: Query, answers: Answers, cluster: ICluster) -> View:
-    """The cluster as of now, with what this query is about."""
-    kind = query.resource.name
-    jobs = {job.id: job for job in cluster.jobs()} if kind == "job" else {}
-    view = answers.view(jobs=jobs, locks=cluster.locks)
-    return with_strays(view) if kind == "instance" and query.mentions("status") else view
+BATCH = 32  # rows
 
 
 async def rows_of(query: Query, answers: Answers, cluster: ICluster) -> Sequence[bytes]:
     """
-    The encoded rows of a query's answer; each is right as of its own moment.
+    The encoded rows of a query's answer, some together; each is right as of its own moment.
 
     :raises FilterError: the filter compares a value with one of another type.
     :raises StoreError: archived jobs cannot be read.
     """
     if query.resource.name == "job":
         return await _jobs(query, answers, cluster)
-    slices, view = answers.slices(), _view(query, answers, cluster)
-    rows = []
-    for id_ in query.ids(view):
+    look = answers.wide_view if query.resource.name == "instance" else answers.view
+    slices, view = answers.slices(), look(locks=cluster.locks)
+    ids, texts = query.ids(view), []
+    for begin in range(0, len(ids), BATCH):
         if await slices.pause():
-            view = _view(query, answers, cluster)
-        row = query.row(view, id_)
-        if row is not None:
-            rows.append(encode(row))
-    return rows
+            view = look(locks=cluster.locks)
+        found = [row for id_ in ids[begin : begin + BATCH] if (row := query.row(view, id_)) is not None]
+        if found:
+            texts.append(encode(found)[1:-1])
+    return texts
 
 
 async def _jobs(query: Query, answers: Answers, cluster: ICluster) -> Sequence[bytes]:

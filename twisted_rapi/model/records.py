@@ -14,9 +14,11 @@ Timestamp = tuple[int, int]  # seconds, microseconds
 LogEntry = tuple[int, Timestamp, str, Any]  # serial, when, type, message
 
 
-class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     Something the store keeps under one key.
+
+    Records are trees, so they need no garbage collector; with many of them it would halt the process.
 
     :cvar KIND: the first part of the key.
     :cvar VERSION: the version that is written; older ones are upgraded on reading.
@@ -167,7 +169,7 @@ class FilterRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     reason: tuple[Any, ...] = ()
 
 
-class DiskRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DiskRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     A disk of an instance.
 
@@ -192,7 +194,7 @@ class DiskRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     serial_no: int = 1
 
 
-class NicRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class NicRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A NIC of an instance; `params` holds what differs from the cluster's mode, link and vlan."""
 
     uuid: str
@@ -239,7 +241,7 @@ JobStatus = Literal["queued", "waiting", "canceling", "running", "canceled", "su
 FINAL: frozenset[str] = frozenset({"success", "error", "canceled"})
 
 
-class OpRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OpRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     One opcode of a job.
 

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 DomainState = Literal["running", "paused", "shutdown", "crashed", "blocked"]
 
 
-class DomainSeen(Struct, frozen=True, kw_only=True):
+class DomainSeen(Struct, frozen=True, kw_only=True, gc=False):
     """
     A domain a hypervisor has on this node, running or not.
 
