@@ -64,6 +64,12 @@ def _hypervisors(
     return found
 
 
+def _migration(settings: AgentSettings) -> dict[str, str]:
+    """How guests come here: simulated machines are files in a folder."""
+    ways = {"fake": str(Path(settings.state_dir) / "fake"), "kvm": settings.migration_uri}
+    return {kind: uri for kind, uri in ways.items() if uri and kind in settings.hypervisors}
+
+
 def _volumes(settings: AgentSettings, in_thread: InThread) -> dict[str, IVolumeDriver]:
     folders = {"file": settings.file_storage_dir, "sharedfile": settings.shared_file_storage_dir}
     found: dict[str, IVolumeDriver] = {t: FileDriver(t, Path(f), in_thread) for t, f in folders.items()}
@@ -187,6 +193,7 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
         in_thread=in_thread,
         state_dir=state,
         simulated=settings.simulated,
+        migration=_migration(settings),
         failpoint=from_environment(),
     )
     whole = MultiService()

@@ -184,4 +184,5 @@ class Sight:
             domains=dict(self._known),
             software_version=self._version,
             clock=self._parts.now(),
+            migration=dict(self._parts.migration),
         )

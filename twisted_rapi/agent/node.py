@@ -52,6 +52,7 @@ class Node:
             steps.DetachNic: self._detach_nic,
             steps.ShowGrowth: self._show_growth,
             steps.MigrateDomain: self._migrate,
+            steps.LookAtDomain: self._look_at_domain,
             steps.RunOs: self._run_os,
             steps.VerifyOs: self._verify_os,
             steps.RunAllocator: self._run_allocator,
@@ -186,6 +187,11 @@ class Node:
     async def _migrate(self, step: steps.MigrateDomain) -> Outcome:
         await self._hypervisor(step.domain.hypervisor).migrate(step.domain, step.target)
         return Outcome()
+
+    async def _look_at_domain(self, step: steps.LookAtDomain) -> Outcome:
+        found = await self._hypervisor(step.hypervisor).domains()
+        seen = next((d for d in found.values() if d.uuid == step.instance_uuid and d.running), None)
+        return Outcome() if seen is None else Outcome(text=seen.state, boot=seen.boot)
 
     async def _run_os(self, step: steps.RunOs) -> Outcome:
         await self._parts.os_runner.run(step, await self._disks.paths(step.domain.disks))

@@ -23,6 +23,7 @@ class Parts:
     :ivar powercycle: restarts the machine at once; ``None``: it may not be restarted.
     :ivar now: seconds since the epoch.
     :ivar simulated: sizes to report instead of the machine's own.
+    :ivar migration: by kind, how other nodes reach a hypervisor with a guest that comes here.
     :ivar failpoint: called before and after each step, with its tag, for crash tests.
     """
 
@@ -37,4 +38,5 @@ class Parts:
     simulated: Simulated | None = None
     units: Mapping[str, IStorageUnits] = attrs.field(factory=dict)
     powercycle: Callable[[], None] | None = None
+    migration: Mapping[str, str] = attrs.field(factory=dict)
     failpoint: Callable[[str], None] = lambda _: None

@@ -41,6 +41,7 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     :ivar authority: PEM files of the cluster's authority, the node's certificate and its key.
     :ivar hypervisors: ``kvm`` (libvirt) and ``fake`` (simulated).
     :ivar powercycle_command: restarts the machine whatever runs on it; without one it may not be restarted.
+    :ivar migration_uri: how the libvirt of other nodes reaches this one's; empty: by TLS at `listen`'s name.
     """
 
     listen: str = "[::]:1811"
@@ -51,9 +52,11 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     log_dir: str = "/var/log/twisted_rapi/os"
     hypervisors: tuple[str, ...] = ("kvm",)
     libvirt_uri: str = "qemu:///system"
+    migration_uri: str = ""
     serial_dir: str = ""
     file_storage_dir: str = "/var/lib/twisted_rapi/file-storage"
     shared_file_storage_dir: str = "/var/lib/twisted_rapi/shared-file-storage"
+    export_dir: str = "/var/lib/twisted_rapi/export"
     os_search_path: tuple[str, ...] = (
         "/srv/ganeti/os",
         "/usr/local/lib/ganeti/os",
@@ -83,7 +86,7 @@ def load(path: Path) -> AgentSettings:
         raise ConfigurationError(f"{path}: hypervisors: one or both of kvm and fake")
     listen_address(found.listen, f"{path}: listen")
     folder = path.resolve().parent
-    names = ("authority", "certificate", "key", "state_dir", "log_dir", "file_storage_dir")
+    names = ("authority", "certificate", "key", "state_dir", "log_dir", "file_storage_dir", "export_dir")
     optional = ("serial_dir", "log_file")
     values: dict[str, Any] = {
         name: str(folder / getattr(found, name)) for name in (*names, "shared_file_storage_dir")

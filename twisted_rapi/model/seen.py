@@ -95,6 +95,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     domains: dict[str, DomainSeen] = field(default_factory=dict)
     software_version: str = ""
     clock: float = 0.0
+    migration: dict[str, str] = field(default_factory=dict)  # kind -> uri other nodes reach a hypervisor by
 
 
 class FullReport(Struct, frozen=True, kw_only=True, tag="full"):

@@ -283,6 +283,17 @@ class MigrateDomain(Step, frozen=True, kw_only=True, tag="domain.migrate", omit_
     target: MigrationTarget
 
 
+class LookAtDomain(Step, frozen=True, kw_only=True, tag="domain.look", omit_defaults=True):
+    """
+    Say how the domain is here, once all that was asked for before about its instance has ended.
+
+    Outcome ``text``: its state, empty when it does not run here; ``boot`` names the boot that runs.
+    """
+
+    hypervisor: str
+    instance_uuid: str
+
+
 class RunOs(Step, frozen=True, kw_only=True, tag="os.run", omit_defaults=True):
     """
     Run one script of the instance's OS definition (behaviour.md §8) with its volumes activated.
@@ -401,6 +412,7 @@ AnyStep = (
     | DetachNic
     | ShowGrowth
     | MigrateDomain
+    | LookAtDomain
     | RunOs
     | VerifyOs
     | InspectDisks
@@ -431,6 +443,7 @@ DEADLINES: dict[type[Step], float] = {
     VerifyOs: 120.0,
     MigrateDomain: 7200.0,
     RunAllocator: 330.0,
+    LookAtDomain: 7260.0,  # it waits for a migration
 }
 """Seconds a step may take before the node counts as unreachable; 60 for others, plus a step's own timeout."""
 

@@ -6,6 +6,9 @@ from msgspec.structs import replace
 
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.opcodes.instance import InstanceCreate, InstanceReinstall
+from twisted_rapi.model.opcodes.moving import InstanceMigrate
+from twisted_rapi.plan.migrate import mode_of
+from twisted_rapi.plan.relocation import MOVABLE
 from twisted_rapi.plan.view import View
 
 AnyOpcode = TypeVar("AnyOpcode", bound=Opcode)
@@ -45,7 +48,20 @@ def expanded(op: AnyOpcode, view: View) -> AnyOpcode:
             every = [_found(view, kind, one) for one in given]
             if None not in every:
                 values |= {name: [one[0] for one in every if one], uuid: [one[1] for one in every if one]}
+    if isinstance(op, InstanceMigrate):
+        values |= _migration(op, view)
     return replace(op, **values) if values else op
+
+
+def _migration(op: InstanceMigrate, view: View) -> dict[str, Any]:
+    """The mode a guest goes in; as observed, only of one that can."""
+    uuid = view.find("instance", op.instance_name)
+    if uuid is None or (op.live is not None and op.mode is not None):
+        return {}
+    instance = view.instances[uuid]
+    if instance.disk_template not in MOVABLE or op.cleanup:
+        return {}
+    return {"mode": mode_of(op, view, instance), "live": None}
 
 
 def _defaults(op: InstanceCreate, view: View) -> dict[str, Any]:

@@ -22,6 +22,7 @@ log_dir = "log"
 hypervisors = ["{hypervisor}"]
 file_storage_dir = "{files}"
 shared_file_storage_dir = "{shared}"
+export_dir = "export"
 os_search_path = []
 log_file = "agent.log"
 {more}

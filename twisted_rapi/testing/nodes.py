@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
@@ -32,16 +33,26 @@ NOOP = OsSeen(
 )
 
 
+_LIVE = (
+    *(steps.MigrateDomain, steps.LookAtDomain, steps.ShowGrowth),
+    *(steps.AttachDisk, steps.AttachNic, steps.DetachDisk, steps.DetachNic),
+)
+
+
 @attrs.define(eq=False)
 class Shared:
     """
     What the nodes of a cluster have in common.
 
     :ivar time: seconds, for disks that are being filled; it goes on only while that is awaited.
+    :ivar nodes: all of them by uuid, for guests that migrate.
+    :ivar files: sizes in MiB of files that all nodes see, by path.
     :ivar mirrored: the sides of mirrored disks; `shelves`: volumes of shared storage by template.
     """
 
     time: float = 0.0
+    nodes: "dict[str, FakeNode]" = attrs.field(factory=dict)
+    files: dict[str, int] = attrs.field(factory=dict)
     mirrored: MemoryShelf = attrs.field(factory=MemoryShelf)
     shelves: dict[str, MemoryShelf] = attrs.field(
         factory=lambda: {template: MemoryShelf() for template in (*SHARED, "blockdev")}
@@ -95,6 +106,7 @@ class FakeNode:
             templates=("file", "sharedfile", *self.drivers()),
             oses=self.oses,
             domains=dict(self.domains),
+            migration=dict.fromkeys(self.hypervisors, self.uuid),
         )
 
     def disk_free(self) -> int:
@@ -132,11 +144,26 @@ class FakeNode:
                 pass
             case steps.RunAllocator():
                 return self._allocate(step)
+            case _ if isinstance(step, _LIVE):
+                return self._on_guest(step)
             case steps.RunOs():
                 for disk in step.domain.disks:
                     self._path(disk)
             case _:
                 return self._on_disks(step)
+        return Outcome()
+
+    def _on_guest(self, step: Step) -> Outcome:
+        match step:
+            case steps.MigrateDomain():
+                self._migrate(step)
+            case steps.LookAtDomain():
+                seen = self._domain(step.instance_uuid)
+                return Outcome() if seen is None else Outcome(text=seen.state, boot=seen.boot)
+            case steps.AttachDisk() | steps.AttachNic() | steps.DetachDisk() | steps.DetachNic():
+                self._change_devices(step)
+            case steps.ShowGrowth():
+                self._check_devices(step.domain, step.disk)
         return Outcome()
 
     def _allocate(self, step: steps.RunAllocator) -> Outcome:
@@ -179,14 +206,15 @@ class FakeNode:
             case steps.CreateVolume() if self._filed(step.disk):
                 return self._create(step)
             case steps.DeleteVolume() if self._filed(step.disk):
-                self.volumes.pop(step.disk.logical_id[1], None)
+                self._files(step.disk).pop(step.disk.logical_id[1], None)
             case steps.ActivateVolume() if self._filed(step.disk):
                 return Outcome(path=self._path(step.disk))
             case steps.MoveVolume() if self._filed(step.disk):
                 self._move(step)
             case steps.GrowVolume() if self._filed(step.disk):
                 path = self._path(step.disk)
-                self.volumes[path] = max(step.disk.size, self.volumes[path])
+                files = self._files(step.disk)
+                files[path] = max(step.disk.size, files[path])
             case steps.DeactivateVolume() if self._filed(step.disk):
                 pass
             case _ if hasattr(step, "disk"):
@@ -195,6 +223,10 @@ class FakeNode:
 
     def _filed(self, disk: steps.DiskSpec) -> bool:
         return disk.template in ("file", "sharedfile")
+
+    def _files(self, disk: steps.DiskSpec) -> dict[str, int]:
+        """The files the disk is one of."""
+        return self.shared.files if disk.template == "sharedfile" else self.volumes
 
     def _by_driver(self, step: Any) -> Outcome:
         driver = self.drivers()[step.disk.template]
@@ -240,20 +272,21 @@ class FakeNode:
         if not self._filed(disk):
             return self.drivers()[disk.template].activate(disk)
         path: str = disk.logical_id[1]
-        if path not in self.volumes:
+        if path not in self._files(disk):
             raise StepFailed(f"{path} does not exist", "storage")
         return path
 
     def _create(self, step: steps.CreateVolume) -> Outcome:
         path = step.disk.logical_id[1]
-        self.volumes[path] = step.disk.size
+        self._files(step.disk)[path] = step.disk.size
         return Outcome(path=path)
 
     def _move(self, step: steps.MoveVolume) -> None:
         source, target = step.disk.logical_id[1], step.to[1]
-        if source in self.volumes:
-            self.volumes[target] = self.volumes.pop(source)
-        elif target not in self.volumes:
+        files = self._files(step.disk)
+        if source in files:
+            files[target] = files.pop(source)
+        elif target not in files:
             raise StepFailed(f"{source} does not exist", "storage")
 
     def _start(self, step: steps.StartDomain) -> Outcome:
@@ -271,8 +304,45 @@ class FakeNode:
                 memory=domain.memory,
                 vcpus=domain.vcpus,
                 boot=f"boot{self.boots}",
+                devices=(*map(steps.device_name, domain.disks), *map(steps.device_name, domain.nics)),
             )
         return Outcome(boot=there.boot)
+
+    def _domain(self, uuid: str) -> DomainSeen | None:
+        return next((d for d in self.domains.values() if d.uuid == uuid and d.running), None)
+
+    def _migrate(self, step: steps.MigrateDomain) -> None:
+        seen = self._domain(step.domain.instance_uuid)
+        if seen is None:
+            raise StepFailed(f"domain {step.domain.name} does not run", "hypervisor")
+        target = self.shared.nodes[step.target.uri]
+        if target.down or seen.name in target.domains:
+            raise StepFailed(f"{step.target.uri} does not take {seen.name}", "hypervisor")
+        for disk in step.domain.disks:
+            if disk.template != "drbd":
+                target._path(disk)
+        target.boots += 1
+        target.domains[seen.name] = replace(seen, boot=f"boot{target.boots}")
+        del self.domains[seen.name]
+
+    def _change_devices(
+        self, step: steps.AttachDisk | steps.AttachNic | steps.DetachDisk | steps.DetachNic
+    ) -> None:
+        seen = self._domain(step.domain.instance_uuid)
+        if seen is None:
+            raise StepFailed(f"domain {step.domain.name} does not run", "hypervisor")
+        device = step.disk if isinstance(step, steps.AttachDisk | steps.DetachDisk) else step.nic
+        name = steps.device_name(device)
+        kept = tuple(d for d in seen.devices if d != name)
+        if isinstance(step, steps.AttachDisk):
+            self._path(step.disk)
+        added = (name,) if isinstance(step, steps.AttachDisk | steps.AttachNic) else ()
+        self.domains[seen.name] = replace(seen, devices=(*kept, *added))
+
+    def _check_devices(self, domain: steps.DomainSpec, disk: steps.DiskSpec) -> None:
+        seen = self._domain(domain.instance_uuid)
+        if seen is None or steps.device_name(disk) not in seen.devices:
+            raise StepFailed(f"{domain.name} does not run with disk {disk.uuid}", "hypervisor")
 
     def _stop(self, step: steps.StopDomain) -> None:
         for name, domain in list(self.domains.items()):
@@ -283,7 +353,7 @@ class FakeNode:
         if not self._filed(disk):
             return self.drivers()[disk.template].inspect(disk)
         path = disk.logical_id[1]
-        size = self.volumes.get(path)
+        size = self._files(disk).get(path)
         return None if size is None else {"path": path, "size": size, "allocated": 0}
 
 
@@ -294,6 +364,7 @@ class FakeNodes:
     def __init__(self, uuids: Iterable[str]) -> None:
         self.shared = Shared()
         self.nodes = {uuid: FakeNode(uuid=uuid, shared=self.shared) for uuid in uuids}
+        self.shared.nodes = self.nodes
         self._observers: list[Callable[[str], None]] = []
         self.held: list[Deferred[None]] | None = None
 

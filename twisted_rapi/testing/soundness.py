@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from twisted_rapi.model.records import (
     GroupRecord,
@@ -47,8 +48,10 @@ def _wanted_volumes(instance: InstanceRecord) -> Iterator[tuple[Volume, int]]:
     """What each disk of an instance is made of, and its size."""
     for disk in instance.disks:
         match disk.dev_type:
-            case "file" | "sharedfile":
+            case "file":
                 yield (instance.primary_node, "file", disk.logical_id[1]), disk.size
+            case "sharedfile":
+                yield ("", "file", disk.logical_id[1]), disk.size
             case "plain":
                 yield (instance.primary_node, "plain", "/".join(disk.logical_id)), disk.size
             case "drbd":
@@ -67,6 +70,7 @@ def volumes_of(world: World) -> dict[Volume, int]:
         found |= {(node, "file", path): size for path, size in fake.volumes.items()}
         found |= {(node, "plain", name): note["size"] for name, note in fake.shelf.values.items()}
     shared = world.nodes.shared
+    found |= {("", "file", path): size for path, size in shared.files.items()}
     found |= {("", "drbd", name): note["size"] for name, note in shared.mirrored.values.items()}
     for template, shelf in shared.shelves.items():
         if template != "blockdev":
@@ -109,7 +113,9 @@ def picture(world: World) -> str:
     things: list[str] = [*world.names]
     things += [f"{volume} {size}" for volume, size in volumes_of(world).items()]
     for number, node in enumerate(world.nodes.nodes.values()):
-        things += [f"{number} runs {domain}" for domain in node.domains.values()]
+        for domain in node.domains.values():
+            # Half a uuid names a disk there.
+            things.append(f"{number} runs {replace(domain, devices=())} with {len(domain.devices)} devices")
     there = sorted(_RANDOM.sub(lambda found: known.get(found[0], found[0]), thing) for thing in things)
     return "\n".join([text, *there])
 

@@ -1,7 +1,18 @@
 """The URIs of RAPI 2 (resources.json): all families put together."""
 
 from twisted_rapi.web.call import Route
-from twisted_rapi.web.rapi import cluster, disks, filters, groups, instances, jobs, networks, nodes, queries
+from twisted_rapi.web.rapi import (
+    cluster,
+    disks,
+    filters,
+    groups,
+    instances,
+    jobs,
+    moves,
+    networks,
+    nodes,
+    queries,
+)
 
 ROUTES: tuple[Route, ...] = (
     *cluster.ROUTES,
@@ -10,6 +21,7 @@ ROUTES: tuple[Route, ...] = (
     *nodes.ROUTES,
     *groups.ROUTES,
     *networks.ROUTES,
+    *moves.ROUTES,
     *jobs.ROUTES,
     *filters.ROUTES,
     *queries.ROUTES,

@@ -1,0 +1,157 @@
+"""Where instances can go: which disk templates let them move, and whether a node can take one."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from twisted_rapi.errors import prereq
+from twisted_rapi.model import params
+from twisted_rapi.model.records import InstanceRecord, NodeRecord
+from twisted_rapi.model.steps import DeactivateVolume, LookAtDomain
+from twisted_rapi.plan import devices, policy, volumes
+from twisted_rapi.plan.condition import answering, changed
+from twisted_rapi.plan.disks import MIRRORED
+from twisted_rapi.plan.place import Demand, place
+from twisted_rapi.plan.stage import Do, InParallel, Perform
+from twisted_rapi.plan.view import View
+
+SHARED = ("blockdev", "diskless", "ext", "gluster", "rbd", "sharedfile")
+"""Templates whose disks every node can use (constants.json disk_templates)."""
+
+MOVABLE = (*SHARED, *MIRRORED)
+
+
+class Relocation(Protocol):
+    """What opcodes that move an instance to where its disks are have in common."""
+
+    @property
+    def target_node(self) -> str | None:
+        """The node it is to go to."""
+
+    @property
+    def iallocator(self) -> str | None:
+        """Who is to choose the node."""
+
+    @property
+    def ignore_ipolicy(self) -> bool:
+        """Whether the policy of the target's group does not count."""
+
+
+def check_template(instance: InstanceRecord, doing: str) -> None:
+    """
+    Whether the instance's disks are where it goes.
+
+    :param doing: ``migrations`` or ``failovers``.
+    :raises OpPrereqError: ``wrong_state``.
+    """
+    template = instance.disk_template
+    if template not in MOVABLE:
+        raise prereq(f"Instance's disk layout '{template}' does not allow {doing}", "wrong_state")
+
+
+def target(op: Relocation, view: View, instance: InstanceRecord, memory: int) -> NodeRecord:
+    """
+    The node the instance goes to: its secondary one, the one that is named, or one that is chosen.
+
+    :param memory: MiB it needs there at least.
+    :raises OpPrereqError: there is none.
+    """
+    if op.iallocator is not None and op.target_node is not None:
+        raise prereq("Do not specify both, iallocator and target node")
+    if instance.disk_template in MIRRORED:
+        return _secondary(op, view, instance)
+    if op.target_node is not None:
+        node = view.node(op.target_node)
+        if node.uuid == instance.primary_node:
+            text = f"Cannot migrate instance {instance.name} to its primary ({node.name})"
+            raise prereq(text, "wrong_state")
+        return node
+    if op.iallocator not in (None, ".", "builtin"):
+        raise prereq(f"Can't find iallocator '{op.iallocator}': only the built-in one is offered")
+    demand = Demand(
+        hypervisor=instance.hypervisor,
+        memory=memory,
+        disk=0,
+        template=instance.disk_template,
+        group=view.nodes[instance.primary_node].group,
+        without=(instance.primary_node,),
+    )
+    return place(view, demand, instance.name)
+
+
+def _secondary(op: Relocation, view: View, instance: InstanceRecord) -> NodeRecord:
+    template = instance.disk_template
+    if op.iallocator is not None or op.target_node is not None:
+        raise prereq(
+            f"Instances with disk template {template} go to their secondary node: "
+            "neither an iallocator nor a target node can be passed"
+        )
+    if not instance.secondary_nodes:
+        raise prereq(f"Instance {instance.name} has no secondary node", "wrong_state")
+    return view.nodes[instance.secondary_nodes[0]]
+
+
+def moved(instance: InstanceRecord, to: str) -> InstanceRecord:
+    """The instance with this node (a uuid) as its primary one; of a mirrored one the sides change roles."""
+    if instance.primary_node == to:
+        return instance
+    others = tuple(n for n in (instance.primary_node, *instance.secondary_nodes) if n != to)
+    return replace(instance, primary_node=to, secondary_nodes=others if instance.secondary_nodes else ())
+
+
+def recorded(view: View, instance: InstanceRecord, to: str) -> tuple[InstanceRecord, ...]:
+    """The record with this node as the primary one, where that is a change."""
+    there = moved(instance, to)
+    return () if there == instance else (changed(there, view),)
+
+
+def look_at(instance: InstanceRecord, nodes: Iterable[str], stage: str) -> Perform:
+    """Ask nodes (uuids) whether they have the guest; what does not answer has no outcome."""
+    look = LookAtDomain(instance=instance.name, hypervisor=instance.hypervisor, instance_uuid=instance.uuid)
+    return Perform(work=InParallel(tuple(Do(n, look) for n in nodes)), stage=stage, failed=stage)
+
+
+def check_target(op: Relocation, view: View, instance: InstanceRecord, node: NodeRecord) -> None:
+    """
+    Whether the node can take the instance, its memory aside.
+
+    :raises OpPrereqError: it cannot.
+    """
+    report = answering(view, node)
+    if node.drained:
+        raise prereq(f"Cannot use drained target node '{node.name}'", "wrong_state")
+    if not node.vm_capable:
+        raise prereq(f"Cannot use non-vm_capable target node '{node.name}'", "wrong_state")
+    if instance.hypervisor not in report.hypervisors:
+        raise prereq(f"Node '{node.name}' has no hypervisor {instance.hypervisor}", "environment_error")
+    if instance.disk_template not in ("diskless", *report.templates):
+        raise prereq(f"Node '{node.name}' keeps no {instance.disk_template} disks", "environment_error")
+    there = moved(instance, node.uuid)
+    devices.check_bridges(view, there)
+    _check_networks(view, instance, node)
+    group = view.groups[node.group]
+    violated = policy.violations(
+        params.ipolicy(view.cluster, group), policy.spec_of(view, there), instance.disk_template
+    )
+    if violated and not op.ignore_ipolicy:
+        raise prereq(
+            f"Instance {instance.name} does not meet the instance policy of group {group.name}: "
+            f"{', '.join(violated)}",
+            "wrong_state",
+        )
+
+
+def _check_networks(view: View, instance: InstanceRecord, node: NodeRecord) -> None:
+    """What a NIC's network is attached to is its group's business: in another it must be connected too."""
+    group = view.groups[node.group]
+    for nic in instance.nics:
+        if nic.network is not None and nic.network not in group.networks:
+            name = view.networks[nic.network].name
+            raise prereq(f"Network {name} is not connected to node group {group.name}", "wrong_state")
+
+
+def deactivations(view: View, instance: InstanceRecord, node: str) -> Iterator[Do]:
+    """Stop using the instance's disks on one node (a uuid)."""
+    for disk in volumes.specs(view, instance, node):
+        yield Do(node, DeactivateVolume(instance=instance.name, disk=disk))
