@@ -9,7 +9,7 @@ I/O boundary reports (`StoreError`, `NodeError`).
 """
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class RapiError(Exception):
@@ -145,13 +145,29 @@ class JobError(RapiError):
         self.text = text
         self.code = code
 
-    def pair(self) -> list[str | list[str]]:
+    def pair(self) -> list[Any]:
         """The error as a job's ``opresult`` shows it: ``[class, [text]]`` or ``[class, [text, code]]``."""
         return [type(self).__name__, [self.text] if self.code is None else [self.text, self.code]]
 
 
 class OpPrereqError(JobError):
     """A prerequisite does not hold; nothing was changed."""
+
+
+class HooksAbort(JobError):
+    """
+    Scripts of the cluster's own refused the operation; nothing was changed.
+
+    :ivar refusals: node, script and what it printed, of each.
+    """
+
+    def __init__(self, refusals: Iterable[tuple[str, str, str]]) -> None:
+        self.refusals = [list(refusal) for refusal in refusals]
+        super().__init__("; ".join(f"{script} on {node}: {text}" for node, script, text in self.refusals))
+
+    def pair(self) -> list[Any]:
+        """With the refusals in place of a text (behaviour.md §9)."""
+        return [type(self).__name__, [self.refusals]]
 
 
 class OpExecError(JobError):

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from twisted_rapi import __version__
 from twisted_rapi.agent.allocators import Allocators
+from twisted_rapi.agent.hook_runner import HookRunner, watch_tree
 from twisted_rapi.agent.node import Node
 from twisted_rapi.agent.os_runner import OsRunner
 from twisted_rapi.agent.parts import Parts
@@ -181,6 +182,9 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
     )
     iallocators = list(map(Path, settings.iallocator_search_path))
     allocators = Allocators(iallocators, state, reactor, reactor, in_thread)
+    hooks = HookRunner(
+        Path(settings.hooks_dir), state / "hooks", reactor, reactor, in_thread, watch_tree(reactor)
+    )
     parts = Parts(
         hypervisors=_hypervisors(settings, reactor, random, in_thread),
         volumes=_volumes(settings, in_thread),
@@ -188,6 +192,7 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
         powercycle=_powercycle(settings, reactor),
         os_runner=runner,
         allocators=allocators,
+        hooks=hooks,
         clock=reactor,
         now=time.time,
         in_thread=in_thread,
@@ -199,7 +204,7 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
     whole = MultiService()
     if settings.log_file:
         LogToFile(Path(settings.log_file)).setServiceParent(whole)
-    cleaners = (runner.clean, allocators.clean)
+    cleaners = (runner.clean, allocators.clean, hooks.clean)
     Listening(settings, Node(parts, __version__), cleaners, reactor).setServiceParent(whole)
     Notifier(reactor).setServiceParent(whole)
     return whole

@@ -1,12 +1,35 @@
 """What the agent asks of the parts it does not share with the master."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from zope.interface import Interface
 
 from twisted_rapi.model.seen import OsSeen
-from twisted_rapi.model.steps import RunAllocator, RunOs
+from twisted_rapi.model.steps import RunAllocator, RunHooks, RunOs
+
+
+class IHookRunner(Interface):
+    """The scripts of this node that are run before and after operations (behaviour.md §9)."""
+
+    async def folders() -> tuple[str, ...]:
+        """Paths and phases that have scripts, such as ``instance-start-pre``, sorted."""
+
+    async def run(step: RunHooks) -> tuple[tuple[str, bool, str], ...]:
+        """
+        Run the scripts of a path and phase one after the other, whatever becomes of each.
+
+        Answers name, success and output of each, in byte order of the names.  None outlives the agent.
+
+        :raises StepFailed: kind ``os``: scripts cannot be run here at all.
+        """
+
+    def observe(changed: Callable[[], None]) -> Callable[[], None]:
+        """
+        Call `changed` when `folders` may have changed, as far as that is noticed.
+
+        Answers how to end that.
+        """
 
 
 class IOsRunner(Interface):

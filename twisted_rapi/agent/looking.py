@@ -28,6 +28,7 @@ class Sight:
         self._known: dict[str, DomainSeen] = {}
         self._changes: dict[str, DomainSeen | None] | None = None  # what was told since a look began
         self._oses: tuple[OsSeen, ...] = ()
+        self._hooks: tuple[str, ...] = ()
         self._acceleration: dict[str, str] = {}
         self._versions: dict[str, str] = {}
         self._space = self._groups = (0, 0)
@@ -96,6 +97,8 @@ class Sight:
         merged: dict[str, DomainSeen | None] = {**found, **changes}
         self._known = {name: seen for name, seen in merged.items() if seen is not None}
         self._oses = await self._parts.os_runner.discover()
+        if self._parts.hooks is not None:
+            self._hooks = await self._parts.hooks.folders()
         if self._parts.simulated is None:
             self._facts = await self._parts.in_thread(facts.read)
         await self._sizing.done(DISK_PATIENCE)
@@ -181,6 +184,7 @@ class Sight:
             boot_id=now.boot_id,
             templates=tuple(self._parts.volumes),
             oses=self._oses,
+            hooks=self._hooks,
             domains=dict(self._known),
             software_version=self._version,
             clock=self._parts.now(),

@@ -56,6 +56,7 @@ class Node:
             steps.RunOs: self._run_os,
             steps.VerifyOs: self._verify_os,
             steps.RunAllocator: self._run_allocator,
+            steps.RunHooks: self._run_hooks,
             steps.Delay: self._delay,
         }
 
@@ -74,6 +75,8 @@ class Node:
             finding = Deferred.fromCoroutine(self._sight.find_acceleration(kind))
             finding.addErrback(self._not_found, kind)
         await self._sight.begin()
+        if self._parts.hooks is not None:
+            self._ends.append(self._parts.hooks.observe(self._watchers.look_again))
         self._watchers.begin()
         self._terms = terms
 
@@ -207,6 +210,10 @@ class Node:
 
     async def _run_allocator(self, step: steps.RunAllocator) -> Outcome:
         return Outcome(text=await self._parts.allocators.run(step))
+
+    async def _run_hooks(self, step: steps.RunHooks) -> Outcome:
+        hooks = self._parts.hooks
+        return Outcome() if hooks is None else Outcome(hooks=await hooks.run(step))
 
     # What is seen.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from twisted_rapi.agent.interface import IAllocators, IOsRunner
+from twisted_rapi.agent.interface import IAllocators, IHookRunner, IOsRunner
 from twisted_rapi.agent.settings import Simulated
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.hypervisor.interface import IHypervisor
@@ -22,6 +22,7 @@ class Parts:
     :ivar hypervisors: by kind; `volumes`: by disk template; `units`: by storage type.
     :ivar powercycle: restarts the machine at once; ``None``: it may not be restarted.
     :ivar now: seconds since the epoch.
+    :ivar hooks: ``None``: none are run here.
     :ivar simulated: sizes to report instead of the machine's own.
     :ivar migration: by kind, how other nodes reach a hypervisor with a guest that comes here.
     :ivar failpoint: called before and after each step, with its tag, for crash tests.
@@ -35,6 +36,7 @@ class Parts:
     now: Callable[[], float]
     in_thread: InThread
     state_dir: Path
+    hooks: IHookRunner | None = None
     simulated: Simulated | None = None
     units: Mapping[str, IStorageUnits] = attrs.field(factory=dict)
     powercycle: Callable[[], None] | None = None

@@ -39,6 +39,7 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     :ivar listen: host and port of the RPC listener.
     :ivar authority: PEM files of the cluster's authority, the node's certificate and its key.
+    :ivar hooks_dir: where the folders of hooks are, ``PATH-pre.d`` and ``PATH-post.d``.
     :ivar hypervisors: ``kvm`` (libvirt) and ``fake`` (simulated).
     :ivar powercycle_command: restarts the machine whatever runs on it; without one it may not be restarted.
     :ivar migration_uri: how the libvirt of other nodes reaches this one's; empty: by TLS at `listen`'s name.
@@ -67,6 +68,7 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         "/usr/local/lib/ganeti/iallocators",
         "/usr/lib/ganeti/iallocators",
     )
+    hooks_dir: str = "/etc/ganeti/hooks"
     log_file: str = ""
     powercycle_command: tuple[str, ...] = ()
     simulated: Simulated | None = None
@@ -86,10 +88,17 @@ def load(path: Path) -> AgentSettings:
         raise ConfigurationError(f"{path}: hypervisors: one or both of kvm and fake")
     listen_address(found.listen, f"{path}: listen")
     folder = path.resolve().parent
-    names = ("authority", "certificate", "key", "state_dir", "log_dir", "file_storage_dir", "export_dir")
+    folders = (
+        "state_dir",
+        "log_dir",
+        "file_storage_dir",
+        "shared_file_storage_dir",
+        "export_dir",
+        "hooks_dir",
+    )
     optional = ("serial_dir", "log_file")
     values: dict[str, Any] = {
-        name: str(folder / getattr(found, name)) for name in (*names, "shared_file_storage_dir")
+        name: str(folder / getattr(found, name)) for name in ("authority", "certificate", "key", *folders)
     }
     values |= {name: str(folder / value) for name in optional if (value := getattr(found, name))}
     values |= {

@@ -98,6 +98,10 @@ class Watchers:
         """Tell memory and disk as they are known."""
         self.tell(self._sight.heartbeat())
 
+    def look_again(self) -> None:
+        """Something has changed: look, and tell everybody."""
+        self._report_all().addErrback(self._loop_failed)
+
     def _report(self) -> None:
         self.tell(FullReport(report=self._sight.report()))
 

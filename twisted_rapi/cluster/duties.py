@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_rapi.cluster.configuration_hooks import ConfigurationHooks
 from twisted_rapi.cluster.reconciler import Reconciler
 from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.jobs.archive import Archive
@@ -118,6 +119,7 @@ class Duties(MultiService):
         archive = Archive(office.store, table, office.clock, office.now, term, office.archive_age)
         archive.setServiceParent(self)
         Reconciler(office.store, office.snapshot, office.nodes, office.clock, term).setServiceParent(self)
+        ConfigurationHooks(office.snapshot, office.nodes, office.now, office.chance).setServiceParent(self)
         rules = Rules(office.store, office.snapshot, office.now, office.chance, term, lambda: queue.last)
         cluster = Cluster(office.store, office.snapshot, office.nodes, table, queue, executor, rules)
         (await office.opened(cluster, table, executor)).setServiceParent(self)

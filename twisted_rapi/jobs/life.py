@@ -22,6 +22,7 @@ from twisted_rapi.errors import (
 )
 from twisted_rapi.jobs import ends
 from twisted_rapi.jobs.archive import archived
+from twisted_rapi.jobs.hooks import OperationHooks
 from twisted_rapi.jobs.queue import timestamp
 from twisted_rapi.jobs.work import Worker
 from twisted_rapi.model.opcodes import Opcode, from_wire, summary, to_wire
@@ -244,11 +245,17 @@ class Life:
         record = self.job.ops[index]
         progress = Progress(stage=record.stage, kept=dict(record.kept), job=self.job.id)
         plan = self._means.plans.get(type(op))
+        hooks = OperationHooks(op, self.job.id, self._means.nodes, self._means.view, bool(record.stage))
         if plan is None:
             raise prereq(f"{op.OP_ID} is not offered by this release")
         conflicts = 0
         while True:
             stage: Stage = plan(op, progress, self._means.view())
+            again = await hooks.around(stage)
+            self._note(index, *hooks.remarks)
+            hooks.remarks.clear()
+            if again:
+                continue
             try:
                 following = await self._stage(index, op, progress, stage)
             except Conflict as e:

@@ -91,6 +91,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     oses: tuple[OsSeen, ...] = ()
     exports: tuple[str, ...] = ()  # names of the exports kept here
     providers: tuple[ProviderSeen, ...] = ()
+    hooks: tuple[str, ...] = ()  # paths and phases that have scripts, such as instance-start-pre
     boot_id: str = ""  # another one after each boot of the machine
     domains: dict[str, DomainSeen] = field(default_factory=dict)
     software_version: str = ""

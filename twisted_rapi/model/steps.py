@@ -316,6 +316,19 @@ class VerifyOs(Step, frozen=True, kw_only=True, tag="os.verify", omit_defaults=T
     osparams: Params = field(default_factory=dict)
 
 
+class RunHooks(Step, frozen=True, kw_only=True, tag="hooks.run", omit_defaults=True):
+    """
+    Run the scripts of one phase of a hooks path (behaviour.md §9), in byte order; without any it is well.
+
+    Nothing of `environment` is missing but the search path.  Outcome ``hooks``: per script its name, whether
+    it ended well, and what it printed.
+    """
+
+    path: str
+    phase: Literal["pre", "post"]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
 class InspectDisks(Step, frozen=True, kw_only=True, tag="volume.inspect", omit_defaults=True):
     """
     Say how volumes are.
@@ -415,6 +428,7 @@ AnyStep = (
     | LookAtDomain
     | RunOs
     | VerifyOs
+    | RunHooks
     | InspectDisks
     | RunAllocator
     | Ping
@@ -434,10 +448,12 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     disks: tuple[dict[str, Any] | None, ...] = ()
     units: tuple[dict[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
+    hooks: tuple[tuple[str, bool, str], ...] = ()
 
 
 DEADLINES: dict[type[Step], float] = {
     RunOs: 7200.0,
+    RunHooks: 7200.0,
     CreateVolume: 600.0,
     DeleteVolume: 300.0,
     VerifyOs: 120.0,

@@ -71,6 +71,7 @@ class FakeNode:
     :ivar done: all steps that were carried out, in order.
     :ivar down: whether it answers nobody.
     :ivar unit_shelf: what is noted of storage units; `missing`: addresses it does not have.
+    :ivar hooks: by path and phase (``instance-start-pre``), what its scripts answer.
     :ivar hypervisors: versions by kind; `oses`: the OS definitions it has.
     :ivar allocators: by name, what allocator scripts answer to a request.
     """
@@ -89,6 +90,7 @@ class FakeNode:
     hypervisors: dict[str, str] = attrs.field(factory=lambda: {"fake": "1"})
     oses: tuple[OsSeen, ...] = (NOOP,)
     allocators: dict[str, Callable[[Params], str]] = attrs.field(factory=dict)
+    hooks: dict[str, tuple[tuple[str, bool, str], ...]] = attrs.field(factory=dict)
 
     def report(self) -> NodeReport:
         """What it says of itself."""
@@ -105,6 +107,7 @@ class FakeNode:
             bridges=("br0",),
             templates=("file", "sharedfile", *self.drivers()),
             oses=self.oses,
+            hooks=tuple(sorted(self.hooks)),
             domains=dict(self.domains),
             migration=dict.fromkeys(self.hypervisors, self.uuid),
         )
@@ -140,6 +143,8 @@ class FakeNode:
                 return self._on_machine(step)
             case steps.StopDomain():
                 self._stop(step)
+            case steps.RunHooks():
+                return Outcome(hooks=self.hooks.get(f"{step.path}-{step.phase}", ()))
             case steps.SetMemory() | steps.Delay() | steps.VerifyOs():
                 pass
             case steps.RunAllocator():
