@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Literal
 
 import attrs
@@ -129,7 +128,6 @@ def of_params(
 _DIGITS = re.compile(r"([0-9]+)")
 
 
-@lru_cache(maxsize=50_000)
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """A key that sorts names as people do: numbers in them by value."""
     parts = _DIGITS.split(name)

@@ -2,21 +2,26 @@
 
 from typing import Any
 
+from twisted_rapi.cluster.answers import encode
 from twisted_rapi.errors import BadRequest, NotFound
 from twisted_rapi.model.opcodes import from_wire
 from twisted_rapi.plan.fields import job as job_fields
 from twisted_rapi.web.call import Call, Route
 from twisted_rapi.web.rapi.rows import live, trail, write
-from twisted_rapi.web.reply import Reply, ready, success
+from twisted_rapi.web.reply import Reply, ready, ready_list, success
 
 WAIT = 10.0  # seconds, constants.json wait_for_job_change_rapi_s
 
 
-def jobs(call: Call) -> Reply:
+async def jobs(call: Call) -> Reply:
     """``GET /2/jobs``."""
-    if call.flag("bulk"):
-        return success([job_fields.document(job, job_fields.BULK_FIELDS) for job in call.api.cluster.jobs()])
-    return success([{"id": job.id, "uri": f"/2/jobs/{job.id}"} for job in call.api.cluster.jobs()])
+    if not call.flag("bulk"):
+        return success([{"id": job.id, "uri": f"/2/jobs/{job.id}"} for job in call.api.cluster.jobs()])
+    slices, found = call.api.answers.slices(), []
+    for job in call.api.cluster.jobs():
+        await slices.pause()
+        found.append(encode(job_fields.document(job, job_fields.BULK_FIELDS)))
+    return ready_list(found)
 
 
 async def job(call: Call) -> Reply:
