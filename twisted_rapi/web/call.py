@@ -9,6 +9,7 @@ import attrs
 from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.cluster.interface import ICluster
 from twisted_rapi.errors import BadRequest
+from twisted_rapi.web.doc import Doc
 from twisted_rapi.web.reply import Reply
 
 Access = Literal["anyone", "reader", "writer"]
@@ -98,11 +99,24 @@ class Endpoint:
 
     :ivar handler: answers at once, or a coroutine's result.
     :ivar kept: whether the answer depends on nothing but records, reports and the URI, and may be kept.
+    :ivar doc: what is told of it; a handler that is an object may say it in an attribute of that name.
     """
 
     handler: Handler
     access: Access = "anyone"
     kept: bool = False
+    doc: Doc | None = None
+
+    def described(self) -> Doc:
+        """
+        What is told of it.
+
+        :raises LookupError: nobody has said anything.
+        """
+        doc: Doc | None = self.doc or getattr(self.handler, "doc", None)
+        if doc is None:
+            raise LookupError(f"{self.handler!r} is not described")
+        return doc
 
 
 @attrs.frozen

@@ -13,6 +13,21 @@ import attrs
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.model.opcodes import Opcode, cluster, decode
 from twisted_rapi.web.call import Access, Call, Endpoint, Handler, Route
+from twisted_rapi.web.doc import (
+    DRY_RUN,
+    FLAG,
+    NAMES,
+    REASON,
+    TEXT,
+    Argument,
+    Body,
+    Doc,
+    body_of,
+    headline,
+    parameter,
+    parameters,
+    submits,
+)
 from twisted_rapi.web.reply import Reply, success
 
 QueryValue = Callable[[Call, str], Any]
@@ -85,6 +100,28 @@ class Submission:
             raise BadRequest(f"Can't overwrite static parameters {{{listed}}}")
         return decode(self.opcode, {**values, **{k: v for k, v in static.items() if v is not None}})
 
+    @property
+    def doc(self) -> Doc:
+        """What is told of it: as its opcode is described."""
+        query = [self._argument(name, *how) for name, how in self.query.items()]
+        more = (DRY_RUN, REASON) if self.dry_run else (REASON,)
+        return submits(headline(self.opcode), (*query, *more), self._body_doc())
+
+    def _argument(self, name: str, parameter_name: str, read_value: QueryValue) -> Argument:
+        schema = parameter(self.opcode, parameters(self.opcode)[parameter_name])
+        doc = schema.pop("description")
+        return Argument(name, doc, FLAG if read_value is flag else schema)
+
+    def _body_doc(self) -> Body | None:
+        if not self.body:
+            return None
+        static = {"reason", *self.names, *self.fixed, *(name for name, _ in self.query.values())}
+        if self.dry_run:
+            static.add("dry_run")
+        if self.body is not True:
+            static |= set(parameters(self.opcode)) - self.body
+        return body_of(self.opcode, frozenset(static), self.renames, closed=self.body is True)
+
     def _given(self, call: Call) -> dict[str, Any]:
         if self.body is True:
             return renamed(call.fields(), self.renames)
@@ -129,6 +166,15 @@ class TagChange:
     handler: str
     name: str = ""  # in the URI
 
+    @property
+    def doc(self) -> Doc:
+        """What is told of it."""
+        tag = Argument(
+            "tag", "A tag; may be given many times", {"type": "array", "items": TEXT}, several=True
+        )
+        body = Body("Tags, as well as or instead of those of the query", NAMES)
+        return submits(headline(self.opcode), (tag, DRY_RUN, REASON), body)
+
     async def __call__(self, call: Call) -> Reply:
         """Submit the job and answer its id."""
         given = call.arguments().get("tag", [])
@@ -146,19 +192,19 @@ class TagChange:
         return success(await call.api.cluster.submit([op], call.request_id))
 
 
-def read(handler: Handler, access: Access = "anyone") -> Endpoint:
+def read(handler: Handler, access: Access = "anyone", doc: Doc | None = None) -> Endpoint:
     """A read; what anyone may have is kept until something changes."""
-    return Endpoint(handler, access, kept=access == "anyone")
+    return Endpoint(handler, access, access == "anyone", doc)
 
 
-def live(handler: Handler) -> Endpoint:
+def live(handler: Handler, doc: Doc | None = None) -> Endpoint:
     """A read whose answer is never kept."""
-    return Endpoint(handler, "anyone")
+    return Endpoint(handler, "anyone", doc=doc)
 
 
-def write(handler: Handler) -> Endpoint:
+def write(handler: Handler, doc: Doc | None = None) -> Endpoint:
     """What only users with write access may ask for."""
-    return Endpoint(handler, "writer")
+    return Endpoint(handler, "writer", doc=doc)
 
 
 def tags(pattern: str, get: Handler, kind: str, handler: str, name: str = "") -> Route:
