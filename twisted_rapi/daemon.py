@@ -42,6 +42,7 @@ from twisted_rapi.state.sqlite import open_store
 from twisted_rapi.web.auth import Users
 from twisted_rapi.web.call import Api
 from twisted_rapi.web.join import joining_routes
+from twisted_rapi.web.openapi.route import with_document
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
 from twisted_rapi.web.site import ApiResource, make_site
@@ -195,7 +196,7 @@ class Master(MultiService):
         users = Users(Path(config.api.users), self._reactor, self.in_thread, watch)
         joining = joining_routes(config, self._store, self._current_term, self.in_thread)
         resource = ApiResource(
-            (*ROUTES, *ROUTES_OF_1_2, *joining),
+            with_document((*ROUTES, *ROUTES_OF_1_2, *joining)),
             users,
             self._reactor,
             self._random,

@@ -1,6 +1,7 @@
 """What is told of each method of a URI: the source of the reference and of ``/2/openapi.json``."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -21,6 +22,12 @@ NAMES: Schema = {"type": "array", "items": TEXT}
 def ref(name: str) -> Schema:
     """One of the document's schemas."""
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+@lru_cache(maxsize=500)
+def choice(kind: Any) -> Schema:
+    """The schema of a type that opcodes use."""
+    return msgspec.json.schema(kind)
 
 
 @attrs.frozen
@@ -86,10 +93,18 @@ def headline(thing: object) -> str:
 
 def parameter(opcode: type[Opcode], field: msgspec.structs.FieldInfo) -> dict[str, Any]:
     """A parameter of an opcode: its schema, default and meaning."""
-    schema = msgspec.json.schema(field.type)
-    if field.default is not msgspec.NODEFAULT and field.default is not None:
-        schema["default"] = field.default
+    schema = dict(choice(field.type))
+    default = default_of(field)
+    if default is not None:
+        schema["default"] = default
     return {**schema, "description": description(opcode.OP_ID, field.name)}
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> Any:
+    """What a parameter is when it is not given; ``None`` also for one that has to be."""
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return None if field.default is msgspec.NODEFAULT else field.default
 
 
 def parameters(opcode: type[Opcode]) -> dict[str, msgspec.structs.FieldInfo]:

@@ -14,6 +14,7 @@ from twisted_rapi.errors import BadRequest, OpPrereqError, ServiceUnavailable
 from twisted_rapi.rpc.authority import fingerprint
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.web.call import Call, Endpoint, Route
+from twisted_rapi.web.doc import TEXT, Body, Doc
 from twisted_rapi.web.reply import Reply, success
 
 InThread = Callable[..., Awaitable[Any]]
@@ -98,12 +99,55 @@ def _place(body: dict[str, Any]) -> tuple[str, int, str | None]:
     return address, port, group
 
 
+_NEW_TOKEN = Doc(
+    summary="Make a token with which one node may join; an extension.",
+    answer="The token",
+    schema={"type": "object", "properties": {"token": TEXT}, "required": ["token"]},
+    body=Body(
+        "How long it is good for",
+        {
+            "type": "object",
+            "properties": {
+                "seconds": {"type": "number", "default": 3600, "description": "How long, from now on"}
+            },
+        },
+    ),
+)
+_JOIN = Doc(
+    summary="Take a node into the cluster; its right is the token.  An extension.",
+    answer="The node's certificate, and what it needs to know of the cluster",
+    schema={"type": "object"},
+    body=Body(
+        "The new node",
+        {
+            "type": "object",
+            "properties": {
+                "token": {**TEXT, "description": "A token that was made for it"},
+                "name": {**TEXT, "description": "Its name"},
+                "address": {**TEXT, "description": "Its IP address"},
+                "port": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": 65535,
+                    "default": 1811,
+                    "description": "The port its agent listens on",
+                },
+                "group": {"type": ["string", "null"], "description": "The group it comes into"},
+                "request": {**TEXT, "description": "Its certificate signing request, as PEM"},
+            },
+            "required": ["token", "name", "address", "request"],
+        },
+        required=True,
+    ),
+)
+
+
 def joining_routes(
     config: Config, store: IStateStore | None, term: Callable[[], int | None], in_thread: InThread
 ) -> tuple[Route, ...]:
     """The routes, for a store and an authority."""
     desk = _Desk(config, store, term, in_thread)
     return (
-        Route("/2/join-tokens", {"POST": Endpoint(desk.new_token, "writer")}),
-        Route("/2/join", {"POST": Endpoint(desk.join)}),
+        Route("/2/join-tokens", {"POST": Endpoint(desk.new_token, "writer", doc=_NEW_TOKEN)}),
+        Route("/2/join", {"POST": Endpoint(desk.join, doc=_JOIN)}),
     )

@@ -16,6 +16,7 @@ from twisted_rapi.testing.cluster import FakeCluster, make_cluster
 from twisted_rapi.testing.file_watch import LookedAt
 from twisted_rapi.web.auth import Users
 from twisted_rapi.web.call import Api, Route
+from twisted_rapi.web.openapi.route import with_document
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
 from twisted_rapi.web.site import ApiResource, make_site
@@ -54,7 +55,7 @@ class Browser:
         self.users = Users(file, self.cluster.clock, maybeDeferred, self.watch)
         Deferred.fromCoroutine(self.users.refresh())
         self.resource = ApiResource(
-            (*ROUTES, *ROUTES_OF_1_2, *more(self.cluster)),
+            with_document((*ROUTES, *ROUTES_OF_1_2, *more(self.cluster)), at_once=False),
             self.users,
             self.cluster.clock,
             Random(1),

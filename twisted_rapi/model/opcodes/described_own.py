@@ -8,7 +8,6 @@ SPECIAL: Mapping[tuple[str, str], str] = {
         "local: node name; remote: list of [host, port, magic, HMAC, salt] per disk (called 'destination' "
         "in RAPI)"
     ),
-    ("OP_BACKUP_EXPORT", "target_node_uuid"): "UUID of 'target_node'; for the server's own notes",
     ("OP_BACKUP_PREPARE", "mode"): "local or remote; only remote has a result",
     ("OP_CLUSTER_SET_PARAMS", "mac_prefix"): "First three octets for generated MAC addresses",
     ("OP_GROUP_ADD", "group_name"): "Name of the new group",

@@ -81,8 +81,8 @@ _REPAIR = _node(opcodes.RepairNodeStorage, "storage_repair", query=_UNIT, body=F
 async def storage_modify(call: Call) -> Reply:
     """``PUT /2/nodes/N/storage/modify``: whether a unit gives space can be changed."""
     _required(call, "name")
-    allocatable = flag(call, "allocatable")
-    changes = {} if allocatable is None else {"allocatable": allocatable}
+    given = call.argument("allocatable") is not None
+    changes = {"allocatable": call.flag("allocatable")} if given else {}
     return await attrs.evolve(_CHANGE, fixed={"changes": changes})(call)
 
 

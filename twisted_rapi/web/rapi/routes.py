@@ -13,8 +13,9 @@ from twisted_rapi.web.rapi import (
     nodes,
     queries,
 )
+from twisted_rapi.web.rapi.described import described
 
-ROUTES: tuple[Route, ...] = (
+_FAMILIES: tuple[Route, ...] = (
     *cluster.ROUTES,
     *instances.ROUTES,
     *disks.ROUTES,
@@ -26,3 +27,5 @@ ROUTES: tuple[Route, ...] = (
     *filters.ROUTES,
     *queries.ROUTES,
 )
+
+ROUTES = described(_FAMILIES)

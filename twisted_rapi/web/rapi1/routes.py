@@ -10,8 +10,10 @@ from twisted_rapi.plan.fields.instance import oper_state, status
 from twisted_rapi.plan.fields.node import primary_count, secondary_count
 from twisted_rapi.plan.view import View
 from twisted_rapi.web.call import Call, Endpoint, Route
+from twisted_rapi.web.doc import Doc
 from twisted_rapi.web.rapi.cluster import os_names
 from twisted_rapi.web.rapi.reads import found
+from twisted_rapi.web.rapi1 import described
 from twisted_rapi.web.reply import Reply, success
 
 # Parameters that 1.2 shows under names of its own, and what stands there when they are not set.
@@ -145,18 +147,18 @@ def _oses(call: Call) -> Reply:
     return success(sorted({name.partition("+")[0] for name in names}))
 
 
-def _get(pattern: str, handler: Callable[[Call], Reply]) -> Route:
-    return Route(pattern, {"GET": Endpoint(handler, kept=True)}, html=True)
+def _get(pattern: str, handler: Callable[[Call], Reply], doc: Doc) -> Route:
+    return Route(pattern, {"GET": Endpoint(handler, kept=True, doc=doc)}, html=True)
 
 
 ROUTES = (
-    _get("/info", _info),
-    _get("/instances", _listing("instance", "instances", _instance)),
-    _get("/instances/[name]", _one("instance", _instance)),
-    _get("/instances/[name]/tags", _tags("instance")),
-    _get("/nodes", _listing("node", "nodes", _node)),
-    _get("/nodes/[name]", _one("node", _node)),
-    _get("/nodes/[name]/tags", _tags("node")),
-    _get("/os", _oses),
-    _get("/tags", _tags("cluster")),
+    _get("/info", _info, described.INFO),
+    _get("/instances", _listing("instance", "instances", _instance), described.INSTANCES),
+    _get("/instances/[name]", _one("instance", _instance), described.INSTANCE),
+    _get("/instances/[name]/tags", _tags("instance"), described.TAGS),
+    _get("/nodes", _listing("node", "nodes", _node), described.NODES),
+    _get("/nodes/[name]", _one("node", _node), described.NODE),
+    _get("/nodes/[name]/tags", _tags("node"), described.TAGS),
+    _get("/os", _oses, described.OSES),
+    _get("/tags", _tags("cluster"), described.TAGS),
 )

@@ -1,0 +1,399 @@
+"""What is told of methods whose handlers do not say it themselves (resources.json)."""
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from twisted_rapi.model.opcodes import backup, cluster, instance, moving, node
+from twisted_rapi.model.opcodes.results import ANSWER, FIELDS
+from twisted_rapi.model.opcodes.words import MigrationMode, ReplaceMode, StorageType
+from twisted_rapi.web.call import Route
+from twisted_rapi.web.doc import (
+    BULK,
+    DRY_RUN,
+    FLAG,
+    LOCK,
+    NAMES,
+    NULL,
+    REASON,
+    TEXT,
+    Argument,
+    Body,
+    Doc,
+    Schema,
+    body_of,
+    choice,
+    ref,
+    submits,
+)
+
+_ROLES = ("drained", "master", "master-candidate", "offline", "regular")
+_FIELDS = Argument("fields", "Names of the wanted fields, separated by commas")
+_INSTANCE = frozenset({"instance_name", "reason"})
+_NODE = frozenset({"node_name", "reason"})
+_OS = {"os": "os_type", "name": "instance_name"}
+
+
+def _object(**properties: Schema) -> dict[str, object]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _links(key: str) -> Schema:
+    return _object(**{key: TEXT, "uri": TEXT})
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _required(name: str, doc: str, schema: Schema = TEXT) -> Argument:
+    return Argument(name, doc, schema, required=True)
+
+
+_CLUSTER: Mapping[str, Doc] = {
+    "GET /": Doc(summary="Nothing; kept for compatibility.", answer="Nothing: null", schema=NULL),
+    "GET /2": Doc(summary="Nothing; kept for compatibility.", answer="Nothing: null", schema=NULL),
+    "GET /version": Doc(summary="Show the version of the API.", answer="2", schema={"const": 2}),
+    "GET /2/info": Doc(
+        summary="Show the cluster.", answer="All about the cluster", schema=ref("Cluster"), query=(LOCK,)
+    ),
+    "GET /2/features": Doc(
+        summary="Show which newer forms of requests are understood.",
+        answer="Names of these features",
+        schema=NAMES,
+    ),
+    "GET /2/os": Doc(
+        summary="List the OS definitions that can be used on all nodes.",
+        answer="The names, with a variant where there are some: name+variant",
+        schema=NAMES,
+    ),
+    "PUT /2/modify": submits(
+        "Change settings of the cluster; compression_tools is refused (403).",
+        (REASON,),
+        body_of(cluster.ClusterSetParams, frozenset({"reason", "compression_tools"}), {}),
+    ),
+    "PUT /2/redistribute-config": submits("Tell all nodes again how the cluster is set up.", (REASON,)),
+}
+
+_KNOWN = Body(
+    "What the client knows of the job",
+    {
+        "type": "object",
+        "properties": {
+            "fields": {**NAMES, "description": "Names of fields of jobs"},
+            "previous_job_info": {
+                "anyOf": [{"type": "array"}, NULL],
+                "description": "Values that were told of these fields before; null: none were",
+            },
+            "previous_log_serial": {
+                "anyOf": [{"type": "integer"}, NULL],
+                "description": "Serial number of the last log entry that was told; null: none was",
+            },
+        },
+        "required": ["fields"],
+    },
+    required=True,
+)
+
+_JOBS: Mapping[str, Doc] = {
+    "GET /2/jobs": Doc(
+        summary="List the jobs that are not in the archive.",
+        answer="Id and URI of each; with bulk what GET /2/jobs/ID has, but neither log nor results",
+        schema=_list(
+            {"anyOf": [_object(id=ref("JobId"), uri=TEXT), ref("JobWithoutResults")]},
+        ),
+        query=(BULK,),
+    ),
+    "POST /2/jobs": submits(
+        "Submit any opcodes as one job; an extension.",
+        (REASON,),
+        Body("Opcodes, carried out in their order", _list(ref("Opcode")), required=True),
+    ),
+    "GET /2/jobs/[job_id]": Doc(
+        summary="Show one job, also from the archive.", answer="All about the job", schema=ref("Job")
+    ),
+    "DELETE /2/jobs/[job_id]": Doc(
+        summary="Cancel a job that does not run yet.",
+        answer="Whether it is or will be cancelled, and a sentence about it",
+        schema={
+            "type": "array",
+            "prefixItems": [{"type": "boolean"}, TEXT],
+            "minItems": 2,
+            "maxItems": 2,
+        },
+    ),
+    "GET /2/jobs/[job_id]/wait": Doc(
+        summary="Wait for a job to change, for 10 seconds at most.",
+        answer="Nothing (null) if it has not; else values of the fields, and what was logged since",
+        schema={"anyOf": [NULL, _object(job_info={"type": "array"}, log_entries=_list(ref("LogEntry")))]},
+        body=_KNOWN,
+    ),
+}
+
+
+def _creation() -> Body:
+    """What an instance is made from, and the version of that form."""
+    body = body_of(instance.InstanceCreate, frozenset({"reason", "dry_run"}), _OS)
+    schema = dict(body.schema)
+    version = {"const": 1, "description": "Version of this form of a request"}
+    schema["properties"] = {"__version__": version, **schema["properties"]}
+    schema["required"] = ["__version__", *schema["required"]]
+    return Body(body.doc, schema, required=True)
+
+
+def _allocation() -> Body:
+    """Several instances; each as it is created alone."""
+    body = body_of(moving.InstanceMultiAlloc, frozenset({"reason", "dry_run"}), {})
+    schema = dict(body.schema)
+    each = {"type": "object", "description": "As the body of POST /2/instances, without __version__"}
+    schema["properties"] = {**schema["properties"], "instances": _list(each)}
+    schema["required"] = ["instances"]
+    return Body(body.doc, schema, required=True)
+
+
+def _replacement() -> Body:
+    body = body_of(moving.InstanceReplaceDisks, _INSTANCE, {})
+    schema = dict(body.schema)
+    disks = schema["properties"]["disks"]
+    text = {"type": "string", "pattern": "^[0-9]+(,[0-9]+)*$"}
+    either = {"anyOf": [{"type": "array", "items": disks["items"]}, text]}
+    schema["properties"] = {
+        **schema["properties"],
+        "disks": {**either, "description": disks["description"]},
+    }
+    del schema["required"]  # the older form has no body
+    return Body(body.doc, schema)
+
+
+_REINSTALLATION = Body(
+    "What is installed; other keys are ignored",
+    {
+        "type": "object",
+        "properties": {
+            "os": {"anyOf": [TEXT, NULL], "description": "OS to install; null: the one it has"},
+            "start": {"type": "boolean", "default": True, "description": "Whether it is started then"},
+            **{
+                name: {"anyOf": [{"type": "object"}, NULL], "description": "Parameters of the OS"}
+                for name in ("osparams", "osparams_private", "osparams_secret")
+            },
+        },
+    },
+)
+
+_INSTANCES: Mapping[str, Doc] = {
+    "POST /2/instances": submits("Create or import an instance.", (DRY_RUN, REASON), _creation()),
+    "POST /2/instances-multi-alloc": submits(
+        "Find room for several instances at once, and create them.", (DRY_RUN, REASON), _allocation()
+    ),
+    "GET /2/instances/[instance_name]/info": submits(
+        "Show all about an instance, as its nodes report it; what they say is the job's result.",
+        (Argument("static", "With 1, only what is configured: no node is asked", FLAG), REASON),
+    ),
+    "GET /2/instances/[instance_name]/console": Doc(
+        summary="Show how the instance's console is reached.",
+        answer="Kind of the console and what that kind needs",
+        schema=ref("Console"),
+    ),
+    "POST /2/instances/[instance_name]/reinstall": submits(
+        "Install the OS of an instance again: stop it, install, start it.",
+        (
+            Argument("os", "Older form: OS to install"),
+            Argument("nostartup", "Older form: with 1, the instance is not started then", FLAG),
+        ),
+        _REINSTALLATION,
+    ),
+    "POST /2/instances/[instance_name]/replace-disks": submits(
+        "Rebuild or relocate mirrored disks.",
+        (
+            Argument("mode", "Older form: what is replaced", choice(ReplaceMode)),
+            Argument("disks", "Older form: indexes of disks, separated by commas"),
+            Argument("remote_node", "Older form: the new secondary node"),
+            Argument("iallocator", "Older form: the allocator that picks it"),
+            Argument("early_release", "Older form: give up the old disks as soon as possible", FLAG),
+            REASON,
+        ),
+        _replacement(),
+    ),
+    "POST /2/instances/[instance_name]/disk/[disk_index]/grow": submits(
+        "Enlarge a disk.",
+        (REASON,),
+        body_of(moving.InstanceGrowDisk, _INSTANCE | {"disk"}, {}),
+    ),
+    "PUT /2/instances/[instance_name]/prepare-export": submits(
+        "Make ready for an export.",
+        (
+            _required("mode", "local or remote", {"enum": ["local", "remote"]}),
+            REASON,
+        ),
+    ),
+    "PUT /2/instances/[instance_name]/export": submits(
+        "Write an instance's disks to a node, or send them to another cluster.",
+        (REASON,),
+        body_of(backup.BackupExport, _INSTANCE, {"destination": "target_node"}),
+    ),
+}
+
+_UNIT = (
+    _required("storage_type", "Kind of storage", choice(StorageType)),
+    _required("name", "Name of the unit"),
+)
+
+_NODES: Mapping[str, Doc] = {
+    "GET /2/nodes/[node_name]/role": Doc(
+        summary="Show the role of a node.", answer="Its role", schema={"enum": list(_ROLES)}, query=(LOCK,)
+    ),
+    "PUT /2/nodes/[node_name]/role": submits(
+        "Give a node another role.",
+        (
+            Argument("force", "Accepted; no check is skipped", FLAG),
+            Argument("auto-promote", "With 1, other nodes become master candidates as needed", FLAG),
+            REASON,
+        ),
+        Body("The role", {"enum": [role for role in _ROLES if role != "master"]}, required=True),
+    ),
+    "POST /2/nodes/[node_name]/evacuate": submits(
+        "Move instances off a node: submit the jobs that do it.",
+        (DRY_RUN, REASON),
+        body_of(node.NodeEvacuate, _NODE | {"dry_run"}, {}),
+    ),
+    "POST /2/nodes/[node_name]/migrate": submits(
+        "Migrate all instances off their primary node: submit a job for each.",
+        (
+            Argument("mode", "Older form, in which the body does not count: how", choice(MigrationMode)),
+            Argument("live", "Older form: 1 for mode live, 0 for non-live", FLAG),
+            DRY_RUN,
+            REASON,
+        ),
+        body_of(node.NodeMigrate, _NODE, {}),
+    ),
+    "GET /2/nodes/[node_name]/storage": submits(
+        "List the node's units of storage; the list is the job's result.",
+        (
+            Argument("storage_type", "Kind of storage; file storage without it", choice(StorageType)),
+            _required("output_fields", "Names of the wanted columns, separated by commas"),
+            REASON,
+        ),
+    ),
+    "PUT /2/nodes/[node_name]/storage/modify": submits(
+        "Change whether a unit of storage gives space to new disks.",
+        (*_UNIT, Argument("allocatable", "1 if it does, 0 if not", FLAG), REASON),
+    ),
+    "PUT /2/nodes/[node_name]/storage/repair": submits(
+        "Repair a unit of storage.",
+        (*_UNIT, REASON),
+    ),
+}
+
+_RULE = Body(
+    "A rule about jobs",
+    {
+        "type": "object",
+        "properties": {
+            "priority": {
+                "type": "integer",
+                "minimum": 0,
+                "default": 0,
+                "description": "Rules of lower numbers are asked first",
+            },
+            "predicates": {
+                "type": "array",
+                "items": {"type": "array"},
+                "default": [],
+                "description": 'What has to be true of a job: [["jobid", FILTER], ["opcode", FILTER],'
+                ' ["reason", FILTER] ...]',
+            },
+            "action": {
+                "anyOf": [
+                    {"enum": ["ACCEPT", "CONTINUE", "PAUSE", "REJECT"]},
+                    {
+                        "type": "array",
+                        "prefixItems": [{"const": "RATE_LIMIT"}, {"type": "integer", "minimum": 0}],
+                        "minItems": 2,
+                        "maxItems": 2,
+                    },
+                ],
+                "default": "CONTINUE",
+                "description": "What becomes of such a job",
+            },
+            "reason": {"type": "array", "default": [], "description": "Why the rule is there"},
+        },
+        "additionalProperties": False,
+    },
+    required=True,
+)
+_UUID = "The rule's UUID"
+
+_FILTERS: Mapping[str, Doc] = {
+    "GET /2/filters": Doc(
+        summary="List the rules about jobs, in the order they are asked.",
+        answer="UUID and URI of each; with bulk all about each",
+        schema=_list({"anyOf": [_links("uuid"), ref("Filter")]}),
+        query=(BULK,),
+    ),
+    "POST /2/filters": Doc(summary="Add a rule about jobs.", answer=_UUID, schema=TEXT, body=_RULE),
+    "GET /2/filters/[filter_uuid]": Doc(
+        summary="Show one rule.", answer="All about the rule", schema=ref("Filter")
+    ),
+    "PUT /2/filters/[filter_uuid]": Doc(
+        summary="Replace a rule, or add one with this UUID.", answer=_UUID, schema=TEXT, body=_RULE
+    ),
+    "DELETE /2/filters/[filter_uuid]": Doc(summary="Remove a rule.", answer="Nothing: null", schema=NULL),
+}
+
+_FILTER = "A filter, as the query language has it; null for all objects"
+
+_QUERIES: Mapping[str, Doc] = {
+    "GET /2/query/[resource]": Doc(
+        summary="Ask for fields of all objects of a kind.",
+        answer="The definitions of the fields; for each object pairs of a status and a value",
+        schema=ANSWER,
+        query=(attrs.evolve(_FIELDS, required=True),),
+        refusals=(502,),
+    ),
+    "PUT /2/query/[resource]": Doc(
+        summary="Ask for fields of the objects of a kind that a filter lets through.",
+        answer="The definitions of the fields; for each object pairs of a status and a value",
+        schema=ANSWER,
+        query=(attrs.evolve(_FIELDS, doc=f"{_FIELDS.doc}; if the body has none"),),
+        body=Body(
+            "Fields and a filter",
+            {
+                "type": "object",
+                "properties": {
+                    "fields": {**NAMES, "description": "Names of the wanted fields"},
+                    "qfilter": {"anyOf": [{"type": "array"}, NULL], "description": _FILTER},
+                    "filter": {
+                        "anyOf": [{"type": "array"}, NULL],
+                        "description": "Older name of qfilter",
+                    },
+                },
+            },
+            required=True,
+        ),
+        refusals=(502,),
+    ),
+    "GET /2/query/[resource]/fields": Doc(
+        summary="Show which fields a kind of object has.",
+        answer="The definitions of the fields",
+        schema=FIELDS,
+        query=(attrs.evolve(_FIELDS, doc=f"{_FIELDS.doc}; all without it"),),
+        refusals=(502,),
+    ),
+}
+
+DESCRIBED: Mapping[str, Doc] = {**_CLUSTER, **_JOBS, **_INSTANCES, **_NODES, **_FILTERS, **_QUERIES}
+"""By method and URI pattern."""
+
+
+def described(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """The routes; methods the table tells of are described by it."""
+    return tuple(
+        attrs.evolve(
+            route,
+            methods={
+                method: attrs.evolve(endpoint, doc=DESCRIBED.get(f"{method} {route.pattern}", endpoint.doc))
+                for method, endpoint in route.methods.items()
+            },
+        )
+        for route in routes
+    )
