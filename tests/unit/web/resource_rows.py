@@ -42,13 +42,15 @@ class Row:
 
     :ivar good: path and body of a request that is well; a job it submits ends in success.
     :ivar bad: path and body of one that is refused with this `status`.
-    :ivar before: what has to be done before the good one.
+    :ivar before: what has to be done before the good one; `lost`: the nodes then lose all volumes.
+    :ivar user: who asks the bad one.
     """
 
     good: Ask
     bad: Ask
     status: int = 400
     before: tuple[tuple[str, str, Any], ...] = ()
+    lost: bool = False
     user: str = "admin"
 
 
@@ -139,6 +141,25 @@ _PLACED = {
     "os_type": "noop+default",
     "pnode": "node2.example.com",
 }
+TWIN: tuple[tuple[str, str, Any], ...] = (
+    ("PUT", "/2/modify", {"enabled_disk_templates": ["drbd", "sharedfile"], "vg_name": "xenvg"}),
+    (
+        "POST",
+        "/2/instances",
+        {
+            **_PLACED,
+            "__version__": 1,
+            "name": "twin.example.com",
+            "disk_template": "drbd",
+            "disks": [{"size": 64}],
+            "snode": "node3.example.com",
+            "ignore_ipolicy": True,
+            "start": False,
+        },
+    ),
+)
+"""An instance whose disks are on two nodes."""
+
 _INSTANCES: Mapping[str, Row] = {
     **_objects("instances", "web1.example.com", "instance_name"),
     "POST /2/instances": _job("/2/instances", body={"__version__": 1, **_PLACED}, wrong={"__version__": 0}),
@@ -152,34 +173,19 @@ _INSTANCES: Mapping[str, Row] = {
     f"PUT {_ONE}/startup": _argued(f"{INSTANCE}/startup", "", "?force=x", before=(STOP,)),
     f"POST {_ONE}/reinstall": _job(f"{INSTANCE}/reinstall", body={"os": "noop+alt", "start": False}),
     f"POST {_ONE}/replace-disks": _job(
-        "/2/instances/twin.example.com/replace-disks",
+        "/2/instances/twin/replace-disks",
         body={"mode": "replace_on_secondary", "disks": "0"},
         wrong={"mode": "replace_all"},
-        before=(
-            (
-                "PUT",
-                "/2/modify",
-                {"enabled_disk_templates": ["drbd", "sharedfile"], "drbd_helper": "/bin/true"},
-            ),
-            (
-                "POST",
-                "/2/instances",
-                {
-                    **_PLACED,
-                    "__version__": 1,
-                    "name": "twin.example.com",
-                    "disk_template": "drbd",
-                    "disks": [{"size": 64}],
-                    "snode": "node3.example.com",
-                    "ignore_ipolicy": True,
-                },
-            ),
-        ),
+        before=TWIN,
     ),
     f"PUT {_ONE}/activate-disks": _argued(f"{INSTANCE}/activate-disks", "", "?ignore_size=x"),
     f"PUT {_ONE}/deactivate-disks": _argued(f"{INSTANCE}/deactivate-disks", "", "?force=x", before=(STOP,)),
     f"POST {_ONE}/recreate-disks": _job(
-        f"{INSTANCE}/recreate-disks", body={"disks": [0]}, wrong={"disks": ["x"]}, before=(STOP,)
+        "/2/instances/twin/recreate-disks",
+        body={"disks": [0]},
+        wrong={"disks": ["x"]},
+        before=TWIN,
+        lost=True,
     ),
     f"POST {_ONE}/disk/[disk_index]/grow": _job(
         f"{INSTANCE}/disk/0/grow", body={"amount": 16}, wrong={"amount": -1}
