@@ -150,6 +150,20 @@ class RealHookTests(HookRunnerBase):
         self.assertTrue(told)
         self.assertEqual(await self.runner.folders(), ("instance-start-pre",))
 
+    async def test_no_folder(self) -> None:
+        """A folder that does not exist can be observed; it is watched once a look has found it."""
+        told: list[int] = []
+        self.addCleanup(self.runner.observe(lambda: told.append(1)))
+        self.assertEqual(await self.runner.folders(), ())
+        self.write("instance-start-pre", "a", "")
+        self.assertEqual(await self.runner.folders(), ("instance-start-pre",))
+        self.write("instance-start-pre", "b", "")
+        for _ in range(100):
+            if told:
+                break
+            await deferLater(CLOCK, 0.02)
+        self.assertTrue(told)
+
     async def test_killed_agent(self) -> None:
         """What a script runs is ended with an agent that is killed, or by the next one that starts."""
         pid = self.folder / "pid"

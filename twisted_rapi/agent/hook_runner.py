@@ -41,6 +41,8 @@ _FOLDER = re.compile(r"([a-z0-9-]+-(?:pre|post))\.d", re.ASCII)
 class Watching:
     """Folders watched by the kernel; made by `watch_tree`."""
 
+    _log = Logger()
+
     _CHANGES = (
         inotify.IN_CLOSE_WRITE
         | inotify.IN_MOVED_TO
@@ -61,8 +63,8 @@ class Watching:
             path = FilePath(str(folder))
             try:
                 self._notifier.watch(path, self._CHANGES, callbacks=[lambda *_: self._changed()])
-            except OSError:
-                continue
+            except Exception as e:  # noqa: BLE001 -- what it raises has no public name
+                self._log.debug("{folder} is not watched: {reason}", folder=str(folder), reason=str(e))
 
     def end(self) -> None:
         """No longer watch."""
@@ -134,7 +136,7 @@ class HookRunner:
             return lambda: None
         try:
             self._watching = watching = self._make_watching(changed)
-        except OSError as e:  # there are no more watches to be had: looks have to do
+        except Exception as e:  # noqa: BLE001 -- there are no more watches to be had: looks have to do
             self._log.warn("hooks are not watched: {reason}", reason=str(e))
             return lambda: None
         watching.watch([self._base])
