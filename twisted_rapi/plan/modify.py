@@ -20,6 +20,7 @@ from twisted_rapi.plan.condition import (
     subject,
     usable_os,
 )
+from twisted_rapi.plan.convert import plan_convert
 from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.edits import DiskEdits, NicEdits, Result
 from twisted_rapi.plan.leftover import leftovers, warnings
@@ -53,6 +54,8 @@ class _Modified:
 
 def plan_modify(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
     """Judge the changes, make new disks, change the record, remove disks that went, balloon the memory."""
+    if op.disk_template is not None:
+        return plan_convert(op, progress, view)
     if progress.stage in ("", "verified"):
         return _begin(op, progress, view)
     instance = subject(op.instance_name, progress, view)
@@ -169,8 +172,8 @@ def _after(op: InstanceSetParams, view: View, instance: InstanceRecord) -> tuple
 
 
 def _check_form(op: InstanceSetParams) -> None:
-    if op.disk_template is not None or op.ext_params:
-        raise prereq("Conversion of disk templates is not offered by this release")
+    if op.ext_params:
+        raise prereq("Parameters of a provider are for conversions to it, which this release does not offer")
     if op.pnode is not None or op.remote_node is not None:
         raise prereq("A change of nodes is not offered by this opcode in this release")
     if op.instance_communication:

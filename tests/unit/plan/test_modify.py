@@ -82,7 +82,13 @@ REFUSED: tuple[tuple[dict[str, Any], list[Any]], ...] = (
     ({"runtime_mem": 128}, ["OpPrereqError", [f"Instance '{A}' is not running", "wrong_state"]]),
     (
         {"disk_template": "plain"},
-        ["OpPrereqError", ["Conversion of disk templates is not offered by this release", "wrong_input"]],
+        [
+            "OpPrereqError",
+            [
+                "Disk template 'plain' is not enabled in cluster. "
+                "Enabled disk templates are: file,sharedfile,diskless"
+            ],
+        ],
     ),
     (
         {"nics": [["modify", 9, {}]]},

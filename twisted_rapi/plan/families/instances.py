@@ -49,7 +49,12 @@ def _networks(view: View, nics: Iterable[Any], shared: bool = True) -> Iterator[
 
 
 def _modify(op: instance.InstanceSetParams, view: View) -> Iterator[Lock]:
-    yield from of_instance(view, op.instance_name, nodes=True)
+    yield from of_instance(view, op.instance_name, nodes=True, resources=op.disk_template is not None)
+    if op.disk_template is not None and (op.remote_node or op.iallocator):
+        given = None if op.remote_node is None else view.find("node", op.remote_node)
+        for node in view.nodes if op.remote_node is None else [given or ""]:
+            yield Lock("node", node)
+            yield Lock("node-res", node)
     # While disks are made addresses are reserved that no record has yet: others would choose them in vain.
     yield from _networks(view, (edit[-1] for edit in op.nics if edit), shared=not op.disks)
     uuid = view.find("instance", op.instance_name)

@@ -1,0 +1,230 @@
+"""``OP_INSTANCE_SET_PARAMS`` with another disk template: ``plain`` to ``drbd`` and back, without copying."""
+
+import msgspec
+from msgspec.structs import replace
+
+from twisted_rapi.errors import OpExecError, OpPrereqError, prereq
+from twisted_rapi.model.opcodes.instance import InstanceSetParams
+from twisted_rapi.model.records import InstanceRecord, NodeRecord
+from twisted_rapi.model.steps import AdoptVolume, CreateVolume, DeleteVolume, ReleaseVolume
+from twisted_rapi.plan import disks, policy, sync, volumes
+from twisted_rapi.plan.condition import answering, at_rest, changed, primary, subject
+from twisted_rapi.plan.leftover import leftovers, warnings
+from twisted_rapi.plan.naming import reservations
+from twisted_rapi.plan.place import Demand, place
+from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, InSequence, Perform, Progress, Stage
+from twisted_rapi.plan.view import View
+
+
+def plan_convert(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
+    """Judge, then mirror the volumes or take the mirror away."""
+    instance = subject(op.instance_name, progress, view)
+    if progress.stage in ("", "looked"):
+        return _begin(op, progress, view, instance)
+    before = msgspec.convert(progress.kept["before"], InstanceRecord)
+    after = msgspec.convert(progress.kept["after"], InstanceRecord)
+    if after.disk_template == "drbd":
+        return _mirror(op, progress, view, instance, before, after)
+    return _single(progress, view, before, after)
+
+
+# Judging.
+
+
+def _begin(op: InstanceSetParams, progress: Progress, view: View, instance: InstanceRecord) -> Stage:
+    _check_form(op, view, instance)
+    at_rest(view, instance, "change disk template")
+    if op.disk_template == "plain":
+        if progress.stage == "":
+            look = volumes.looks(view, instance, instance.primary_node)
+            return Perform(work=look, stage="looked", check=True)
+        _check_current(progress, instance)
+        after = _unmirrored(instance)
+    else:
+        after = _mirrored(op, view, instance)
+    if not op.ignore_ipolicy:
+        policy.check(view, view.groups[primary(view, instance).group], after)
+    had, has = reservations(instance), reservations(after)
+    reserved = [key for key in has if key not in had]
+    kept = {
+        "uuid": instance.uuid,
+        "before": msgspec.to_builtins(instance),
+        "after": msgspec.to_builtins(after),
+        "reserved": reserved,
+    }
+    log = (f"Converting disk template from '{instance.disk_template}' to '{after.disk_template}'",)
+    if op.disk_template == "plain":
+        # The data is there: the record changes first, what is too much goes then.
+        free = tuple(key for key in had if key not in has)
+        return Change(stage="noted", puts=(_noted(view, instance, after),), free=free, kept=kept, log=log)
+    return Change(stage="begun", names=dict.fromkeys(reserved, instance.uuid), kept=kept, log=log)
+
+
+def _noted(view: View, instance: InstanceRecord, after: InstanceRecord) -> InstanceRecord:
+    return changed(
+        instance,
+        view,
+        disk_template=after.disk_template,
+        disks=after.disks,
+        secondary_nodes=after.secondary_nodes,
+    )
+
+
+def _check_form(op: InstanceSetParams, view: View, instance: InstanceRecord) -> None:
+    had, wanted = instance.disk_template, op.disk_template
+    if op.disks:
+        raise prereq("Disk template conversion and other disk changes not supported at the same time")
+    if op.nics or op.beparams or op.hvparams or op.osparams or op.os_name or op.osparams_private:
+        raise prereq("Disk template conversion and other changes are not offered at the same time")
+    if op.runtime_mem is not None or op.offline is not None:
+        raise prereq("Disk template conversion and other changes are not offered at the same time")
+    if wanted == had:
+        raise prereq(f"Instance already has disk template {had}")
+    enabled = view.cluster.enabled_disk_templates
+    if wanted not in enabled:
+        raise OpPrereqError(
+            f"Disk template '{wanted}' is not enabled in cluster. "
+            f"Enabled disk templates are: {','.join(enabled)}"
+        )
+    if (had, wanted) not in (("plain", "drbd"), ("drbd", "plain")):
+        raise prereq(f"Unsupported disk template conversion from {had} to {wanted}")
+
+
+def _check_current(progress: Progress, instance: InstanceRecord) -> None:
+    """The data on the primary node is what would be kept."""
+    outcome = progress.outcomes[-1] if progress.outcomes else None
+    states = outcome.disks if outcome is not None else ()
+    for n, state in enumerate(states):
+        if state is None or state.get("ldisk") != "okay":
+            raise prereq(
+                f"Disk {n} of instance {instance.name} is degraded on its primary node, cannot convert",
+                "wrong_state",
+            )
+
+
+def _unmirrored(instance: InstanceRecord) -> InstanceRecord:
+    single = tuple(
+        replace(disk, dev_type="plain", logical_id=disk.children[0].logical_id, children=(), params={})
+        for disk in instance.disks
+    )
+    return replace(instance, disk_template="plain", disks=single, secondary_nodes=())
+
+
+def _mirrored(op: InstanceSetParams, view: View, instance: InstanceRecord) -> InstanceRecord:
+    """The instance as it becomes; its volumes stay under their names as data."""
+    new = _secondary(op, view, instance)
+    layout = disks.Layout(instance=instance.name, template="drbd")
+    open_disks = []
+    for n, disk in enumerate(instance.disks):
+        drbd = disks.addressed(view, layout, n, disk, {"vg": disk.logical_id[0]})
+        data, meta = drbd.children
+        open_disks.append(replace(drbd, children=(replace(data, logical_id=disk.logical_id), meta)))
+    nodes = (instance.primary_node, new.uuid)
+    placed = disks.placed(view, open_disks, nodes)
+    volumes.check_space(view, primary(view, instance), [disk.children[1] for disk in placed])
+    volumes.check_space(view, new, placed)
+    return replace(instance, disk_template="drbd", disks=placed, secondary_nodes=(new.uuid,))
+
+
+def _secondary(op: InstanceSetParams, view: View, instance: InstanceRecord) -> NodeRecord:
+    if op.remote_node is not None:
+        new = view.node(op.remote_node)
+        if new.uuid == instance.primary_node:
+            raise prereq(
+                f"Given new secondary node {new.name} is the same as the primary node of the instance",
+                "wrong_state",
+            )
+        answering(view, new)
+        if new.drained or not new.vm_capable:
+            what = "drained" if new.drained else "non-vm_capable"
+            raise prereq(f"Cannot use {what} secondary node '{new.name}'", "wrong_state")
+        return new
+    if op.iallocator is None:
+        raise prereq("Conversion to a mirrored disk template needs a secondary node")
+    if op.iallocator not in (".", "builtin"):
+        raise prereq(f"Can't find iallocator '{op.iallocator}': only the built-in one is offered")
+    demand = Demand(
+        hypervisor=instance.hypervisor,
+        memory=0,
+        disk=disks.usage("drbd", instance.disks),
+        template="drbd",
+        group=primary(view, instance).group,
+        without=(instance.primary_node,),
+    )
+    return place(view, demand, instance.name)
+
+
+# Carrying out.
+
+
+def _mirror(
+    op: InstanceSetParams,
+    progress: Progress,
+    view: View,
+    instance: InstanceRecord,
+    before: InstanceRecord,
+    after: InstanceRecord,
+) -> Stage:
+    indexed = volumes.all_disks(after)
+    match progress.stage:
+        case "begun":
+            return Perform(work=_sides(view, after), stage="made", failed="failed")
+        case "failed":
+            return Perform(work=InParallel(_undoing(view, after)), stage="undone", failed="undone")
+        case "undone":
+            undo = _undoing(view, after)
+            left = leftovers(undo, progress.outcomes, f"conversion of {before.name} failed")
+            error = progress.error or OpExecError(f"Could not convert the disks of {before.name}")
+            free = tuple(progress.kept["reserved"])
+            return Finish(error=error, puts=left, free=free, log=warnings(left, view))
+        case "made" | "syncing":
+            state = sync.judged(after, progress) if progress.stage == "syncing" else None
+            if op.wait_for_sync and (state is None or state.filling):
+                log = sync.begun(after) if state is None else state.log
+                return Perform(work=volumes.waits(view, after), stage="syncing", failed="failed", log=log)
+            # Where nobody waits both sides stay attached, so that they are filled.
+            rest = volumes.deactivations(view, after, indexed) if op.wait_for_sync else ()
+            log = state.log if state is not None else ()
+            return Perform(work=InParallel(rest), stage="rested", failed="failed", log=log)
+        case "rested":
+            noted = _noted(view, instance, after)
+            noted = replace(noted, disks_active=instance.disks_active or not op.wait_for_sync)
+            return Change(stage="noted", puts=(noted,), kept=progress.kept)
+    return Finish(result=[("disk_template", after.disk_template)])
+
+
+def _sides(view: View, after: InstanceRecord) -> InSequence:
+    """The primary node's volumes become one side, the other one is made."""
+    first, second = after.primary_node, after.secondary_nodes[0]
+    indexed = volumes.all_disks(after)
+    made = [
+        Do(
+            second,
+            CreateVolume(instance=after.name, disk=volumes.spec(view, after, n, d, second), fresh=True),
+        )
+        for n, d in indexed
+    ]
+    adopted = [
+        Do(first, AdoptVolume(instance=after.name, disk=volumes.spec(view, after, n, d, first)))
+        for n, d in indexed
+    ]
+    return InSequence((*made, *adopted, *volumes.activations(view, after, indexed)))
+
+
+def _undoing(view: View, after: InstanceRecord) -> tuple[Do, ...]:
+    """The primary node's volumes are as they were, the other node has none."""
+    first, second = after.primary_node, after.secondary_nodes[0]
+    works = []
+    for n, disk in volumes.all_disks(after):
+        here, there = (volumes.spec(view, after, n, disk, node) for node in (first, second))
+        works.append(Do(first, ReleaseVolume(instance=after.name, disk=here)))
+        works.append(Do(second, DeleteVolume(instance=after.name, disk=there)))
+    return tuple(works)
+
+
+def _single(progress: Progress, view: View, before: InstanceRecord, after: InstanceRecord) -> Stage:
+    gone = _undoing(view, before)
+    if progress.stage == "noted":
+        return Perform(work=InParallel(gone), stage="cleared", failed="cleared", patience=0.0)
+    left = leftovers(gone, progress.outcomes, f"the mirror of {before.name}")
+    return Finish(result=[("disk_template", after.disk_template)], puts=left, log=warnings(left, view))
