@@ -31,6 +31,7 @@ class DiskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     :ivar node: uuid of the node it is meant for; only a mirrored disk is another one on each node.
     :ivar params: the parameters of its template, filled in.
+    :ivar serial: grows as the disk changes: a node tells by it what comes too late.
     """
 
     uuid: str
@@ -42,6 +43,7 @@ class DiskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str | None = None
     params: Params = field(default_factory=dict)
     node: str = ""
+    serial: int = 1
     children: tuple["DiskSpec", ...] = ()
 
 

@@ -104,7 +104,14 @@ def _check_current(progress: Progress, instance: InstanceRecord) -> None:
 
 def _unmirrored(instance: InstanceRecord) -> InstanceRecord:
     single = tuple(
-        replace(disk, dev_type="plain", logical_id=disk.children[0].logical_id, children=(), params={})
+        replace(
+            disk,
+            dev_type="plain",
+            logical_id=disk.children[0].logical_id,
+            children=(),
+            params={},
+            serial_no=disk.serial_no + 1,
+        )
         for disk in instance.disks
     )
     return replace(instance, disk_template="plain", disks=single, secondary_nodes=())
@@ -118,7 +125,8 @@ def _mirrored(op: InstanceSetParams, view: View, instance: InstanceRecord) -> In
     for n, disk in enumerate(instance.disks):
         drbd = disks.addressed(view, layout, n, disk, {"vg": disk.logical_id[0]})
         data, meta = drbd.children
-        open_disks.append(replace(drbd, children=(replace(data, logical_id=disk.logical_id), meta)))
+        data = replace(data, logical_id=disk.logical_id)
+        open_disks.append(replace(drbd, children=(data, meta), serial_no=disk.serial_no + 1))
     nodes = (instance.primary_node, new.uuid)
     placed = disks.placed(view, open_disks, nodes)
     volumes.check_space(view, primary(view, instance), [disk.children[1] for disk in placed])

@@ -188,14 +188,15 @@ def new_disk(view: View, layout: Layout, index: int, given: Mapping[str, Any]) -
 
 
 def addressed(
-    view: View, layout: Layout, index: int, disk: DiskRecord, given: Mapping[str, Any]
+    view: View, layout: Layout, index: int, disk: DiskRecord, given: Mapping[str, Any], name: str = ""
 ) -> DiskRecord:
     """
     The disk with a new address of the layout's template, and what goes with it.
 
+    :param name: a uuid to call it by, in place of the disk's own.
     :raises OpPrereqError: ``wrong_input``, ``wrong_state``.
     """
-    name, template = disk.uuid, layout.template
+    name, template = name or disk.uuid, layout.template
     disk = replace(disk, dev_type=template, children=(), params=_access(given) if template != "ext" else {})
     match template:
         case "plain":
@@ -334,15 +335,21 @@ def _connected(
     ports = [d.logical_id[2] for d in others if nodes_of(d)]
     port = free_port(view, ports if taken_port is None else [taken_port, *ports])
     at = tuple(_free_minor(view, node, others) for node in nodes)
-    secret = view.chance.getrandbits(160).to_bytes(20, "big").hex()
-    return replace(disk, logical_id=(*nodes, port, *at, secret), children=(data, meta))
+    return replace(disk, logical_id=(*nodes, port, *at, _new_secret(view)), children=(data, meta))
+
+
+def _new_secret(view: View) -> str:
+    return view.chance.getrandbits(160).to_bytes(20, "big").hex()
 
 
 def reconnected(
     view: View, disk: DiskRecord, primary: str, secondary: str, others: Sequence[DiskRecord] = ()
 ) -> DiskRecord:
     """
-    A mirrored disk between these nodes; a side that stays keeps its minor, the port and secret stay.
+    A mirrored disk between these nodes; a side that stays keeps its minor, and the port stays.
+
+    The secret is another one and the serial number grows: by them nodes know what is meant for the disk as
+    it was.
 
     :param others: disks that are reconnected with it.
     """
@@ -351,7 +358,8 @@ def reconnected(
         disk.logical_id[3 + old.index(node)] if node in old else _free_minor(view, node, others)
         for node in (primary, secondary)
     ]
-    return replace(disk, logical_id=(primary, secondary, disk.logical_id[2], *at, disk.logical_id[5]))
+    address = (primary, secondary, disk.logical_id[2], *at, _new_secret(view))
+    return replace(disk, logical_id=address, serial_no=disk.serial_no + 1, mtime=view.now)
 
 
 # Space.

@@ -28,6 +28,7 @@ def disk_spec(index: int, disk: DiskRecord, node: str = "", filled: Params | Non
         name=disk.name,
         params=values,
         node=node,
+        serial=disk.serial_no,
         children=tuple(
             disk_spec(index, child, node, own) for child, own in zip(disk.children, stripes, strict=False)
         ),

@@ -14,7 +14,7 @@ from twisted_rapi.model.steps import InspectDisks
 from twisted_rapi.plan import policy, volumes
 from twisted_rapi.plan.condition import at_rest, changed, primary, subject
 from twisted_rapi.plan.devices import disk_mode
-from twisted_rapi.plan.disks import MIRRORED, nodes_of, reconnected, size_of, spindles_of, usage
+from twisted_rapi.plan.disks import MIRRORED, nodes_of, placed, size_of, spindles_of, usage
 from twisted_rapi.plan.grow import resized
 from twisted_rapi.plan.leftover import leftovers, warnings
 from twisted_rapi.plan.naming import reservations
@@ -198,10 +198,25 @@ def _after(
 
 
 def _moved(view: View, instance: InstanceRecord, nodes: list[str]) -> tuple[DiskRecord, ...]:
-    moved: list[DiskRecord] = []
-    for disk in instance.disks:
-        moved.append(reconnected(view, disk, nodes[0], nodes[1], moved) if nodes_of(disk) else disk)
-    return tuple(moved)
+    """The disks on other nodes, under new names: the old ones may still be removed where they were."""
+    return placed(view, [_renamed(view, n, disk) for n, disk in enumerate(instance.disks)], nodes)
+
+
+def _renamed(view: View, index: int, disk: DiskRecord) -> DiskRecord:
+    name = view.new_uuid()
+    match disk.dev_type:
+        case "file":
+            folder = disk.logical_id[1].rpartition("/")[0]
+            return replace(disk, logical_id=(disk.logical_id[0], f"{folder}/{name}.file.disk{index}"))
+        case "plain":
+            return replace(disk, logical_id=(disk.logical_id[0], f"{name}.disk{index}"))
+        case "drbd":
+            data, meta = (
+                replace(child, logical_id=(child.logical_id[0], f"{name}.disk{index}_{part}"))
+                for child, part in zip(disk.children, ("data", "meta"), strict=True)
+            )
+            return replace(disk, logical_id=(), children=(data, meta), serial_no=disk.serial_no + 1)
+    return disk
 
 
 def _look(view: View, after: InstanceRecord, node: str, changes: Mapping[int, Any]) -> Do:

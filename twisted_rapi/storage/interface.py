@@ -53,7 +53,8 @@ class IMirrorDriver(IVolumeDriver):
     A template whose disks are kept on two nodes, this one being ``disk.node``.
 
     The other side's address is in ``disk.logical_id``.  A side whose data is not current is filled from the
-    other one as soon as both are attached to each other; `activate` is `attach` as primary.
+    other one as soon as both are attached to each other; `activate` is `attach` as primary.  A side that was
+    made or attached for a later ``disk.serial``, or for the same with another secret, is not removed.
     """
 
     async def attach(disk: DiskSpec, primary: bool, ignore_size: bool = False, force: bool = False) -> str:

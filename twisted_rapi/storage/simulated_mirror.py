@@ -32,6 +32,7 @@ class _Side:
     :ivar rate: MiB a second.
     :ivar used: whether a guest has ever used it here.
     :ivar token: of the last renewal.
+    :ivar serial: of the disk when it was made or attached, as is `secret`.
     """
 
     size: int
@@ -43,6 +44,12 @@ class _Side:
     peer: str = ""
     rate: float = 60.0
     token: str = ""
+    serial: int = 0
+    secret: str = ""
+
+    def newer(self, disk: DiskSpec) -> bool:
+        """Whether it is a side of what the disk became later, or of another attempt to change it."""
+        return self.serial > disk.serial or (self.serial == disk.serial and self.secret != disk.logical_id[5])
 
     def settle(self, now: float) -> None:
         """Bring `left` up to date."""
@@ -122,6 +129,9 @@ class Mirrors:
             if side is not None:
                 self._shelf.write(f"{disk.uuid}@{node}", attrs.asdict(side))
 
+    def _new(self, disk: DiskSpec, left: float) -> _Side:
+        return _Side(size=disk.size, left=left, used=left == 0, serial=disk.serial, secret=disk.logical_id[5])
+
     def _path(self, disk: DiskSpec) -> str:
         return f"/dev/drbd{address(disk)[1]}"
 
@@ -137,37 +147,45 @@ class Mirrors:
                 return self._path(disk)
             for child in disk.children:
                 self._lower.create(child, fresh=True)
-            self._write(disk, _Side(size=disk.size, left=float(disk.size)), self._side(disk, peer))
+            made = self._new(disk, float(disk.size))
+            self._write(disk, made, self._side(disk, peer))
         return self._path(disk)
 
     def adopt(self, disk: DiskSpec) -> None:
         """Note a side whose data volume was a disk of its own and is current; done already is well."""
         with self._shelf.locked():
-            if self._side(disk, disk.node) is None:
+            own = self._side(disk, disk.node)
+            if own is None or own.secret != disk.logical_id[5]:
                 data, meta = disk.children
                 self._lower.activate(data)
                 self._lower.create(meta, fresh=True)
-                self._write(
-                    disk, _Side(size=disk.size, left=0.0, used=True), self._side(disk, address(disk)[0])
-                )
+                made = self._new(disk, 0.0)
+                self._write(disk, made, self._side(disk, address(disk)[0]))
 
     def delete(self, disk: DiskSpec) -> None:
         """Remove the volumes below and the note."""
         with self._shelf.locked():
-            self._forget(disk)
+            if not self._forget(disk):
+                return
             for child in disk.children:
                 self._lower.delete(child)
 
     def release(self, disk: DiskSpec) -> None:
         """Remove the metadata and the note; the data volume stays, as a disk of its own."""
         with self._shelf.locked():
-            self._forget(disk)
+            if not self._forget(disk):
+                return
             self._lower.delete(disk.children[1])
 
-    def _forget(self, disk: DiskSpec) -> None:
+    def _forget(self, disk: DiskSpec) -> bool:
+        """Remove the note, unless it is of another disk by now; answers that."""
         peer, _ = address(disk)
+        own = self._side(disk, disk.node)
+        if own is not None and own.newer(disk):
+            return False
         self._shelf.remove(f"{disk.uuid}@{disk.node}")
         self._write(disk, None, self._side(disk, peer))
+        return True
 
     def grow(self, disk: DiskSpec) -> None:
         """Grow the data; a side that follows gets what is new from the other."""
@@ -201,6 +219,7 @@ class Mirrors:
             if not own.active and own.left == 0 and other is not None and other.active and other.primary:
                 own.left = float(ceil(own.size / _MISSED))
             own.active, own.peer = True, address(disk)[0]
+            own.serial, own.secret = disk.serial, disk.logical_id[5]
             own.rate = max(1, int(disk.params.get("resync-rate", _USUAL_RATE))) / 1024
             if primary:
                 self._judge(disk, own, other, force)

@@ -18,6 +18,7 @@ from twisted_rapi.testing.soundness import complaints, picture
 from twisted_rapi.testing.world import Ended, World
 
 A, B = NAMES
+NOT_ENABLED = "Disk template 'plain' is not enabled in cluster. Enabled disk templates are: "
 MAC = "aa:00:00:00:00:01"
 Error = tuple[str, str]
 
@@ -82,13 +83,7 @@ REFUSED: tuple[tuple[dict[str, Any], list[Any]], ...] = (
     ({"runtime_mem": 128}, ["OpPrereqError", [f"Instance '{A}' is not running", "wrong_state"]]),
     (
         {"disk_template": "plain"},
-        [
-            "OpPrereqError",
-            [
-                "Disk template 'plain' is not enabled in cluster. "
-                "Enabled disk templates are: file,sharedfile,diskless"
-            ],
-        ],
+        ["OpPrereqError", [f"{NOT_ENABLED}file,sharedfile,diskless"]],
     ),
     (
         {"nics": [["modify", 9, {}]]},

@@ -222,6 +222,20 @@ class MirrorDriverContract(_Base):
         below = [self.done(self.lower["a"].inspect(child)) for child in disk.children]
         self.assertEqual([None if b is None else b["size"] for b in below], [SIZE, None])
 
+    def test_too_late(self) -> None:
+        """What is asked for the disk as it was before is not done to what it has become."""
+        self.synced()
+        for node in "ab":
+            for late in (
+                replace(mirrored(node), serial=0),
+                replace(mirrored(node), logical_id=("a", "b", 11000, 0, 1, "other")),
+            ):
+                self.done(self.drivers[node].delete(late))
+                self.done(self.drivers[node].release(late))
+        self.assertEqual((self.state("a"), self.state("b")), ((False, "okay", None),) * 2)
+        self.done(self.drivers["a"].delete(replace(mirrored("a"), serial=2)))
+        self.assertIsNone(self.state("a"))
+
     def test_move(self) -> None:
         """It keeps its address."""
         self.synced()
