@@ -34,6 +34,14 @@ def needed(view: View, node: NodeRecord) -> bool:
     return now < min(wanted + 1, view.cluster.candidate_pool_size)
 
 
+def filling(view: View, size: int) -> list[NodeRecord]:
+    """The nodes, by name, that have to become candidates when the cluster wants so many."""
+    able = [node for node in sorted(view.nodes.values(), key=lambda n: n.name) if _possible(node)]
+    now = sum(1 for node in view.nodes.values() if node.master_candidate)
+    more = [node for node in able if not node.master_candidate]
+    return more[: max(0, min(len(able), size) - now)]
+
+
 def promoted(view: View, without: NodeRecord) -> list[NodeRecord]:
     """The nodes, by name, that have to become candidates when one is none any more."""
     now, wanted = pool_size(view, {without.uuid})

@@ -11,8 +11,9 @@ from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model import group_params, params
 from twisted_rapi.model import param_tables as tables
 from twisted_rapi.model.opcodes.cluster import ClusterRedistConf, ClusterSetParams
-from twisted_rapi.model.records import ClusterRecord, Params
+from twisted_rapi.model.records import ClusterRecord, Params, Record
 from twisted_rapi.model.steps import VerifyOs
+from twisted_rapi.plan import candidates
 from twisted_rapi.plan.condition import changed
 from twisted_rapi.plan.info import usable_oses
 from twisted_rapi.plan.stage import Do, Finish, InSequence, Perform, Progress, Stage
@@ -54,8 +55,22 @@ def plan_cluster_modify(op: ClusterSetParams, progress: Progress, view: View) ->
     before = view.cluster
     after = _with_lists(op, _with_params(op, _with_plain(op, before)), log)
     _judge(op, view, before, after)
-    puts = () if after == before else (changed(after, view),)
-    return Finish(puts=puts, log=tuple(log))
+    puts: list[Record] = [] if after == before else [changed(after, view)]
+    if op.candidate_pool_size is not None:
+        puts += _filled_pool(view, op.candidate_pool_size, log)
+    return Finish(puts=tuple(puts), log=tuple(log))
+
+
+def _filled_pool(view: View, size: int, log: list[str]) -> list[Record]:
+    """The nodes that become candidates because so many are wanted now."""
+    promoted = candidates.filling(view, size)
+    if promoted:
+        names = ", ".join(node.name for node in promoted)
+        log.append(f" - INFO: Promoted nodes to master candidate role: {names}")
+    now, _ = candidates.pool_size(view)
+    if now > size:
+        log.append(f" - INFO: Note: more nodes are candidates ({now}) than desired ({size})")
+    return [changed(node, view, master_candidate=True) for node in promoted]
 
 
 def _with_plain(op: ClusterSetParams, cluster: ClusterRecord) -> ClusterRecord:

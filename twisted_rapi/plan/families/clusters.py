@@ -39,7 +39,8 @@ def _tags(op: cluster.TagsSet | cluster.TagsDel, view: View) -> Iterator[Lock]:
 
 def _everything(op: cluster.ClusterSetParams, view: View) -> Iterator[Lock]:
     yield from (Lock("nodegroup", uuid, shared=True) for uuid in view.groups)
-    yield from (Lock("node", uuid, shared=True) for uuid in view.nodes)
+    promotes = op.candidate_pool_size is not None
+    yield from (Lock("node", uuid, shared=not promotes) for uuid in view.nodes)
     yield from (Lock("instance", record.name, shared=True) for record in view.instances.values())
 
 
