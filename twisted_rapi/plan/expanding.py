@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from twisted_rapi.model.opcodes import Opcode
-from twisted_rapi.model.opcodes.instance import InstanceCreate, InstanceReinstall
+from twisted_rapi.model.opcodes.instance import InstanceCreate, InstanceReinstall, InstanceSetParams
 from twisted_rapi.model.opcodes.moving import InstanceMigrate
 from twisted_rapi.plan.migrate import mode_of
 from twisted_rapi.plan.relocation import MOVABLE
@@ -42,6 +42,8 @@ def expanded(op: AnyOpcode, view: View) -> AnyOpcode:
                 values |= {name: found[0], uuid: found[1]}
                 if isinstance(op, InstanceReinstall):
                     values |= {name: getattr(op, name) or {} for name in _OS_PARAMS}
+    if isinstance(op, InstanceSetParams):
+        values |= {name: [_newer(edit) for edit in getattr(op, name)] for name in ("disks", "nics")}
     for name, uuid, kind in _SEVERAL:
         given = getattr(op, name, None)
         if {name, uuid} <= fields and given:
@@ -62,6 +64,13 @@ def _migration(op: InstanceMigrate, view: View) -> dict[str, Any]:
     if instance.disk_template not in MOVABLE or op.cleanup:
         return {}
     return {"mode": mode_of(op, view, instance), "live": None}
+
+
+def _newer(edit: list[Any]) -> list[Any]:
+    """An edit in the newer form; what is no edit is left for the plan to refuse."""
+    if len(edit) != 2 or isinstance(edit[0], bool):
+        return edit
+    return ["modify", *edit] if isinstance(edit[0], int) else [edit[0], -1, edit[1]]
 
 
 def _defaults(op: InstanceCreate, view: View) -> dict[str, Any]:

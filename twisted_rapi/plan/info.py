@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from twisted_rapi.errors import prereq
+from twisted_rapi.errors import OpPrereqError, prereq
 from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.cluster import OsDiagnose
 from twisted_rapi.model.opcodes.instance import InstanceQueryData
@@ -25,8 +25,11 @@ States = Mapping[tuple[str, str], Mapping[str, Any] | None]
 def plan_query_data(op: InstanceQueryData, progress: Progress, view: View) -> Stage:
     """Everything about instances, by name; volumes are looked at unless only static values are asked for."""
     names = op.instances or sorted(i.name for i in view.instances.values() if i.pending is None)
-    instances = [view.instance(name) for name in names]
     log = () if op.static else (LOCKS_NEEDED,)
+    try:
+        instances = [view.instance(name) for name in names]
+    except OpPrereqError as e:
+        return Finish(error=e, log=() if progress.stage else log)
     if progress.stage == "" and not op.static:
         looks = [look for i in instances for look in _looks(view, i)]
         if looks:
@@ -89,7 +92,7 @@ def _info(view: View, instance: InstanceRecord, static: bool, seen: States) -> P
         "hv_instance": instance.hvparams,
         "hv_actual": params.hvparams(cluster, instance),
         "be_instance": instance.beparams,
-        "be_actual": params.beparams(cluster, instance),
+        "be_actual": dict(sorted(params.beparams(cluster, instance).items())),
         "os_instance": instance.osparams,
         "os_actual": params.osparams(cluster, instance),
         "serial_no": instance.serial_no,

@@ -108,7 +108,25 @@ def to_wire(op: Opcode) -> dict[str, Any]:
         for f in msgspec.structs.fields(type(op))
         if f.name not in Opcode.__struct_fields__ and (value := getattr(op, f.name)) is not None
     }
+    if isinstance(own.get("nics"), list):
+        own["nics"] = [_ordered(nic) for nic in own["nics"]]
     return {**every, "OP_ID": op.OP_ID, **own}
+
+
+_NIC_ORDER = ("mac", "ip", "mode", "link", "name", "vlan", "bridge", "network")
+
+
+def _ordered(nic: Any) -> Any:
+    """A NIC's values, also those of an edit, in the order jobs show them in (as observed)."""
+    if isinstance(nic, (list, tuple)):
+        return [_ordered(part) for part in nic]
+    if not isinstance(nic, dict):
+        return nic
+    return {name: nic[name] for name in sorted(nic, key=_place)}
+
+
+def _place(name: str) -> int:
+    return _NIC_ORDER.index(name) if name in _NIC_ORDER else len(_NIC_ORDER)
 
 
 def summary(op: Opcode) -> str:

@@ -80,10 +80,18 @@ async def create(call: Call) -> Reply:
         if version == 0 and not isinstance(version, bool):
             raise BadRequest("Instance creation request version 0 is no longer supported")
         raise BadRequest(f"Unsupported request data version {version}")
+    _list_devices(body)
     submission = Submission(
         opcode=instance.InstanceCreate, handler="instances", renames=CREATE_RENAMES, dry_run=True
     )
     return await submission(attrs.evolve(call, body=body))
+
+
+def _list_devices(body: dict[str, Any]) -> None:
+    """USB devices may be separated by blanks, as older releases had it."""
+    hvparams = body.get("hvparams")
+    if isinstance(hvparams, dict) and isinstance(hvparams.get("usb_devices"), str):
+        body["hvparams"] = {**hvparams, "usb_devices": ",".join(hvparams["usb_devices"].split())}
 
 
 async def reinstall(call: Call) -> Reply:
