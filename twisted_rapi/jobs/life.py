@@ -35,7 +35,7 @@ from twisted_rapi.model.records import (
     job_status,
 )
 from twisted_rapi.plan.expanding import expanded
-from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage
+from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage, judges
 from twisted_rapi.state.codec import encode
 from twisted_rapi.state.writer import commit_of
 
@@ -272,7 +272,7 @@ class Life:
         result = None
         if isinstance(stage, DryRun):
             result, stage = stage.result, stage.then
-        if op.dry_run and not (isinstance(stage, Perform) and stage.check):
+        if op.dry_run and not judges(stage):
             await self._finish(index, Finish(result=result, log=(DRY_RUN,)))
             return None
         match stage:

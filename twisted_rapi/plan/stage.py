@@ -155,3 +155,13 @@ class DryRun:
 
 
 Stage = Change | Perform | Finish | DryRun
+
+
+def judges(stage: Stage) -> bool:
+    """Whether a stage belongs to the prerequisites, so that a dry run goes through it."""
+    match stage:
+        case Perform():
+            return stage.check
+        case Finish():
+            return stage.error is not None
+    return False

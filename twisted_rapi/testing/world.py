@@ -33,7 +33,7 @@ from twisted_rapi.model.records import (
 from twisted_rapi.model.steps import Outcome, Step
 from twisted_rapi.plan.leftover import due
 from twisted_rapi.plan.locks import Level, Lock
-from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage, Work
+from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage, Work, judges
 from twisted_rapi.plan.table import PLANS, locks_for
 from twisted_rapi.plan.view import View
 from twisted_rapi.state.codec import decode, encode
@@ -330,7 +330,7 @@ class _Life:
         result = None
         if isinstance(stage, DryRun):
             result, stage = stage.result, stage.then
-        if self.op.dry_run and not (isinstance(stage, Perform) and stage.check):
+        if self.op.dry_run and not judges(stage):
             self.ended.result = result
             self.ended.log.append(DRY_RUN)
             return True
