@@ -133,9 +133,8 @@ class Sight:
         try:
             if "plain" in volumes:
                 self._groups = await volumes["plain"].space()
-            spaces = [await volumes[t].space() for t in ("file", "plain") if t in volumes]
-            # Where a simulated node has several, they are parts of one disk.
-            self._space = min(spaces, key=lambda space: space[1], default=(0, 0))
+            first = next(iter(volumes.values()), None)
+            self._space = (0, 0) if first is None else await first.space()
         except RapiError as e:
             self._log.warn("the disk could not be measured: {reason}", reason=str(e))
         except Exception:  # noqa: BLE001 -- the sizes of before have to do
@@ -152,7 +151,9 @@ class Sight:
     def _disk(self) -> tuple[int, int]:
         if self._parts.simulated is None:
             return self._space
-        return self._parts.simulated.disk, min(self._parts.simulated.disk, self._space[1])
+        # Its volume groups are parts of its one disk.
+        total, grouped = self._parts.simulated.disk, self._groups[0] - self._groups[1]
+        return total, max(0, min(total, self._space[1]) - grouped)
 
     def _guests(self) -> int:
         return sum(d.memory for d in self._known.values() if d.running)
