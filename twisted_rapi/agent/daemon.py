@@ -18,12 +18,14 @@ from twisted.python.failure import Failure
 
 from twisted_rapi import __version__
 from twisted_rapi.agent.allocators import Allocators
+from twisted_rapi.agent.exports import Exports
 from twisted_rapi.agent.hook_runner import HookRunner, watch_tree
 from twisted_rapi.agent.node import Node
 from twisted_rapi.agent.os_runner import OsRunner
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.agent.resource import make_site
 from twisted_rapi.agent.settings import AgentSettings, Simulated
+from twisted_rapi.agent.streams import Credentials, Streams
 from twisted_rapi.config import listen_address
 from twisted_rapi.failpoint import from_environment
 from twisted_rapi.hypervisor.folder import watch_with
@@ -185,6 +187,11 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
     hooks = HookRunner(
         Path(settings.hooks_dir), state / "hooks", reactor, reactor, in_thread, watch_tree(reactor)
     )
+    credentials = Credentials(
+        certificate=settings.certificate, key=settings.key, authority=settings.authority
+    )
+    host, _ = listen_address(settings.listen, "listen")
+    streams = Streams(credentials, state, reactor, reactor, in_thread, "" if host == "::" else host)
     parts = Parts(
         hypervisors=_hypervisors(settings, reactor, random, in_thread),
         volumes=_volumes(settings, in_thread),
@@ -199,12 +206,14 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
         state_dir=state,
         simulated=settings.simulated,
         migration=_migration(settings),
+        streams=streams,
+        exports=Exports(Path(settings.export_dir), in_thread),
         failpoint=from_environment(),
     )
     whole = MultiService()
     if settings.log_file:
         LogToFile(Path(settings.log_file)).setServiceParent(whole)
-    cleaners = (runner.clean, allocators.clean, hooks.clean)
+    cleaners = (runner.clean, allocators.clean, hooks.clean, streams.clean)
     Listening(settings, Node(parts, __version__), cleaners, reactor).setServiceParent(whole)
     Notifier(reactor).setServiceParent(whole)
     return whole

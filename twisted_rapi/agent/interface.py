@@ -1,12 +1,12 @@
 """What the agent asks of the parts it does not share with the master."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from zope.interface import Interface
 
 from twisted_rapi.model.seen import OsSeen
-from twisted_rapi.model.steps import RunAllocator, RunHooks, RunOs
+from twisted_rapi.model.steps import DomainSpec, RunAllocator, RunHooks, RunOs
 
 
 class IHookRunner(Interface):
@@ -46,6 +46,15 @@ class IOsRunner(Interface):
         :raises StepFailed: kind ``os``: there is no such definition, or it does not take the parameters.
         """
 
+    async def disk_script(
+        direction: Literal["import", "export"], domain: DomainSpec, index: int, paths: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """
+        How the definition's script for one disk is run: ``command``, ``environment`` and ``folder``.
+
+        :raises StepFailed: kind ``os``: there is no such definition.
+        """
+
     async def run(step: RunOs, paths: Sequence[str]) -> None:
         """
         Run one of the definition's scripts for an instance.
@@ -65,3 +74,38 @@ class IAllocators(Interface):
         :raises StepFailed: kind ``allocator``: there is no such script, it exited with another status than 0
             (the text has the last lines it printed), or took too long.
         """
+
+
+class IStreams(Interface):
+    """
+    The bytes of disks on their way from node to node, over TLS with certificates of nodes on both sides.
+
+    Where they come from (`source`) and go to (`sink`) is said as `stream_worker` wants it.
+    """
+
+    async def open(instance: str, token: str, sink: Mapping[str, Any], compress: str) -> int:
+        """
+        Listen for who has this token, and store what comes; answers the port.
+
+        The same token again is the same port.
+        """
+
+    async def wait(token: str) -> None:
+        """
+        Wait until all that came is stored.
+
+        :raises StepFailed: kind ``stream``: it is not, and will not be.
+        """
+
+    async def send(
+        host: str, name: str, port: int, token: str, source: Mapping[str, Any], compress: str
+    ) -> None:
+        """
+        Send all of `source` to who listens there, and wait until it is stored.
+
+        :param name: what the other end's certificate is for.
+        :raises StepFailed: kind ``stream``: it is not stored.
+        """
+
+    async def end(instance: str) -> None:
+        """No longer listen for the instance; nothing is written any more afterwards."""

@@ -29,6 +29,7 @@ class Sight:
         self._changes: dict[str, DomainSeen | None] | None = None  # what was told since a look began
         self._oses: tuple[OsSeen, ...] = ()
         self._hooks: tuple[str, ...] = ()
+        self._exports: tuple[str, ...] = ()
         self._acceleration: dict[str, str] = {}
         self._versions: dict[str, str] = {}
         self._space = self._groups = (0, 0)
@@ -99,9 +100,18 @@ class Sight:
         self._oses = await self._parts.os_runner.discover()
         if self._parts.hooks is not None:
             self._hooks = await self._parts.hooks.folders()
+        await self.find_exports()
         if self._parts.simulated is None:
             self._facts = await self._parts.in_thread(facts.read)
         await self._sizing.done(DISK_PATIENCE)
+
+    async def find_exports(self) -> None:
+        """See which exports there are; where that fails it is as it was."""
+        if self._parts.exports is not None:
+            try:
+                self._exports = await self._parts.exports.names()
+            except StepFailed as e:
+                self._log.warn("exports could not be looked at: {reason}", reason=e.text)
 
     async def _domains(self) -> dict[str, DomainSeen]:
         """All there are; those of a hypervisor that does not answer are as they were."""
@@ -190,4 +200,5 @@ class Sight:
             software_version=self._version,
             clock=self._parts.now(),
             migration=dict(self._parts.migration),
+            exports=self._exports,
         )

@@ -14,6 +14,7 @@ from twisted_rapi.agent.looking import Sight
 from twisted_rapi.agent.machine import MachineSteps
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.agent.term import TermKeeper, open_terms
+from twisted_rapi.agent.transfers import APART, TransferSteps
 from twisted_rapi.agent.watching import Seen, Watchers
 from twisted_rapi.errors import RapiError, StaleTerm, StepFailed
 from twisted_rapi.hypervisor.interface import IHypervisor
@@ -42,6 +43,7 @@ class Node:
         self._machine = MachineSteps(parts)
         self._handlers: Mapping[type[Step], Handler] = {
             **self._disks.handlers,
+            **TransferSteps(parts, self._disks).handlers,
             **self._machine.handlers,
             steps.StartDomain: self._start_domain,
             steps.StopDomain: self._stop_domain,
@@ -117,7 +119,7 @@ class Node:
 
     async def _in_turn(self, step: Step, term: int) -> Outcome:
         # What changes nothing and takes long: nothing else waits for it.
-        apart = isinstance(step, (steps.AwaitSync, steps.RunAllocator))
+        apart = isinstance(step, (steps.AwaitSync, steps.RunAllocator, *APART))
         turn = f"apart {id(step)}" if apart else step.instance
         lock, queue = self._locks.setdefault(turn, (DeferredLock(), []))
         queue.append(step)
@@ -126,6 +128,8 @@ class Node:
                 self._check(term)
                 self._parts.failpoint(f"before {step.__struct_config__.tag}")
                 outcome = await self._handlers[type(step)](step)
+                if isinstance(step, (steps.FinishExport, steps.RemoveExport)):
+                    await self._exports_changed()
                 self._parts.failpoint(f"after {step.__struct_config__.tag}")
                 return outcome
         except RapiError:
@@ -216,6 +220,10 @@ class Node:
         return Outcome() if hooks is None else Outcome(hooks=await hooks.run(step))
 
     # What is seen.
+
+    async def _exports_changed(self) -> None:
+        await self._sight.find_exports()
+        self._watchers.report()
 
     async def watch(self, term: int, seen: Seen) -> None:
         """See `INodeAgent.watch`."""

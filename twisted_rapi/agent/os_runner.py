@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from twisted.internet.interfaces import IReactorProcess, IReactorTime
 from twisted.logger import Logger
@@ -16,7 +16,7 @@ from twisted_rapi.agent.scripts import TOO_LATE, Scripts, Session, missing_tool
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.seen import OsSeen
-from twisted_rapi.model.steps import RunOs
+from twisted_rapi.model.steps import DomainSpec, RunOs
 
 LINES_TOLD = 20
 VERIFY_TIME = 60.0
@@ -80,6 +80,16 @@ class OsRunner:
             raise StepFailed(f"OS {definition.name} is not trusted, its create script is not run", "os")
         environment = os_environment.for_step(step, definition, paths)
         await self._script(definition, [script], environment, step.instance, RUN_TIME)
+
+    async def disk_script(
+        self, direction: Literal["import", "export"], domain: DomainSpec, index: int, paths: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """See `IOsRunner.disk_script`."""
+        definition = await self._definition(domain.os)
+        environment = os_environment.for_disk(direction, domain, definition, paths, index)
+        _check(environment)
+        script = str(Path(definition.path) / direction)
+        return {"command": [script], "environment": environment, "folder": definition.path}
 
     async def _definition(self, os: str) -> OsSeen:
         name, variant = os_definitions.split(os)

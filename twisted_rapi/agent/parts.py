@@ -6,7 +6,8 @@ from pathlib import Path
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from twisted_rapi.agent.interface import IAllocators, IHookRunner, IOsRunner
+from twisted_rapi.agent.exports import Exports
+from twisted_rapi.agent.interface import IAllocators, IHookRunner, IOsRunner, IStreams
 from twisted_rapi.agent.settings import Simulated
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.hypervisor.interface import IHypervisor
@@ -25,6 +26,7 @@ class Parts:
     :ivar hooks: ``None``: none are run here.
     :ivar simulated: sizes to report instead of the machine's own.
     :ivar migration: by kind, how other nodes reach a hypervisor with a guest that comes here.
+    :ivar streams: carries the bytes of disks; `exports`: the folder with exports.
     :ivar failpoint: called before and after each step, with its tag, for crash tests.
     """
 
@@ -41,4 +43,6 @@ class Parts:
     units: Mapping[str, IStorageUnits] = attrs.field(factory=dict)
     powercycle: Callable[[], None] | None = None
     migration: Mapping[str, str] = attrs.field(factory=dict)
+    streams: IStreams | None = None
+    exports: Exports | None = None
     failpoint: Callable[[str], None] = lambda _: None

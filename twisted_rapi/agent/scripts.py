@@ -32,6 +32,7 @@ class Session:
     :ivar label: names it among those that run; no other has it.
     :ivar mark: a variable of the environment, as ``NAME=value``, that strangers do not have.
     :ivar seconds: how long it may take.
+    :ivar files: further descriptors it has: its number -> ours.
     """
 
     command: tuple[str, ...]
@@ -41,6 +42,7 @@ class Session:
     label: str
     mark: str
     seconds: float
+    files: Mapping[int, int] = attrs.field(factory=dict)
 
 
 class _Exit(ProcessProtocol):
@@ -92,7 +94,7 @@ class Scripts:
             arguments,
             env=dict(session.environment),
             path=session.folder,
-            childFDs={},
+            childFDs=dict(session.files),
             usePTY=False,
         )
         return await self._followed(process, exit_of, note, session.seconds)

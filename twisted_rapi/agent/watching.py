@@ -68,7 +68,7 @@ class Watchers:
         """Look; what takes too long is told when it is there, and keeps nobody from watching."""
         if not await self._sight.look(FIRST_LOOK):
             late = Deferred.fromCoroutine(self._sight.look())
-            late.addCallback(lambda _: self._report()).addErrback(self._loop_failed)
+            late.addCallback(lambda _: self.report()).addErrback(self._loop_failed)
 
     async def watch(self, term: int, seen: Seen) -> None:
         """
@@ -102,7 +102,8 @@ class Watchers:
         """Something has changed: look, and tell everybody."""
         self._report_all().addErrback(self._loop_failed)
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Tell everything as it is known."""
         self.tell(FullReport(report=self._sight.report()))
 
     def _each_second(self) -> None:
@@ -113,7 +114,7 @@ class Watchers:
     def _report_all(self) -> Deferred[None]:
         if not self._watchers:
             return succeed(None)
-        return Deferred.fromCoroutine(self._sight.look()).addCallback(lambda _: self._report())
+        return Deferred.fromCoroutine(self._sight.look()).addCallback(lambda _: self.report())
 
     def _loop_failed(self, failure: Failure) -> None:
         self._log.failure("reporting has ended", failure)

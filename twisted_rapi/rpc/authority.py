@@ -36,9 +36,10 @@ class Role(Enum):
 
 
 _USAGE = {
-    Role.MASTER: ExtendedKeyUsageOID.CLIENT_AUTH,
-    Role.NODE: ExtendedKeyUsageOID.SERVER_AUTH,
-    Role.API: ExtendedKeyUsageOID.SERVER_AUTH,
+    Role.MASTER: [ExtendedKeyUsageOID.CLIENT_AUTH],
+    # Nodes send disks to each other: one of two is a client then.
+    Role.NODE: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
+    Role.API: [ExtendedKeyUsageOID.SERVER_AUTH],
 }
 
 
@@ -158,7 +159,7 @@ def issue(
         .not_valid_after(min(_time(now) + days * DAY, authority.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([_USAGE[role]]), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(_USAGE[role]), critical=True)
         # Strict verifiers (RFC 5280, Python from 3.13 on) want to be told the keys on both sides.
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)

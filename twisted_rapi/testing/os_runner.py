@@ -1,7 +1,7 @@
 """OS definitions that are values: what their scripts print and how they end is said beforehand."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -11,7 +11,7 @@ from twisted_rapi.agent.interface import IOsRunner
 from twisted_rapi.agent.os_definitions import split
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.seen import OsSeen
-from twisted_rapi.model.steps import RunOs
+from twisted_rapi.model.steps import DomainSpec, RunOs
 
 LINES_TOLD = 20
 
@@ -83,6 +83,15 @@ class FakeOsRunner:
         for name, value in osparams.items():
             if found.refused.get(name) == value:
                 raise StepFailed(f"OS verify script: {name} cannot be {value}", "os")
+
+    async def disk_script(
+        self, direction: Literal["import", "export"], domain: DomainSpec, index: int, paths: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """See `IOsRunner.disk_script`; a script that reads all and writes nothing."""
+        self._definition(domain.os)
+        _check(domain.osparams)
+        environment = {"OS_NAME": split(domain.os)[0], f"{direction.upper()}_INDEX": str(index)}
+        return {"command": ["/bin/sh", "-c", "cat >/dev/null"], "environment": environment, "folder": "/"}
 
     async def run(self, step: RunOs, paths: Sequence[str]) -> None:
         """See `IOsRunner.run`."""

@@ -1,0 +1,114 @@
+"""The steps about exports, and about bytes of disks that go from node to node."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from twisted_rapi.agent.disks import DiskSteps
+from twisted_rapi.agent.exports import Exports
+from twisted_rapi.agent.interface import IStreams
+from twisted_rapi.agent.parts import Parts
+from twisted_rapi.errors import StepFailed
+from twisted_rapi.model import steps
+from twisted_rapi.model.steps import DumpEnd, Outcome, ScriptEnd, Step, VolumeEnd
+
+Handler = Callable[[Any], Coroutine[Any, Any, Outcome]]
+
+FILES = ("file", "sharedfile")
+MIB = 1024 * 1024
+NOTHING: Mapping[str, Any] = {"kind": "nothing"}
+
+APART = (steps.AwaitStream, steps.SendStream)
+"""Steps that take long and that nothing else waits for."""
+
+
+class TransferSteps:
+    """
+    Carries them out.
+
+    :ivar handlers: by type of step.
+    """
+
+    def __init__(self, parts: Parts, disks: DiskSteps) -> None:
+        self._parts, self._disks = parts, disks
+        self.handlers: Mapping[type[Step], Handler] = {
+            steps.OpenStream: self._open,
+            steps.AwaitStream: self._await,
+            steps.SendStream: self._send,
+            steps.EndStreams: self._end,
+            steps.BeginExport: self._begin_export,
+            steps.FinishExport: self._finish_export,
+            steps.RemoveExport: self._remove_export,
+            steps.ReadExport: self._read_export,
+        }
+
+    @property
+    def _streams(self) -> IStreams:
+        if self._parts.streams is None:
+            raise StepFailed("this node sends and receives no disks", "stream")
+        return self._parts.streams
+
+    @property
+    def _exports(self) -> Exports:
+        if self._parts.exports is None:
+            raise StepFailed("this node keeps no exports", "storage")
+        return self._parts.exports
+
+    async def _open(self, step: steps.OpenStream) -> Outcome:
+        sink = await self._described(step.into, target=True)
+        return Outcome(port=await self._streams.open(step.instance, step.token, sink, step.compress))
+
+    async def _await(self, step: steps.AwaitStream) -> Outcome:
+        await self._streams.wait(step.token)
+        return Outcome()
+
+    async def _send(self, step: steps.SendStream) -> Outcome:
+        source = await self._described(step.source, target=False)
+        await self._streams.send(step.host, step.name, step.port, step.token, source, step.compress)
+        return Outcome()
+
+    async def _end(self, step: steps.EndStreams) -> Outcome:
+        if self._parts.streams is not None:
+            await self._parts.streams.end(step.instance)
+        return Outcome()
+
+    async def _described(self, end: steps.StreamEnd, target: bool) -> Mapping[str, Any]:
+        """One end of a stream as `IStreams` wants it."""
+        match end:
+            case VolumeEnd():
+                [path] = await self._disks.paths((end.disk,))
+                return self._volume(end, path, target)
+            case ScriptEnd():
+                paths = await self._disks.paths(end.domain.disks)
+                direction: Any = "import" if target else "export"
+                call = await self._parts.os_runner.disk_script(direction, end.domain, end.index, paths)
+                return {"kind": "script", **call}
+            case DumpEnd():
+                if target:
+                    return {"kind": "new", "path": self._exports.new_dump(end.export, end.file)}
+                return {"kind": "file", "path": self._exports.dump(end.export, end.file)}
+
+    def _volume(self, end: VolumeEnd, path: str, target: bool) -> Mapping[str, Any]:
+        filed = end.disk.template in FILES
+        if self._parts.simulated is not None and not filed:
+            return NOTHING  # its volumes are notes
+        if not target:
+            return {"kind": "file", "path": path}
+        return {"kind": "file", "path": path, "sparse": filed, "most": end.disk.size * MIB}
+
+    async def _begin_export(self, step: steps.BeginExport) -> Outcome:
+        await self._exports.begin(step.export)
+        return Outcome()
+
+    async def _finish_export(self, step: steps.FinishExport) -> Outcome:
+        await self._exports.finish(step.export, step.config)
+        return Outcome()
+
+    async def _remove_export(self, step: steps.RemoveExport) -> Outcome:
+        if step.half:
+            await self._exports.abandon(step.export)
+        else:
+            await self._exports.remove(step.export)
+        return Outcome()
+
+    async def _read_export(self, step: steps.ReadExport) -> Outcome:
+        return Outcome(text=await self._exports.config(step.path))
