@@ -317,7 +317,7 @@ class Life:
         return Progress(stage=stage.stage, kept=kept, error=progress.error, job=self.job.id)
 
     async def _finish(self, index: int, stage: Finish) -> None:
-        drafts = self._means.queue.draft(stage.jobs, self.job.request_id)
+        drafts = self._means.queue.draft(stage.jobs, self.job.request_id, self.job.ops[index].input)
         if stage.error is not None:
             job = ends.failed(self.job, index, stage.error, stage.log, self._now())
         else:

@@ -8,7 +8,7 @@ from msgspec.structs import replace as with_values
 from twisted_rapi.errors import BadRequest, QueueDrained, RequestError, ServiceUnavailable
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.opcodes import Opcode, summary, to_wire
-from twisted_rapi.model.records import CounterRecord, JobRecord, OpRecord, Timestamp, job_key
+from twisted_rapi.model.records import CounterRecord, JobRecord, OpRecord, Params, Timestamp, job_key
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.interface import Commit, IStateStore
 
@@ -77,9 +77,13 @@ class Queue:
         self._table.put(job)
         return job
 
-    def draft(self, jobs: Sequence[Sequence[Opcode]], request_id: str) -> list[JobRecord | str]:
+    def draft(
+        self, jobs: Sequence[Sequence[Opcode]], request_id: str, parent: Params
+    ) -> list[JobRecord | str]:
         """
         Records of jobs that another job submits, to be committed by it at once, with `counter`.
+
+        :param parent: its opcode in the wire form, whose reason trail, priority and comment they inherit.
 
         A job that cannot be accepted is answered as the reason.
         """
@@ -89,7 +93,7 @@ class Queue:
             try:
                 if len(self._table) + self._accepting + len(drafts) >= self._limit:
                     raise ServiceUnavailable("Job queue is full, needs archiving")
-                job = self._new_job(ops, request_id, before)
+                job = self._new_job([_inheriting(op, parent) for op in ops], request_id, before)
             except RequestError as e:
                 drafts.append(str(e))
                 before.append(None)
@@ -119,6 +123,17 @@ class Queue:
         depends = _depends(op, job_id, before)
         stored = with_values(op, reason=[*(op.reason or []), trail], depends=depends)
         return OpRecord(input=to_wire(stored), summary=summary(op))
+
+
+def _inheriting(op: Opcode, parent: Params) -> Opcode:
+    """The opcode as one that another submits (behaviour.md §3.8); what it says itself counts."""
+    return with_values(
+        op,
+        reason=[*(op.reason or []), *(parent.get("reason") or [])],
+        comment=op.comment or f"Submitted by {parent['OP_ID']}",
+        priority=op.priority or parent.get("priority") or 0,
+        debug_level=op.debug_level or parent.get("debug_level"),
+    )
 
 
 def _depends(op: Opcode, job_id: int, before: Sequence[int | None]) -> list[tuple[Any, list[Any]]] | None:

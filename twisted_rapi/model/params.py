@@ -273,6 +273,13 @@ def osparams(cluster: ClusterRecord, instance: InstanceRecord) -> Params:
     return {**cluster.osparams.get(name, {}), **cluster.osparams.get(instance.os, {}), **instance.osparams}
 
 
+def private_osparams(cluster: ClusterRecord, instance: InstanceRecord) -> Params:
+    """An instance's private OS parameters: only for scripts of the OS, never shown."""
+    name = instance.os.partition("+")[0]
+    of_cluster = cluster.osparams_private
+    return {**of_cluster.get(name, {}), **of_cluster.get(instance.os, {}), **instance.osparams_private}
+
+
 def cluster_ndparams(cluster: ClusterRecord) -> Params:
     """What a node without own parameters has."""
     return {**tables.ND_DEFAULTS, **cluster.ndparams}

@@ -107,7 +107,7 @@ def _looks(op: InstanceCreate, view: View, instance: InstanceRecord) -> tuple[Do
     """What has to be seen on the node beforehand: OS parameters that are right, volumes to adopt."""
     looks: list[Do] = []
     if op.os_type and not op.no_install:
-        secrets = {**(op.osparams_private or {}), **(op.osparams_secret or {})}
+        secrets = {**params.private_osparams(view.cluster, instance), **(op.osparams_secret or {})}
         given = {**params.osparams(view.cluster, instance), **secrets}
         verify = VerifyOs(instance=instance.name, os=op.os_type, osparams=given)
         looks.append(Do(instance.primary_node, verify))
@@ -203,7 +203,8 @@ def _install(op: InstanceCreate, view: View, instance: InstanceRecord, log: tupl
     log = (*log, *sync.begun(instance), *sync.ended(instance))
     if not _installs(op):
         return Perform(work=InSequence(), stage="installed", log=log)
-    spec = domain_spec(view, instance, osparams={**instance.osparams_private, **(op.osparams_secret or {})})
+    private = params.private_osparams(view.cluster, instance)
+    spec = domain_spec(view, instance, osparams={**private, **(op.osparams_secret or {})})
     run = RunOs(instance=instance.name, action="create", domain=spec, debug=op.debug_level or 0)
     return Perform(
         work=Do(instance.primary_node, run),

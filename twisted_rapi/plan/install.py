@@ -36,7 +36,7 @@ def plan_reinstall(op: InstanceReinstall, progress: Progress, view: View) -> Sta
         if progress.stage == "":
             given = {
                 **params.osparams(view.cluster, wanted),
-                **wanted.osparams_private,
+                **params.private_osparams(view.cluster, wanted),
                 **(op.osparams_secret or {}),
             }
             verify = VerifyOs(instance=instance.name, os=wanted.os, osparams=given)
@@ -45,9 +45,8 @@ def plan_reinstall(op: InstanceReinstall, progress: Progress, view: View) -> Sta
         puts = () if wanted == instance else (changed(wanted, view),)
         return Change(stage="noted", puts=puts, log=log, kept={"uuid": instance.uuid})
     if progress.stage == "noted":
-        spec = domain_spec(
-            view, instance, osparams={**instance.osparams_private, **(op.osparams_secret or {})}
-        )
+        private = params.private_osparams(view.cluster, instance)
+        spec = domain_spec(view, instance, osparams={**private, **(op.osparams_secret or {})})
         run = RunOs(
             instance=instance.name, action="create", domain=spec, reinstall=True, debug=op.debug_level or 0
         )
@@ -115,7 +114,8 @@ def plan_rename(op: InstanceRename, progress: Progress, view: View) -> Stage:
                 kept=progress.kept,
             )
         case "renamed" if instance.os:
-            spec = domain_spec(view, instance, osparams=instance.osparams_private)
+            private = params.private_osparams(view.cluster, instance)
+            spec = domain_spec(view, instance, osparams=private)
             run = RunOs(instance=new, action="rename", domain=spec, old_name=old)
             return Perform(work=_run(view, instance, run), stage="told", failed="told")
     log = (

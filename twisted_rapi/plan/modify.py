@@ -80,7 +80,7 @@ def _begin(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
     instance = view.instance(op.instance_name)
     after, result = _after(op, view, instance)
     if progress.stage == "" and (op.osparams or op.osparams_private) and not op.force:
-        given = {**params.osparams(view.cluster, after), **after.osparams_private}
+        given = {**params.osparams(view.cluster, after), **params.private_osparams(view.cluster, after)}
         verify = VerifyOs(instance=instance.name, os=after.os, osparams=given)
         return Perform(work=Do(instance.primary_node, verify), stage="verified", check=True)
     had, has = reservations(instance), reservations(after)

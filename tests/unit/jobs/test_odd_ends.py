@@ -137,7 +137,7 @@ class ChangingLocksTests(SlowCase):
 class SubmittingTests(SlowCase):
     """A job that submits jobs with its end."""
 
-    def submitting(self, *jobs: tuple[Opcode, ...], **more: Any) -> JobRecord:
+    def submitting(self, *jobs: tuple[Opcode, ...], op: Opcode | None = None, **more: Any) -> JobRecord:
         """Run one that ends by submitting these."""
         plans = dict(self.fake.executor._means.plans)
         plan = plans[type(tag())]
@@ -147,7 +147,7 @@ class SubmittingTests(SlowCase):
 
         plans[type(tag())] = planned
         object.__setattr__(self.fake.executor._means, "plans", plans)
-        return self.job(self.submit(tag("submit")))
+        return self.job(self.submit(op or tag("submit")))
 
     def test_submitted(self) -> None:
         """They are in the result, run, and may depend on each other; the next id is after theirs."""
@@ -157,6 +157,22 @@ class SubmittingTests(SlowCase):
         self.assertEqual(self.job(3).ops[0].input["depends"], [(2, ["success"])])
         self.next_master()
         self.assertEqual(self.submit(tag()), 4)
+
+    def test_inherited(self) -> None:
+        """They have the reasons of who submitted them, its priority, and a comment that says so."""
+        reason = ["gnt:user", "upgrade", 5]
+        parent = tag("submit", reason=[reason], priority=10)
+        job = self.submitting((tag("x"), tag("y", comment="own", priority=-10)), op=parent)
+        of_parent = job.ops[0].input["reason"]
+        self.assertEqual(of_parent[0], reason)
+        x, y = (op.input for op in self.job(2).ops)
+        self.assertEqual(
+            [list(entry[:2]) for entry in x["reason"]][:2],
+            [reason[:2], ["gnt:opcode:tags_set", "job=1;index=0"]],
+        )
+        self.assertEqual(list(x["reason"][2][:2]), ["gnt:opcode:tags_set", "job=2;index=0"])
+        self.assertEqual((x["comment"], x["priority"]), ("Submitted by OP_TAGS_SET", 10))
+        self.assertEqual((y["comment"], y["priority"]), ("own", -10))
 
     def test_refused(self) -> None:
         """One that cannot be accepted is answered as the reason; so is one that depends on it."""
