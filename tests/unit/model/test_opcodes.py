@@ -53,6 +53,13 @@ class DecodeTests(SynchronousTestCase):
             error = self.assertRaises(BadRequest, decode, cls, {"instance_name": "i", "disks": disks})
             self.assertEqual(error.message, fails("OP_INSTANCE_RECREATE_DISKS", "disks"), repr(disks))
 
+    def test_repeats(self) -> None:
+        """How often a trial is repeated has a bound: the steps of all are planned at once."""
+        cls = OPCODES["OP_TEST_DELAY"]
+        self.assertEqual(to_wire(decode(cls, {"duration": 0, "repeat": 1000}))["repeat"], 1000)
+        for repeat in (1001, 2**40, -1):
+            self.assertRaises(BadRequest, decode, cls, {"duration": 0, "repeat": repeat})
+
     def test_missing(self) -> None:
         """A parameter that has to be there and is not fails as a wrong one does."""
         for name in CREATE:

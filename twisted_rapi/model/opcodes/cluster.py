@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from msgspec import field
+from msgspec import Meta, field
 
 from twisted_rapi.model.opcodes.base import Natural, NonEmpty, Number, Opcode, Positive, Private, Whole
 from twisted_rapi.model.opcodes.words import (
@@ -14,6 +14,8 @@ from twisted_rapi.model.opcodes.words import (
     TagKind,
 )
 from twisted_rapi.model.records import Params
+
+MOST_REPEATS = 1000
 
 
 class TagsSet(Opcode, frozen=True, kw_only=True):
@@ -112,7 +114,7 @@ class TestDelay(Opcode, frozen=True, kw_only=True):
     on_master: bool = True
     on_nodes: list[NonEmpty] = field(default_factory=list)
     on_node_uuids: list[NonEmpty] | None = None
-    repeat: Natural = 0
+    repeat: Annotated[int, Meta(ge=0, le=MOST_REPEATS)] = 0
     interruptible: bool = False
     no_locks: bool = True
 

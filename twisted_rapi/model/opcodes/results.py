@@ -12,10 +12,15 @@ NAMES: Schema = {"type": "array", "items": TEXT}
 ROWS: Schema = {"type": "array", "items": {"type": "array"}}
 
 
+def row_of(*items: Schema) -> Schema:
+    """A list of exactly these items."""
+    length = {"minItems": len(items), "maxItems": len(items)}
+    return {"type": "array", "prefixItems": list(items), "items": False, **length}
+
+
 def _pairs(*items: Schema) -> Schema:
     """A list of lists that all have these items."""
-    row = {"type": "array", "prefixItems": list(items), "minItems": len(items), "maxItems": len(items)}
-    return {"type": "array", "items": row}
+    return {"type": "array", "items": row_of(*items)}
 
 
 def _object(**properties: Schema) -> Schema:
@@ -65,12 +70,7 @@ _COLUMNS = Result("A row for each, with the columns that were asked for", ROWS)
 _OTHERS: Mapping[str, Result] = {
     "OP_BACKUP_EXPORT": Result(
         "Whether the export was completed, and for each disk whether it was written",
-        {
-            "type": "array",
-            "prefixItems": [{"type": "boolean"}, {"type": "array", "items": {"type": "boolean"}}],
-            "minItems": 2,
-            "maxItems": 2,
-        },
+        row_of({"type": "boolean"}, {"type": "array", "items": {"type": "boolean"}}),
     ),
     "OP_BACKUP_PREPARE": Result(
         "Nothing for mode local; for remote what the receiving cluster is to be told:"

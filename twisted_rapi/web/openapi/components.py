@@ -6,6 +6,7 @@ from typing import Any
 from twisted_rapi.cluster.answers import BULK
 from twisted_rapi.model.opcodes import OPCODES
 from twisted_rapi.model.opcodes.base import Opcode
+from twisted_rapi.model.opcodes.results import ANSWER, FIELDS, row_of
 from twisted_rapi.plan.fields import cluster, job, node, rule
 from twisted_rapi.plan.fields.base import Field, Kind
 from twisted_rapi.web.doc import NAMES, NULL, TEXT, Schema, body_of, headline, ref
@@ -147,17 +148,12 @@ _CONSOLE: Schema = {
     "additionalProperties": False,
 }
 
-_LOG_ENTRY: Schema = {
-    "type": "array",
-    "prefixItems": [
-        {"type": "integer", "description": "Serial number, counted over the whole job"},
-        _STAMP,
-        {**TEXT, "description": "Type of the entry, such as message"},
-        {"description": "Text, or what entries of that type have"},
-    ],
-    "minItems": 4,
-    "maxItems": 4,
-}
+_LOG_ENTRY: Schema = row_of(
+    {"type": "integer", "description": "Serial number, counted over the whole job"},
+    _STAMP,
+    {**TEXT, "description": "Type of the entry, such as message"},
+    {"description": "Text, or what entries of that type have"},
+)
 
 
 def components() -> dict[str, Schema]:
@@ -173,6 +169,10 @@ def components() -> dict[str, Schema]:
         "JobWithoutResults": of_fields(job.BULK_FIELDS),
         "JobOpcode": {"type": "object", "properties": {"OP_ID": TEXT}, "required": ["OP_ID"]},
         "LogEntry": _LOG_ENTRY,
+        "Cancellation": row_of({"type": "boolean"}, TEXT),
+        "QueryAnswer": _query_answer(),
+        "QueryValue": row_of({"enum": [0, 1, 2, 3, 4]}, {}),
+        "QueryFields": FIELDS,
         "Console": _CONSOLE,
         "Opcode": {
             "oneOf": [ref(name) for name in OPCODES],
@@ -183,6 +183,12 @@ def components() -> dict[str, Schema]:
         },
         **{name: opcode_schema(opcode) for name, opcode in OPCODES.items()},
     }
+
+
+def _query_answer() -> Schema:
+    """An answer to a query; its rows are lists of values."""
+    rows = {"type": "array", "items": {"type": "array", "items": ref("QueryValue")}}
+    return {**ANSWER, "properties": {**ANSWER["properties"], "data": rows}}
 
 
 def _node() -> Schema:

@@ -83,7 +83,10 @@ def _argument(argument: Argument) -> Schema:
 
 
 def _refusal(status: int, html: bool) -> Schema:
-    answer: dict[str, Any] = {"description": REFUSALS[status], "content": _PAGE if html else _ERROR}
+    answer: dict[str, Any] = {
+        "description": REFUSALS[status],
+        "content": {**_PAGE, **_ERROR} if html else _ERROR,
+    }
     if status == 401:
         answer["headers"] = {
             "WWW-Authenticate": {"description": "Basic, and the realm", "schema": {"type": "string"}}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from twisted_rapi.model.opcodes import backup, cluster, instance, moving, node
-from twisted_rapi.model.opcodes.results import ANSWER, FIELDS
+from twisted_rapi.model.opcodes.results import row_of
 from twisted_rapi.model.opcodes.words import MigrationMode, ReplaceMode, StorageType
 from twisted_rapi.web.call import Route
 from twisted_rapi.web.doc import (
@@ -115,12 +115,7 @@ _JOBS: Mapping[str, Doc] = {
     "DELETE /2/jobs/[job_id]": Doc(
         summary="Cancel a job that does not run yet.",
         answer="Whether it is or will be cancelled, and a sentence about it",
-        schema={
-            "type": "array",
-            "prefixItems": [{"type": "boolean"}, TEXT],
-            "minItems": 2,
-            "maxItems": 2,
-        },
+        schema={"allOf": [ref("Cancellation")]},  # some tools read `prefixItems` only behind a reference
     ),
     "GET /2/jobs/[job_id]/wait": Doc(
         summary="Wait for a job to change, for 10 seconds at most.",
@@ -305,12 +300,7 @@ _RULE = Body(
             "action": {
                 "anyOf": [
                     {"enum": ["ACCEPT", "CONTINUE", "PAUSE", "REJECT"]},
-                    {
-                        "type": "array",
-                        "prefixItems": [{"const": "RATE_LIMIT"}, {"type": "integer", "minimum": 0}],
-                        "minItems": 2,
-                        "maxItems": 2,
-                    },
+                    row_of({"const": "RATE_LIMIT"}, {"type": "integer", "minimum": 0}),
                 ],
                 "default": "CONTINUE",
                 "description": "What becomes of such a job",
@@ -346,14 +336,14 @@ _QUERIES: Mapping[str, Doc] = {
     "GET /2/query/[resource]": Doc(
         summary="Ask for fields of all objects of a kind.",
         answer="The definitions of the fields; for each object pairs of a status and a value",
-        schema=ANSWER,
+        schema=ref("QueryAnswer"),
         query=(attrs.evolve(_FIELDS, required=True),),
         refusals=(502,),
     ),
     "PUT /2/query/[resource]": Doc(
         summary="Ask for fields of the objects of a kind that a filter lets through.",
         answer="The definitions of the fields; for each object pairs of a status and a value",
-        schema=ANSWER,
+        schema=ref("QueryAnswer"),
         query=(attrs.evolve(_FIELDS, doc=f"{_FIELDS.doc}; if the body has none"),),
         body=Body(
             "Fields and a filter",
@@ -375,7 +365,7 @@ _QUERIES: Mapping[str, Doc] = {
     "GET /2/query/[resource]/fields": Doc(
         summary="Show which fields a kind of object has.",
         answer="The definitions of the fields",
-        schema=FIELDS,
+        schema=ref("QueryFields"),
         query=(attrs.evolve(_FIELDS, doc=f"{_FIELDS.doc}; all without it"),),
         refusals=(502,),
     ),

@@ -1,0 +1,77 @@
+"""A cluster of real processes, asked all that its own document says, and much that cannot be meant."""
+
+import base64
+import json
+import ssl
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.web.resource_rows import MADE
+from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.processes import await_true
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+USER, PASSWORD = "demo", "secret"
+_CONTEXT = ssl._create_unverified_context()
+
+
+class SchemathesisTests(SynchronousTestCase):
+    """Schemathesis, driven by ``/2/openapi.json``."""
+
+    def ask(self, cluster: LocalCluster, method: str, path: str, body: Any = None) -> Any:
+        """The answer to a request that is well."""
+        request = urllib.request.Request(f"{cluster.url}{path}", method=method)
+        request.add_header(
+            "Authorization", "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        )
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=10, context=_CONTEXT) as answer:
+            return json.load(answer)
+
+    def set_up(self) -> LocalCluster:
+        """A cluster with some objects."""
+        cluster = LocalCluster(Path(self.mktemp()).resolve())
+        self.addCleanup(cluster.remove)
+        cluster.set_up()
+        cluster.add_user(USER, PASSWORD)
+        cluster.start()
+        cluster.await_nodes()
+        for request in MADE:
+            self.ask(cluster, *request)
+
+        def ended() -> bool:
+            jobs = self.ask(cluster, "GET", "/2/jobs?bulk=1")
+            return all(job["status"] == "success" for job in jobs)
+
+        await_true("what is asked about is there", ended, 30)
+        return cluster
+
+    def test_run(self) -> None:
+        """No 500, no answer outside the document, no bug in the log, and the daemon still answers."""
+        cluster = self.set_up()
+        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"]
+        ran = subprocess.run(
+            [*command, f"{cluster.url}/2/openapi.json", "--auth", f"{USER}:{PASSWORD}"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd=cluster.directory,
+        )
+        self.assertEqual(ran.returncode, 0, f"{ran.stdout}\n{ran.stderr}")
+        operations = sum(map(len, self.methods(cluster))) - 1  # it does not ask for the document again
+        self.assertIn(f"Tested: {operations}", ran.stdout)
+        log = (cluster.config / "rapi.log").read_text(errors="replace")
+        self.assertNotIn("incident", log)
+        self.assertTrue(cluster.ready())
+
+    def methods(self, cluster: LocalCluster) -> list[set[str]]:
+        """The methods of each path of the document."""
+        paths = self.ask(cluster, "GET", "/2/openapi.json")["paths"]
+        return [set(item) - {"parameters"} for item in paths.values()]
