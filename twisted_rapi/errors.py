@@ -182,6 +182,10 @@ class TagError(JobError):
     """A tag is malformed."""
 
 
+class ResultValidationError(JobError):
+    """What something answered is not of the form it has to have."""
+
+
 class HypervisorError(JobError):
     """A hypervisor refused or failed."""
 

@@ -76,6 +76,8 @@ class Replay:
     def _before(self, capture: Capture, rest: list[Capture]) -> None:
         for ours in list(self._open):
             self.world.await_job(ours)
+            for further in self.world.submitted_by(ours):
+                self.world.await_job(further)
             del self._open[ours]
         self._catch_up(capture, rest)
 

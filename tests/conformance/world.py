@@ -178,6 +178,12 @@ class World:
                 return
             time.sleep(0.02)
 
+    def submitted_by(self, job: int) -> list[int]:
+        """The jobs that a job has submitted."""
+        results = self.read(f"/2/jobs/{job}").get("opresult") or []
+        lists = [result["jobs"] for result in results if isinstance(result, dict) and "jobs" in result]
+        return [number for each in lists for well, number in each if well]
+
 
 def _recorded(record: Any) -> Any:
     if isinstance(record, NodeRecord):

@@ -88,6 +88,7 @@ class ContractTests(AllocatorsContract, AllocatorsBase):
         self.define("text", "#!/bin/sh\n").chmod(0o644)
         for name in ("folder", "text"):
             self.assertIn("not found", await self.failure(self.step(name)))
+        self.assertEqual(await self.allocators.names(), ("bad", "echo"))
 
 
 class EndTests(AllocatorsBase):

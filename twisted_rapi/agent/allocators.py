@@ -57,6 +57,11 @@ class Allocators:
         await self._scripts.clean()
         await self._in_thread(shutil.rmtree, self._work_dir, True)
 
+    async def names(self) -> tuple[str, ...]:
+        """See `IAllocators.names`."""
+        found: tuple[str, ...] = await self._in_thread(_names, self._search_path)
+        return found
+
     async def run(self, step: RunAllocator) -> str:
         """See `IAllocators.run`."""
         script = await self._in_thread(_find, self._search_path, step.name)
@@ -94,6 +99,18 @@ def _find(search_path: Sequence[Path], name: str) -> Path:
             if script.is_file() and os.access(script, os.X_OK):
                 return script
     raise StepFailed(f"iallocator '{name}' not found in the search path", "allocator")
+
+
+def _names(search_path: Sequence[Path]) -> tuple[str, ...]:
+    found = set()
+    for folder in search_path:
+        if folder.is_dir():
+            found |= {
+                script.name
+                for script in folder.iterdir()
+                if _NAME.fullmatch(script.name) and script.is_file() and os.access(script, os.X_OK)
+            }
+    return tuple(sorted(found))
 
 
 def _prepare(work_dir: Path, request: Params) -> Path:

@@ -67,6 +67,9 @@ class IOsRunner(Interface):
 class IAllocators(Interface):
     """The allocator scripts of this node (behaviour.md §7)."""
 
+    async def names() -> tuple[str, ...]:
+        """Those of the search path that can be run, by name."""
+
     async def run(step: RunAllocator) -> str:
         """
         What the script of this name printed on its standard output.

@@ -30,6 +30,7 @@ class Sight:
         self._oses: tuple[OsSeen, ...] = ()
         self._hooks: tuple[str, ...] = ()
         self._exports: tuple[str, ...] = ()
+        self._allocators: tuple[str, ...] = ()
         self._acceleration: dict[str, str] = {}
         self._versions: dict[str, str] = {}
         self._space = self._groups = (0, 0)
@@ -101,6 +102,7 @@ class Sight:
         if self._parts.hooks is not None:
             self._hooks = await self._parts.hooks.folders()
         await self.find_exports()
+        self._allocators = await self._parts.allocators.names()
         if self._parts.simulated is None:
             self._facts = await self._parts.in_thread(facts.read)
         await self._sizing.done(DISK_PATIENCE)
@@ -196,6 +198,7 @@ class Sight:
             templates=tuple(self._parts.volumes),
             oses=self._oses,
             hooks=self._hooks,
+            allocators=self._allocators,
             domains=dict(self._known),
             software_version=self._version,
             clock=self._parts.now(),

@@ -1,12 +1,13 @@
 """A job's record from one state to the next; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
 from twisted_rapi.errors import JobError, OpExecError
-from twisted_rapi.model.records import FINAL, JobRecord, LogEntry, OpRecord, Timestamp, job_status
+from twisted_rapi.model.opcodes import from_wire, to_wire
+from twisted_rapi.model.records import FINAL, JobRecord, LogEntry, OpRecord, Params, Timestamp, job_status
 
 
 def with_op(job: JobRecord, index: int, **values: Any) -> JobRecord:
@@ -14,6 +15,14 @@ def with_op(job: JobRecord, index: int, **values: Any) -> JobRecord:
     ops = list(job.ops)
     ops[index] = replace(ops[index], **values)
     return replace(job, ops=tuple(ops))
+
+
+def filled(job: JobRecord, index: int, values: Mapping[str, Any]) -> JobRecord:
+    """The job with parameters of one of its opcodes filled in."""
+    if not values:
+        return job
+    op = replace(from_wire(job.ops[index].input), **values)
+    return with_op(job, index, input=to_wire(op))
 
 
 def log_with(job: JobRecord, index: int, lines: Iterable[str], now: Timestamp) -> tuple[LogEntry, ...]:
@@ -60,7 +69,12 @@ def _closed(job: JobRecord, now: Timestamp) -> JobRecord:
 
 def _without_secrets(op: OpRecord) -> OpRecord:
     """The opcode without the values of its secret parameters: kept for no longer than they are used."""
-    secret = op.input.get("osparams_secret")
-    if not secret:
-        return op
-    return replace(op, input={**op.input, "osparams_secret": dict.fromkeys(secret)})
+    found = _forgotten(op.input)
+    if isinstance(found.get("instances"), list):  # those that several allocations are asked for
+        found["instances"] = [_forgotten(i) if isinstance(i, dict) else i for i in found["instances"]]
+    return op if found == op.input else replace(op, input=found)
+
+
+def _forgotten(values: Params) -> Params:
+    secret = values.get("osparams_secret")
+    return {**values, "osparams_secret": dict.fromkeys(secret)} if isinstance(secret, dict) else dict(values)

@@ -311,17 +311,19 @@ class Life:
     async def _change(self, index: int, progress: Progress, stage: Change) -> Progress:
         kept = {**progress.kept, **stage.kept}
         log = ends.log_with(self.job, index, stage.log, self._now())
-        job = ends.with_op(self.job, index, stage=stage.stage, kept=kept, status="running", log=log)
+        before = ends.filled(self.job, index, stage.filled)
+        job = ends.with_op(before, index, stage=stage.stage, kept=kept, status="running", log=log)
         await self._commit("stage.changed", job, stage.puts, stage.deletes, stage.names, stage.free)
         self._set(job)
         return Progress(stage=stage.stage, kept=kept, error=progress.error, job=self.job.id)
 
     async def _finish(self, index: int, stage: Finish) -> None:
         drafts = self._means.queue.draft(stage.jobs, self.job.request_id, self.job.ops[index].input)
+        job = ends.filled(self.job, index, stage.filled)
         if stage.error is not None:
-            job = ends.failed(self.job, index, stage.error, stage.log, self._now())
+            job = ends.failed(job, index, stage.error, stage.log, self._now())
         else:
-            job = ends.succeeded(self.job, index, _result(stage, drafts), stage.log, self._now())
+            job = ends.succeeded(job, index, _result(stage, drafts), stage.log, self._now())
         more = [draft for draft in drafts if isinstance(draft, JobRecord)]
         await self._commit("op.finished", job, stage.puts, stage.deletes, stage.names, stage.free, more)
         for draft in more:  # first: who is told of the end learns their ids

@@ -92,6 +92,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     exports: tuple[str, ...] = ()  # names of the exports kept here
     providers: tuple[ProviderSeen, ...] = ()
     hooks: tuple[str, ...] = ()  # paths and phases that have scripts, such as instance-start-pre
+    allocators: tuple[str, ...] = ()  # names of the allocator scripts found here
     boot_id: str = ""  # another one after each boot of the machine
     domains: dict[str, DomainSeen] = field(default_factory=dict)
     software_version: str = ""

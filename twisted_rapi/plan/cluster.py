@@ -14,6 +14,7 @@ from twisted_rapi.model.opcodes.cluster import ClusterRedistConf, ClusterSetPara
 from twisted_rapi.model.records import ClusterRecord, Params, Record
 from twisted_rapi.model.steps import VerifyOs
 from twisted_rapi.plan import candidates
+from twisted_rapi.plan.allocation.consult import check_script
 from twisted_rapi.plan.condition import changed
 from twisted_rapi.plan.info import usable_oses
 from twisted_rapi.plan.stage import Do, Finish, InSequence, Perform, Progress, Stage
@@ -270,6 +271,8 @@ def _judge(op: ClusterSetParams, view: View, before: ClusterRecord, after: Clust
     if before.drbd_usermode_helper and not after.drbd_usermode_helper:
         _judge_use(view, after, "disk_template", {"drbd"})
     _judge_collectors(op)
+    if op.default_iallocator:
+        check_script(op.default_iallocator, view)
 
 
 def _judge_use(view: View, after: ClusterRecord, field: str, gone: set[str]) -> None:

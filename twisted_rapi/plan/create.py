@@ -14,11 +14,12 @@ from twisted_rapi.model.opcodes.instance import InstanceCreate
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, LeftoverRecord, NodeRecord
 from twisted_rapi.model.steps import InspectDisks, MoveVolume, RunOs, StartDomain, VerifyOs
 from twisted_rapi.plan import attachment, condition, devices, disks, policy, sync, volumes
+from twisted_rapi.plan.allocation.consult import CONSULTED, allocator, consult
+from twisted_rapi.plan.allocation.questions import Allocate, Nodes
 from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.leftover import leftovers
 from twisted_rapi.plan.machine import disk_spec, domain_spec
 from twisted_rapi.plan.naming import merged_tags, reservations, resolved_name
-from twisted_rapi.plan.place import Demand, place
 from twisted_rapi.plan.stage import (
     Change,
     Do,
@@ -44,7 +45,7 @@ def plan_create(op: InstanceCreate, progress: Progress, view: View) -> Stage:
 
     Between, mirrored disks are filled, as far as is asked for.
     """
-    if progress.stage in ("", "verified"):
+    if progress.stage in ("", CONSULTED, "verified"):
         return _begin(op, progress, view)
     instance = condition.subject(op.instance_name, progress, view)
     match progress.stage:
@@ -85,11 +86,16 @@ def _nodes(view: View, instance: InstanceRecord) -> list[str]:
 
 def _begin(op: InstanceCreate, progress: Progress, view: View) -> Stage:
     looked = progress.outcomes[-1] if progress.stage == "verified" and progress.outcomes else None
-    instance = _instance(op, view, progress.job, looked.disks if looked is not None else ())
+    draft = _drafted(op, view, looked.disks if looked is not None else ())
+    chosen = _chosen(op, progress, view, draft)
+    if isinstance(chosen, Perform):
+        return chosen
+    instance = _instance(op, view, progress.job, draft, chosen.nodes)
     nodes = [instance.primary_node, *instance.secondary_nodes]
     look = _looks(op, view, instance)
-    if progress.stage == "" and look:
-        perform = Perform(work=InSequence(look), stage="verified", check=True)
+    if progress.stage != "verified" and look:
+        kept = {"nodes": nodes, "told": list(chosen.told)}
+        perform = Perform(work=InSequence(look), stage="verified", check=True, kept=kept)
         return DryRun(result=nodes, then=perform)
     plain = instance.disk_template == "plain"
     adopted = [list(disks.adopted_volume(view, d)) for d in op.disks if plain and "adopt" in d]
@@ -98,9 +104,16 @@ def _begin(op: InstanceCreate, progress: Progress, view: View) -> Stage:
         puts=(instance,),
         names=reservations(instance),
         kept={"uuid": instance.uuid, "adopted": adopted},
-        log=_announced(op, view, instance),
+        log=(*chosen.told, *_announced(op, view, instance)),
+        filled=_named(chosen.nodes),
     )
     return DryRun(result=nodes, then=then)
+
+
+def _named(nodes: Sequence[NodeRecord]) -> dict[str, Any]:
+    """The nodes as the opcode names them."""
+    pairs = zip(("pnode", "snode"), nodes, strict=False)
+    return {key: value for name, n in pairs for key, value in ((name, n.name), (f"{name}_uuid", n.uuid))}
 
 
 def _looks(op: InstanceCreate, view: View, instance: InstanceRecord) -> tuple[Do, ...]:
@@ -130,10 +143,7 @@ def _as_found(view: View, disk: DiskRecord, given: Mapping[str, Any]) -> DiskRec
 def _announced(op: InstanceCreate, view: View, instance: InstanceRecord) -> tuple[str, ...]:
     log = attachment.announced(view, instance, [nic.get("ip") for nic in op.nics])
     log += [f"* disk {n}, size {disk.size}M" for n, disk in enumerate(instance.disks)]
-    if op.pnode is None:
-        chosen = ", ".join(_nodes(view, instance))
-        log.insert(0, f" - INFO: Selected nodes for instance {instance.name}: {chosen}")
-    elif op.snode is not None and not instance.secondary_nodes:
+    if op.snode is not None and not instance.secondary_nodes:
         log.insert(0, f" - WARNING: {_IGNORED.format(instance.disk_template)}")
     if len({view.nodes[n].group for n in (instance.primary_node, *instance.secondary_nodes)}) > 1:
         log.insert(0, f" - INFO: {_TWO_GROUPS}")
@@ -232,10 +242,14 @@ def _give_up(view: View, instance: InstanceRecord, progress: Progress) -> Finish
 # Prerequisites.
 
 
-def _instance(
-    op: InstanceCreate, view: View, job: int, found: Sequence[Mapping[str, Any] | None]
+def _drafted(
+    op: InstanceCreate, view: View, found: Sequence[Mapping[str, Any] | None] = ()
 ) -> InstanceRecord:
-    """The record of the instance, once everything that can be judged beforehand has been."""
+    """
+    The instance as asked for, its nodes still open, once what they have nothing to do with has been judged.
+
+    :param found: disks to adopt, as they were looked at.
+    """
     _check_form(op)
     name = resolved_name(op.instance_name, op.name_check)
     if name in view.names["instance"]:
@@ -243,9 +257,14 @@ def _instance(
     template, hypervisor = _template(op, view), _hypervisor(op, view)
     draft = _draft(op, view, name, template, hypervisor)
     params.judge_be(params.beparams(view.cluster, draft))
-    if found:
-        draft = replace(draft, disks=_sized(op, draft, found))
-    node, *others = _chosen(op, view, draft)
+    return replace(draft, disks=_sized(op, draft, found)) if found else draft
+
+
+def _instance(
+    op: InstanceCreate, view: View, job: int, draft: InstanceRecord, chosen: Sequence[NodeRecord]
+) -> InstanceRecord:
+    """The record of the instance, once everything that can be judged beforehand has been."""
+    node, *others = chosen
     nodes = (node.uuid, *(other.uuid for other in others))
     instance = replace(
         draft,
@@ -376,39 +395,57 @@ def _unusual(given: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if usual[name] != value}
 
 
-def _chosen(op: InstanceCreate, view: View, draft: InstanceRecord) -> list[NodeRecord]:
-    """The nodes it is made on, primary first."""
+@attrs.frozen
+class _Chosen:
+    """The nodes it is made on, primary first, and what the log tells of how they were chosen."""
+
+    nodes: tuple[NodeRecord, ...]
+    told: tuple[str, ...] = ()
+
+
+def _chosen(op: InstanceCreate, progress: Progress, view: View, draft: InstanceRecord) -> _Chosen | Perform:
+    if progress.stage == "verified" and "nodes" in progress.kept:
+        return _Chosen(tuple(view.nodes[n] for n in progress.kept["nodes"]), tuple(progress.kept["told"]))
     mirrored = draft.disk_template in disks.MIRRORED
     snode = None if op.snode is None else view.node(op.snode)
     if op.pnode is None:
-        return _placed(op, view, draft, 2 if mirrored else 1)
+        return _placed(op, progress, view, draft)
     pnode = view.node(op.pnode)
     if not mirrored:
-        return [pnode]
+        return _Chosen((pnode,))
     if snode is None:
         raise prereq("The networked disk templates need a mirror node")
     if snode.uuid == pnode.uuid:
         raise prereq("The secondary node cannot be the primary node")
-    return [pnode, snode]
+    return _Chosen((pnode, snode))
 
 
-def _placed(op: InstanceCreate, view: View, draft: InstanceRecord, count: int) -> list[NodeRecord]:
-    memory = params.beparams(view.cluster, draft)["maxmem"] if _starts(op) else 0
-    demand = Demand(
-        hypervisor=draft.hypervisor,
-        memory=memory,
-        disk=disks.usage(draft.disk_template, draft.disks),
-        template=draft.disk_template,
-        os="" if op.no_install else draft.os.partition("+")[0],
+def allocation(op: InstanceCreate, view: View, draft: InstanceRecord | None = None) -> Allocate:
+    """
+    What an allocator is asked for the instance an opcode describes.
+
+    :raises JobError: the opcode cannot be carried out, whatever the nodes.
+    """
+    return Allocate(
+        instance=_drafted(op, view) if draft is None else draft,
+        starts=_starts(op),
         group=view.group(op.group_name).uuid if op.group_name is not None else None,
+        os="" if op.no_install or op.os_type is None else op.os_type.partition("+")[0],
+        ignore_ipolicy=op.ignore_ipolicy,
     )
-    if op.iallocator not in (None, ".", "builtin"):
-        raise prereq(f"Can't find iallocator '{op.iallocator}': only the built-in one is offered")
-    first = place(view, demand, draft.name)
-    if count == 1:
-        return [first]
-    spare = attrs.evolve(demand, memory=0, os="", group=first.group, without=(first.uuid,))
-    return [first, place(view, spare, draft.name)]
+
+
+def _placed(op: InstanceCreate, progress: Progress, view: View, draft: InstanceRecord) -> _Chosen | Perform:
+    found = consult(allocation(op, view, draft), op.iallocator, progress, view)
+    if isinstance(found, Perform):
+        return found
+    assert isinstance(found, Nodes)
+    names = ", ".join(node.name for node in found.nodes)
+    script = allocator(op.iallocator, view)
+    via = f" via iallocator {script}" if script else ""
+    return _Chosen(
+        found.nodes, (f" - INFO: Selected nodes for instance {draft.name}{via}: {names}", *found.told)
+    )
 
 
 def _check_node(op: InstanceCreate, view: View, instance: InstanceRecord, node: NodeRecord) -> None:

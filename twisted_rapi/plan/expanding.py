@@ -5,8 +5,10 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.opcodes.group import GroupEvacuate
 from twisted_rapi.model.opcodes.instance import InstanceCreate, InstanceReinstall, InstanceSetParams
-from twisted_rapi.model.opcodes.moving import InstanceMigrate
+from twisted_rapi.model.opcodes.moving import InstanceChangeGroup, InstanceMigrate
+from twisted_rapi.model.opcodes.node import NodeEvacuate
 from twisted_rapi.plan.migrate import mode_of
 from twisted_rapi.plan.relocation import MOVABLE
 from twisted_rapi.plan.view import View
@@ -24,6 +26,9 @@ _SINGLE = (
 )
 _OS_PARAMS = ("osparams", "osparams_private", "osparams_secret")
 _SEVERAL = (("nodes", "node_uuids", "node"), ("on_nodes", "on_node_uuids", "node"))
+_ALLOCATED = (InstanceCreate, NodeEvacuate, InstanceChangeGroup, GroupEvacuate)
+_PLACES = ("pnode", "remote_node")
+"""Who names one of these asks no allocator."""
 
 
 def expanded(op: AnyOpcode, view: View) -> AnyOpcode:
@@ -44,6 +49,7 @@ def expanded(op: AnyOpcode, view: View) -> AnyOpcode:
                     values |= {name: getattr(op, name) or {} for name in _OS_PARAMS}
     if isinstance(op, InstanceSetParams):
         values |= {name: [_newer(edit) for edit in getattr(op, name)] for name in ("disks", "nics")}
+    values |= _allocator(op, view)
     for name, uuid, kind in _SEVERAL:
         given = getattr(op, name, None)
         if {name, uuid} <= fields and given:
@@ -71,6 +77,14 @@ def _newer(edit: list[Any]) -> list[Any]:
     if len(edit) != 2 or isinstance(edit[0], bool):
         return edit
     return ["modify", *edit] if isinstance(edit[0], int) else [edit[0], -1, edit[1]]
+
+
+def _allocator(op: Opcode, view: View) -> dict[str, Any]:
+    """Who is asked for nodes where nobody is named."""
+    if not isinstance(op, _ALLOCATED) or op.iallocator is not None:
+        return {}
+    placed = any(getattr(op, name, None) for name in _PLACES)
+    return {} if placed else {"iallocator": view.cluster.default_iallocator or None}
 
 
 def _defaults(op: InstanceCreate, view: View) -> dict[str, Any]:

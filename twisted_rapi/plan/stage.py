@@ -88,6 +88,7 @@ class Change:
 
     :ivar names: names to reserve (``name_key`` -> uuid).
     :ivar free: name keys to free.
+    :ivar filled: parameters the opcode did not give and its job shows from now on.
     """
 
     stage: str
@@ -97,6 +98,7 @@ class Change:
     free: tuple[str, ...] = ()
     kept: Params = attrs.field(factory=dict)
     log: tuple[str, ...] = ()
+    filled: Params = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -129,6 +131,7 @@ class Finish:
     :ivar jobs: further jobs, each of these opcodes, submitted in the same commit.  The result is then an
         object with ``jobs``, a list of ``[true, id]``, beside what `result` has.  A negative id in an
         opcode's ``depends`` counts back from its own job in this list.
+    :ivar filled: parameters the opcode did not give and its job shows from now on.
     """
 
     result: Any = None
@@ -139,6 +142,7 @@ class Finish:
     log: tuple[str, ...] = ()
     error: JobError | None = None
     jobs: tuple[tuple[Opcode, ...], ...] = ()
+    filled: Params = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

@@ -3,12 +3,22 @@
 from collections.abc import Iterable, Mapping
 
 from twisted_rapi.model.opcodes import Opcode
-from twisted_rapi.plan.families import clusters, disks, groups, instances, moves, networks, nodes, queries
+from twisted_rapi.plan.families import (
+    allocation,
+    clusters,
+    disks,
+    groups,
+    instances,
+    moves,
+    networks,
+    nodes,
+    queries,
+)
 from twisted_rapi.plan.locking import LockFunction, PlanFunction
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.view import View
 
-_FAMILIES = (instances, disks, moves, clusters, groups, networks, nodes, queries)
+_FAMILIES = (instances, disks, moves, clusters, groups, networks, nodes, queries, allocation)
 
 PLANS: Mapping[type[Opcode], PlanFunction] = {
     opcode: plan for family in _FAMILIES for opcode, plan in family.PLANS.items()

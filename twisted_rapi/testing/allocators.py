@@ -22,6 +22,10 @@ class FakeAllocators:
     def __init__(self, scripts: Mapping[str, Script] | None = None) -> None:
         self._scripts = dict(scripts or {})
 
+    async def names(self) -> tuple[str, ...]:
+        """See `IAllocators.names`."""
+        return tuple(sorted(self._scripts))
+
     async def run(self, step: RunAllocator) -> str:
         """See `IAllocators.run`."""
         script = self._scripts.get(step.name)

@@ -108,6 +108,7 @@ class FakeNode:
             templates=("file", "sharedfile", *self.drivers()),
             oses=self.oses,
             hooks=tuple(sorted(self.hooks)),
+            allocators=tuple(self.allocators),
             domains=dict(self.domains),
             migration=dict.fromkeys(self.hypervisors, self.uuid),
         )

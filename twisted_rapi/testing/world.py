@@ -70,6 +70,7 @@ class Ended:
     :ivar stages: the words of the stages it went through, in order; those of dry runs are not carried out.
     :ivar steps: the kinds of the steps that were tried, in order.
     :ivar unlocked: keys of objects it changed without having their lock.
+    :ivar jobs: what it submitted.
     """
 
     result: Any = None
@@ -78,6 +79,7 @@ class Ended:
     stages: list[str] = attrs.field(factory=list)
     steps: list[str] = attrs.field(factory=list)
     unlocked: set[str] = attrs.field(factory=set)
+    jobs: tuple[tuple[Opcode, ...], ...] = ()
 
 
 class _Hands(FakeNodes):
@@ -368,7 +370,7 @@ class _Life:
 
     def _finish(self, stage: Finish) -> None:
         self._commit(stage, "", {})
-        self.ended.result, self.ended.error = stage.result, stage.error
+        self.ended.result, self.ended.error, self.ended.jobs = stage.result, stage.error, stage.jobs
 
     def _commit(self, stage: Change | Finish, word: str, kept: Params) -> None:
         before = dict(self.world.records)

@@ -39,7 +39,7 @@ PLAIN: tuple[tuple[str, Any, str, Any], ...] = (
     ("diskparams", {"plain": {"stripes": 2}}, "diskparams", {"plain": {"stripes": 2}}),
     ("os_hvp", {"noop": {"kvm": {"acpi": False}}}, "os_hvp", {"noop": {"kvm": {"acpi": False}}}),
     ("drbd_helper", "/bin/true", "drbd_usermode_helper", "/bin/true"),
-    ("default_iallocator", "hail", "default_iallocator", "hail"),
+    ("default_iallocator", "builtin", "default_iallocator", "builtin"),
     ("master_netdev", "eth1", "master_netdev", "eth1"),
     ("hidden_os", [["add", "a"], ["add", "b"]], "hidden_os", ("a", "b")),
     ("blacklisted_os", [["add", "a"]], "blacklisted_os", ("a",)),

@@ -147,7 +147,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any]]] = {
         ["HypervisorError", ["Parameter 'usb_devices' is not supported"]],
     ),
     "policy": (
-        {"beparams": {"vcpus": 2**21}},
+        {"beparams": {"vcpus": 2**21}, "pnode": "node1"},
         [
             "OpPrereqError",
             [f"{IN_GROUP}cpu-count value 2097152 is not in range [0, 1048576]", "wrong_input"],

@@ -11,8 +11,15 @@ _SECRET = ("osparams_private", "osparams_secret")
 
 def _masked(op: OpRecord) -> dict[str, Any]:
     """The opcode's parameters, secret values not shown."""
-    hidden = {k: dict.fromkeys(op.input[k]) for k in _SECRET if isinstance(op.input.get(k), Mapping)}
-    return {**op.input, **hidden}
+    found = _hidden(op.input)
+    if isinstance(found.get("instances"), list):  # those that several allocations are asked for
+        found["instances"] = [_hidden(i) if isinstance(i, Mapping) else i for i in found["instances"]]
+    return found
+
+
+def _hidden(values: Mapping[str, Any]) -> dict[str, Any]:
+    hidden = {k: dict.fromkeys(values[k]) for k in _SECRET if isinstance(values.get(k), Mapping)}
+    return {**values, **hidden}
 
 
 def _priorities(job: JobRecord) -> list[int]:

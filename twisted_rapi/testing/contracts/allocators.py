@@ -49,6 +49,10 @@ class AllocatorsContract(_Base):
         """It provides the interface."""
         verifyObject(IAllocators, self.allocators)
 
+    async def test_names(self) -> None:
+        """The scripts are known by name."""
+        self.assertEqual(await self.allocators.names(), ("bad", "echo"))
+
     async def test_answer(self) -> None:
         """The script gets the request whole, and its options; what it prints is the answer."""
         request = {"version": 2, "nodes": {"n1": {"tags": ["é", 'a "b"']}}, "x": [None, True, 1.5]}

@@ -141,7 +141,8 @@ def _allocation() -> Body:
     body = body_of(moving.InstanceMultiAlloc, frozenset({"reason", "dry_run"}), {})
     schema = dict(body.schema)
     each = {"type": "object", "description": "As the body of POST /2/instances, without __version__"}
-    schema["properties"] = {**schema["properties"], "instances": _list(each)}
+    several = {**_list(each), "description": "What is to be made; all name their nodes, or none does"}
+    schema["properties"] = {**schema["properties"], "instances": several}
     schema["required"] = ["instances"]
     return Body(body.doc, schema, required=True)
 
@@ -248,7 +249,13 @@ _NODES: Mapping[str, Doc] = {
     ),
     "POST /2/nodes/[node_name]/evacuate": submits(
         "Move instances off a node: submit the jobs that do it.",
-        (DRY_RUN, REASON),
+        (
+            Argument("iallocator", "Older form, without a body: who says where secondary instances go"),
+            Argument("remote_node", "Older form, without a body: where secondary instances go"),
+            Argument("early_release", "Older form: with 1, as the parameter of this name", FLAG),
+            DRY_RUN,
+            REASON,
+        ),
         body_of(node.NodeEvacuate, _NODE | {"dry_run"}, {}),
     ),
     "POST /2/nodes/[node_name]/migrate": submits(

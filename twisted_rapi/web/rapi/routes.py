@@ -2,6 +2,7 @@
 
 from twisted_rapi.web.call import Route
 from twisted_rapi.web.rapi import (
+    allocation,
     cluster,
     disks,
     filters,
@@ -16,6 +17,7 @@ from twisted_rapi.web.rapi import (
 from twisted_rapi.web.rapi.described import described
 
 _FAMILIES: tuple[Route, ...] = (
+    *allocation.ROUTES,
     *cluster.ROUTES,
     *instances.ROUTES,
     *disks.ROUTES,
