@@ -13,13 +13,14 @@ PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu
 	ganeti-htools
 DEBIAN_ROOT := $(shell [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ] && echo yes)
 
-.PHONY: help demo test lint bench clean packages
+.PHONY: help demo test lint bench docs clean packages
 
 help:
 	@echo "make demo    run a cluster with simulated machines on https://127.0.0.1:$(PORT) (PORT= changes it)"
 	@echo "make test    set up what the tests need and run all of them"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   print figures, measured side by side in one run"
+	@echo "make docs    make docs/reference from the tables in the code"
 	@echo "make clean   remove what these made"
 
 $(VENV)/installed: setup.py
@@ -62,6 +63,9 @@ ifeq ($(DEBIAN_ROOT),yes)
 	@command -v wrk >/dev/null || apt-get install -y -qq wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq wrk >/dev/null; }
 endif
 	$(PYTHON) -m bench.run
+
+docs: $(VENV)/installed
+	$(PYTHON) -m twisted_rapi.reference
 
 clean:
 	rm -rf $(VENV) .demo _trial_temp* build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -229,6 +229,11 @@ _CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+def choices(hypervisor: str) -> Mapping[str, tuple[str, ...]]:
+    """The values that some of a hypervisor's parameters are limited to."""
+    return _CHOICES.get(hypervisor, {})
+
+
 def check_os(values: Mapping[str, Any]) -> Params:
     """
     OS parameters as given by a client: text, or what can be written as text.

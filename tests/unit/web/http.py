@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.testing import StringTransport
 
+from tests.unit.web.schemas import judge
 from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.testing.cluster import FakeCluster, make_cluster
 from twisted_rapi.testing.file_watch import LookedAt
@@ -84,7 +85,7 @@ class Browser:
         media_type: str | None = "application/json",
         **headers: str,
     ) -> Answer:
-        """The answer to one request; a `body` is sent as JSON, `data` as it is."""
+        """The answer to one request, which is as documented; a `body` is sent as JSON, `data` as it is."""
         content = data if data is not None else (b"" if body is None else json.dumps(body).encode())
         lines = [
             f"{method} {path} HTTP/1.1",
@@ -98,7 +99,9 @@ class Browser:
             lines.append(f"Content-Type: {media_type}")
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         sent = self.raw("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + content)
-        return parse(sent)
+        answer = parse(sent)
+        judge(method, path, answer)
+        return answer
 
     def done(self, method: str, path: str, body: Any = None) -> Any:
         """The job that a request submits, once it has ended."""

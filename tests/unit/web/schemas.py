@@ -2,14 +2,21 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 
-from tests.unit.web.http import Answer
 from twisted_rapi.cluster.answers import encode
+from twisted_rapi.errors import NotFound
 from twisted_rapi.web.call import Route
 from twisted_rapi.web.openapi.document import document, path_of
+from twisted_rapi.web.rapi.routes import ROUTES
+from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
+from twisted_rapi.web.site import Routes
+
+if TYPE_CHECKING:
+    from tests.unit.web.http import Answer
 
 
 class Schemas:
@@ -28,7 +35,7 @@ class Schemas:
     def _operation(self, method: str, pattern: str) -> Any:
         return self.document["paths"][path_of(pattern)][method.lower()]
 
-    def complaints(self, method: str, pattern: str, answer: Answer) -> list[str]:
+    def complaints(self, method: str, pattern: str, answer: "Answer") -> list[str]:
         """What of an answer is not as the document says."""
         responses = self._operation(method, pattern)["responses"]
         status = str(answer.status)
@@ -57,3 +64,32 @@ class Schemas:
         schema = self._operation(method, pattern)["requestBody"]["content"]["application/json"]["schema"]
         fits: bool = self._validator(schema, method, pattern, "body").is_valid(body)
         return fits
+
+
+@cache
+def schemas() -> Schemas:
+    """The document of all that is always served."""
+    return Schemas((*ROUTES, *ROUTES_OF_1_2))
+
+
+@cache
+def _routes() -> Routes:
+    return Routes((*ROUTES, *ROUTES_OF_1_2))
+
+
+def judge(method: str, path: str, answer: "Answer") -> None:
+    """
+    Whatever is asked of what the document has, the answer is one of those it has.
+
+    :raises AssertionError: it is not.
+    """
+    try:
+        route, _ = _routes().find(path.partition("?")[0])
+    except NotFound:
+        return
+    if method in route.methods:
+        complaints = schemas().complaints(method, route.pattern, answer)
+        if complaints:
+            raise AssertionError(
+                f"{method} {path}, {answer.status}, not as /2/openapi.json says: {complaints[:3]}"
+            )

@@ -13,6 +13,7 @@ from twisted_rapi.plan.fields.resources import RESOURCES
 from twisted_rapi.web.doc import headline, parameters
 from twisted_rapi.web.openapi.components import field_schema
 from twisted_rapi.web.openapi.document import NAMED, REFUSALS, statuses
+from twisted_rapi.web.rapi.described import DESCRIBED
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
 
@@ -50,6 +51,11 @@ class DescribedTests(SynchronousTestCase):
                 self.assertEqual(set(statuses(route, endpoint)) - set(REFUSALS), set(), name)
                 properties = {} if doc.body is None else doc.body.schema.get("properties", {})
                 self.assertEqual([p for p, s in properties.items() if not s.get("description")], [], name)
+
+    def test_table(self) -> None:
+        """What the table tells of is there."""
+        served = {f"{method} {route.pattern}" for route in ROUTES for method in route.methods}
+        self.assertEqual(set(DESCRIBED) - served, set())
 
     def test_uris(self) -> None:
         """What stands in a URI for a name is described."""

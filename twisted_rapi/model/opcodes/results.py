@@ -62,7 +62,7 @@ class Result:
     schema: Schema
 
 
-NOTHING = Result("Nothing: null", {"type": "null"})
+NOTHING = Result("Nothing", {"type": "null"})
 _SUBMITTED = "The jobs that were submitted: [true, job id], or [false, why not] for one that could not be"
 _SETTINGS = Result("What was changed: [parameter, new value] of each", _CHANGES)
 _COLUMNS = Result("A row for each, with the columns that were asked for", ROWS)

@@ -51,8 +51,8 @@ def _required(name: str, doc: str, schema: Schema = TEXT) -> Argument:
 
 
 _CLUSTER: Mapping[str, Doc] = {
-    "GET /": Doc(summary="Nothing; kept for compatibility.", answer="Nothing: null", schema=NULL),
-    "GET /2": Doc(summary="Nothing; kept for compatibility.", answer="Nothing: null", schema=NULL),
+    "GET /": Doc(summary="Nothing; kept for compatibility.", answer="Nothing", schema=NULL),
+    "GET /2": Doc(summary="Nothing; kept for compatibility.", answer="Nothing", schema=NULL),
     "GET /version": Doc(summary="Show the version of the API.", answer="2", schema={"const": 2}),
     "GET /2/info": Doc(
         summary="Show the cluster.", answer="All about the cluster", schema=ref("Cluster"), query=(LOCK,)
@@ -334,7 +334,7 @@ _FILTERS: Mapping[str, Doc] = {
     "PUT /2/filters/[filter_uuid]": Doc(
         summary="Replace a rule, or add one with this UUID.", answer=_UUID, schema=TEXT, body=_RULE
     ),
-    "DELETE /2/filters/[filter_uuid]": Doc(summary="Remove a rule.", answer="Nothing: null", schema=NULL),
+    "DELETE /2/filters/[filter_uuid]": Doc(summary="Remove a rule.", answer="Nothing", schema=NULL),
 }
 
 _FILTER = "A filter, as the query language has it; null for all objects"

@@ -1,0 +1,16 @@
+"""The pages there are."""
+
+from collections.abc import Callable, Mapping
+
+from twisted_rapi.reference.fields import fields
+from twisted_rapi.reference.opcodes import opcodes
+from twisted_rapi.reference.parameters import parameters
+from twisted_rapi.reference.resources import resources
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "fields.rst": fields,
+    "opcodes.rst": opcodes,
+    "parameters.rst": parameters,
+    "resources.rst": resources,
+}
+"""By file name."""
