@@ -13,7 +13,7 @@ from twisted_rapi.model.kvm_limits import remarks
 from twisted_rapi.model.opcodes.instance import InstanceCreate
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, LeftoverRecord, NodeRecord
 from twisted_rapi.model.steps import InspectDisks, MoveVolume, RunOs, StartDomain, VerifyOs
-from twisted_rapi.plan import attachment, condition, devices, disks, policy, sync, volumes
+from twisted_rapi.plan import attachment, condition, devices, disks, importing, policy, sync, volumes
 from twisted_rapi.plan.allocation.consult import CONSULTED, allocator, consult
 from twisted_rapi.plan.allocation.questions import Allocate, Nodes
 from twisted_rapi.plan.disks import nodes_of
@@ -45,6 +45,24 @@ def plan_create(op: InstanceCreate, progress: Progress, view: View) -> Stage:
 
     Between, mirrored disks are filled, as far as is asked for.
     """
+    if op.mode == "import":
+        return _import(op, progress, view)
+    return _create(op, progress, view)
+
+
+def _import(op: InstanceCreate, progress: Progress, view: View) -> Stage:
+    """As `plan_create`, with what an export says and its data."""
+    if progress.stage == "":
+        return importing.look(op, view)
+    if progress.stage == "read":
+        progress = importing.noted(progress)
+    whole = importing.completed(op, progress.kept, view)
+    if progress.stage in ("", CONSULTED, "verified"):
+        return importing.carrying(_begin(whole, progress, view), progress.kept)
+    return _create(whole, progress, view)
+
+
+def _create(op: InstanceCreate, progress: Progress, view: View) -> Stage:
     if progress.stage in ("", CONSULTED, "verified"):
         return _begin(op, progress, view)
     instance = condition.subject(op.instance_name, progress, view)
@@ -53,6 +71,10 @@ def plan_create(op: InstanceCreate, progress: Progress, view: View) -> Stage:
             return _make(view, instance, progress)
         case "made" | "syncing":
             return _fill(op, progress, view, instance)
+        case "receiving":
+            copy = importing.copy_of(view, instance, progress.kept)
+            work = copy.transfers(view, progress)
+            return Perform(work=work, stage="installed", failed="failed")
         case "failed":
             work = InParallel(_undoing(view, instance, progress))
             return Perform(work=work, stage="undone", failed="undone", log=("Removing what was made",))
@@ -191,7 +213,7 @@ def _fill(op: InstanceCreate, progress: Progress, view: View, instance: Instance
             *sync.begun(instance),
         )
         if not mirrored:
-            return _install(op, view, instance, (*log, *sync.ended(instance)))
+            return _install(op, view, instance, progress, (*log, *sync.ended(instance)))
         at_most = 60.0 if op.wait_for_sync else 0.0
         return Perform(work=volumes.waits(view, instance, at_most), stage="syncing", failed="failed", log=log)
     state = sync.judged(instance, progress)
@@ -206,11 +228,19 @@ def _fill(op: InstanceCreate, progress: Progress, view: View, instance: Instance
             failed="undone",
             log=(*state.log, " - WARNING: There are some degraded disks for this instance"),
         )
-    return _install(op, view, instance, state.log)
+    return _install(op, view, instance, progress, state.log)
 
 
-def _install(op: InstanceCreate, view: View, instance: InstanceRecord, log: tuple[str, ...]) -> Stage:
+def _install(
+    op: InstanceCreate, view: View, instance: InstanceRecord, progress: Progress, log: tuple[str, ...]
+) -> Stage:
     log = (*log, *sync.begun(instance), *sync.ended(instance))
+    if progress.kept.get("export"):
+        copy = importing.copy_of(view, instance, progress.kept)
+        told = (*log, "* running the instance OS import scripts...") if copy.ends else log
+        work = InSequence((*copy.ending(), *copy.openings()))
+        stage = "receiving" if copy.ends else "installed"
+        return Perform(work=work, stage=stage, failed="failed", log=told)
     if not _installs(op):
         return Perform(work=InSequence(), stage="installed", log=log)
     private = params.private_osparams(view.cluster, instance)
@@ -228,6 +258,9 @@ def _undoing(view: View, instance: InstanceRecord, progress: Progress) -> tuple[
     """What takes the disks away again; those that were adopted go back to where they were."""
     if progress.kept.get("adopted"):
         return _adoptions(view, instance, progress, back=True)
+    if progress.kept.get("export"):
+        ending = importing.copy_of(view, instance, progress.kept).ending()
+        return (*ending, *volumes.deletions(view, instance, volumes.all_disks(instance)))
     return volumes.deletions(view, instance, volumes.all_disks(instance))
 
 
@@ -296,7 +329,7 @@ def _sized(
 
 
 def _check_form(op: InstanceCreate) -> None:
-    if op.mode != "create":
+    if op.mode == "remote-import":
         raise prereq(f"Instance creation mode '{op.mode}' is not offered by this release")
     if op.forthcoming or op.commit:
         raise prereq("Forthcoming instances are not offered by this release")

@@ -38,7 +38,9 @@ def expanded(op: AnyOpcode, view: View) -> AnyOpcode:
     What is not known stays as it was given: its plan says what is wrong.
     """
     fields = set(op.__struct_fields__)
-    values: dict[str, Any] = _defaults(op, view) if isinstance(op, InstanceCreate) else {}
+    values: dict[str, Any] = (
+        _defaults(op, view) if isinstance(op, InstanceCreate) and op.mode == "create" else {}
+    )
     for name, uuid, kind in _SINGLE:
         given = getattr(op, name, None)
         if {name, uuid} <= fields and isinstance(given, str):

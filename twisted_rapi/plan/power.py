@@ -159,7 +159,7 @@ def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
     instance = subject(op.instance_name, progress, view)
     node = primary(view, instance)
     away = volumes.offline(view, instance)
-    whole = _removal(view, instance, op.shutdown_timeout)
+    whole = removal(view, instance, op.shutdown_timeout)
     # What secondary nodes keep that are marked offline is left for later, and nothing fails for it.
     works = tuple(sorted(whole, key=lambda do: do.node in away))
     match progress.stage:
@@ -167,7 +167,7 @@ def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
             if node.offline or node.uuid not in view.reports:
                 if not op.ignore_failures:
                     answering(view, node)
-                return _forget(view, instance, works, progress)
+                return forget(view, instance, works, progress)
             if not op.ignore_failures:
                 volumes.check_nodes(view, instance, [n for n in instance.secondary_nodes if n not in away])
             down = _marked(view, instance, "down")
@@ -176,16 +176,17 @@ def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
             failed = "removed" if op.ignore_failures else None
             now = tuple(do for do in works if do.node not in away)
             return Perform(work=InSequence(now), stage="removed", failed=failed)
-    return _forget(view, instance, works, progress)
+    return forget(view, instance, works, progress)
 
 
-def _removal(view: View, instance: InstanceRecord, timeout: int) -> tuple[Do, ...]:
+def removal(view: View, instance: InstanceRecord, timeout: int) -> tuple[Do, ...]:
     """In this order: a file is not taken away from under a guest that could not be stopped."""
     stop = Do(instance.primary_node, stop_step(instance, timeout))
     return (stop, *volumes.deletions(view, instance, volumes.all_disks(instance)))
 
 
-def _forget(view: View, instance: InstanceRecord, works: tuple[Do, ...], progress: Progress) -> Finish:
+def forget(view: View, instance: InstanceRecord, works: tuple[Do, ...], progress: Progress) -> Finish:
+    """The end of a removal: the instance is gone, and what its `works` could not do is left over."""
     left = leftovers(works, progress.outcomes, f"removal of {instance.name}")
     log = warnings(left, view)
     return Finish(

@@ -39,6 +39,12 @@ _LIVE = (
 )
 
 
+_TRANSFERS = (
+    *(steps.OpenStream, steps.SendStream, steps.AwaitStream, steps.EndStreams),
+    *(steps.BeginExport, steps.FinishExport, steps.RemoveExport, steps.ReadExport),
+)
+
+
 @attrs.define(eq=False)
 class Shared:
     """
@@ -67,6 +73,8 @@ class FakeNode:
     :ivar shared: what it has in common with other nodes.
     :ivar volumes: sizes in MiB of files, by path; `shelf`: of the node's logical volumes, by ``group/name``.
     :ivar domains: what runs, by name.
+    :ivar exports: configurations by name; `half_exports`: those being made.
+    :ivar streams: by token the instance it listens for, and whether everything has come.
     :ivar faults: per type of step, errors that the next ones end with.
     :ivar done: all steps that were carried out, in order.
     :ivar down: whether it answers nobody.
@@ -83,6 +91,9 @@ class FakeNode:
     unit_shelf: MemoryShelf = attrs.field(factory=MemoryShelf)
     missing: set[str] = attrs.field(factory=set)
     domains: dict[str, DomainSeen] = attrs.field(factory=dict)
+    exports: dict[str, str] = attrs.field(factory=dict)
+    half_exports: set[str] = attrs.field(factory=set)
+    streams: dict[str, tuple[str, bool]] = attrs.field(factory=dict)
     faults: dict[type[Step], list[Exception]] = attrs.field(factory=dict)
     done: list[Step] = attrs.field(factory=list)
     down: bool = False
@@ -111,6 +122,7 @@ class FakeNode:
             allocators=tuple(self.allocators),
             domains=dict(self.domains),
             migration=dict.fromkeys(self.hypervisors, self.uuid),
+            exports=tuple(sorted(self.exports)),
         )
 
     def disk_free(self) -> int:
@@ -150,6 +162,8 @@ class FakeNode:
                 pass
             case steps.RunAllocator():
                 return self._allocate(step)
+            case _ if isinstance(step, _TRANSFERS):
+                return self._on_transfers(step)
             case _ if isinstance(step, _LIVE):
                 return self._on_guest(step)
             case steps.RunOs():
@@ -157,6 +171,52 @@ class FakeNode:
                     self._path(disk)
             case _:
                 return self._on_disks(step)
+        return Outcome()
+
+    def _on_transfers(self, step: Step) -> Outcome:
+        match step:
+            case steps.OpenStream():
+                if isinstance(step.into, steps.DumpEnd) and step.into.export not in self.half_exports:
+                    raise StepFailed("there is no export to write to", "storage")
+                self.streams.setdefault(step.token, (step.instance, False))
+                return Outcome(port=4321)
+            case steps.SendStream():
+                self._send(step)
+            case steps.AwaitStream():
+                if not self.streams.get(step.token, ("", False))[1]:
+                    raise StepFailed("nothing came", "stream")
+            case steps.EndStreams():
+                self.streams = {t: s for t, s in self.streams.items() if s[0] != step.instance}
+            case _:
+                return self._on_exports(step)
+        return Outcome()
+
+    def _send(self, step: steps.SendStream) -> None:
+        listening = [n for n in self.shared.nodes.values() if step.token in n.streams and not n.down]
+        if not listening:
+            raise StepFailed("nobody listens", "stream")
+        if isinstance(step.source, steps.VolumeEnd):
+            self._path(step.source.disk)
+        listening[0].streams[step.token] = (step.instance, True)
+
+    def _on_exports(self, step: Step) -> Outcome:
+        match step:
+            case steps.BeginExport():
+                self.half_exports.add(step.export)
+            case steps.FinishExport():
+                if step.export in self.half_exports:
+                    self.half_exports.discard(step.export)
+                    self.exports[step.export] = step.config
+                elif self.exports.get(step.export) != step.config:
+                    raise StepFailed("it has not been begun", "storage")
+            case steps.RemoveExport():
+                self.half_exports.discard(step.export)
+                if not step.half:
+                    self.exports.pop(step.export, None)
+            case steps.ReadExport():
+                if step.path not in self.exports:
+                    raise StepFailed(f"there is no export in {step.path}", "storage")
+                return Outcome(text=self.exports[step.path])
         return Outcome()
 
     def _on_guest(self, step: Step) -> Outcome:

@@ -2,17 +2,24 @@
 
 from collections.abc import Iterator, Mapping
 
-from twisted_rapi.model.opcodes import Opcode, moving
+from twisted_rapi.model.opcodes import Opcode, backup, moving
+from twisted_rapi.plan.backups import plan_export_remove, plan_prepare
+from twisted_rapi.plan.export import plan_export
 from twisted_rapi.plan.failover import plan_failover
 from twisted_rapi.plan.locking import LockFunction, PlanFunction, of_instance
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.migrate import plan_migrate
+from twisted_rapi.plan.move import plan_move
 from twisted_rapi.plan.relocation import SHARED
 from twisted_rapi.plan.view import View
 
 PLANS: Mapping[type[Opcode], PlanFunction] = {
     moving.InstanceMigrate: plan_migrate,
     moving.InstanceFailover: plan_failover,
+    moving.InstanceMove: plan_move,
+    backup.BackupPrepare: plan_prepare,
+    backup.BackupExport: plan_export,
+    backup.BackupRemove: plan_export_remove,
 }
 
 
@@ -27,7 +34,26 @@ def _relocation(op: moving.InstanceMigrate | moving.InstanceFailover, view: View
         yield Lock("node-res", node)
 
 
+def _move(op: moving.InstanceMove, view: View) -> Iterator[Lock]:
+    yield from of_instance(view, op.instance_name, nodes=True, resources=True)
+    target = view.find("node", op.target_node)
+    if target is not None:
+        yield Lock("node", target)
+        yield Lock("node-res", target)
+
+
+def _export(op: backup.BackupExport, view: View) -> Iterator[Lock]:
+    yield from of_instance(view, op.instance_name)
+    # Older exports are looked for on all of them.
+    if op.mode == "local":
+        yield from (Lock("node", node) for node in view.nodes)
+
+
 LOCKS: Mapping[type[Opcode], LockFunction] = {
     moving.InstanceMigrate: _relocation,
     moving.InstanceFailover: _relocation,
+    moving.InstanceMove: _move,
+    backup.BackupPrepare: lambda op, view: of_instance(view, op.instance_name),
+    backup.BackupExport: _export,
+    backup.BackupRemove: lambda _op, view: (Lock("node", node) for node in view.nodes),
 }
