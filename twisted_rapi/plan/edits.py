@@ -118,7 +118,7 @@ class _Edits(Generic[Device]):
 
 
 class NicEdits(_Edits[NicRecord]):
-    """Edits of NICs; they take effect when the instance is started next."""
+    """Edits of NICs."""
 
     kind = "NIC"
 
@@ -176,12 +176,19 @@ class NicEdits(_Edits[NicRecord]):
 
 
 class DiskEdits(_Edits[DiskRecord]):
-    """Edits of disks."""
+    """
+    Edits of disks.
+
+    :param hot: a running guest can lose them.
+    """
 
     kind = "disk"
 
-    def __init__(self, view: View, instance: InstanceRecord, driver: str | None, folder: str | None) -> None:
+    def __init__(
+        self, view: View, instance: InstanceRecord, driver: str | None, folder: str | None, hot: bool = False
+    ) -> None:
         super().__init__(view, instance, instance.disks)
+        self._hot = hot
         self._driver = driver or "loop"
         self._folder = folder
 
@@ -206,7 +213,8 @@ class DiskEdits(_Edits[DiskRecord]):
         self.result.append((f"disk/{at}", f"add:size={disk.size},mode={disk.mode}"))
 
     def _remove(self, at: int) -> None:
-        at_rest(self._view, self._instance, "remove disks")
+        if not self._hot:
+            at_rest(self._view, self._instance, "remove disks")
         del self.items[at]
         self.result.append((f"disk/{at}", "remove"))
 

@@ -7,11 +7,12 @@ from msgspec.structs import replace
 from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model.opcodes.moving import InstanceGrowDisk
 from twisted_rapi.model.records import DiskRecord, InstanceRecord
-from twisted_rapi.model.steps import GrowVolume, InspectDisks
+from twisted_rapi.model.steps import GrowVolume, InspectDisks, ShowGrowth
 from twisted_rapi.plan import policy, sync, volumes
 from twisted_rapi.plan.condition import changed, primary, subject
 from twisted_rapi.plan.disks import GROWABLE, nodes_of
 from twisted_rapi.plan.leftover import leftovers, warnings
+from twisted_rapi.plan.machine import domain_spec
 from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
@@ -41,6 +42,14 @@ def plan_grow_disk(op: InstanceGrowDisk, progress: Progress, view: View) -> Stag
             return _half_grown(op, progress, view, instance)
         case "grown":
             return Change(stage="noted", puts=(changed(grown, view),), kept=progress.kept)
+    domain = view.domain(instance)
+    if progress.stage == "noted" and domain is not None and domain.running:
+        step = ShowGrowth(
+            instance=instance.name,
+            domain=domain_spec(view, grown),
+            disk=volumes.spec(view, grown, op.disk, disk),
+        )
+        return Perform(work=Do(grown.primary_node, step), stage="shown", failed="shown", patience=5.0)
     return _fill(op, progress, view, grown, mirrored)
 
 
@@ -125,10 +134,12 @@ def _fill(
 ) -> Stage:
     """Wait for what is new, where that is asked for."""
     told = sync.begun(instance)
+    if progress.stage == "shown" and progress.error is not None:
+        told = (f" - WARNING: The guest sees the growth from its next start on: {progress.error.text}", *told)
     match progress.stage:
-        case "noted" if op.wait_for_sync and mirrored:
+        case "noted" | "shown" if op.wait_for_sync and mirrored:
             return Perform(work=volumes.waits(view, instance, disks=mirrored), stage="syncing", log=told)
-        case "noted" if op.wait_for_sync:
+        case "noted" | "shown" if op.wait_for_sync:
             return Finish(log=(*told, *sync.ended(instance)))
         case "syncing":
             state = sync.judged(instance, progress)

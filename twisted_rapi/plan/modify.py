@@ -10,7 +10,7 @@ from twisted_rapi.model.kvm_limits import remarks
 from twisted_rapi.model.opcodes.instance import InstanceSetParams
 from twisted_rapi.model.records import InstanceRecord, Params
 from twisted_rapi.model.steps import SetMemory, VerifyOs
-from twisted_rapi.plan import devices, disks, policy, sync, volumes
+from twisted_rapi.plan import devices, disks, hotplug, policy, sync, volumes
 from twisted_rapi.plan.condition import (
     answering,
     at_rest,
@@ -25,7 +25,7 @@ from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.edits import DiskEdits, NicEdits, Result
 from twisted_rapi.plan.leftover import leftovers, warnings
 from twisted_rapi.plan.naming import reservations
-from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, Perform, Progress, Stage
+from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
 
@@ -37,6 +37,7 @@ class _Modified:
     :ivar values: the record's fields that have another value afterwards.
     :ivar new: disks to make; `gone`: disks to remove.
     :ivar reserve: name keys to reserve; `free`: name keys to free.
+    :ivar lost: devices the running guest loses at once; `gained`: those it gets.
     """
 
     values: Params
@@ -45,6 +46,8 @@ class _Modified:
     gone: tuple[volumes.Indexed, ...] = ()
     reserve: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
+    lost: hotplug.Devices = hotplug.NONE
+    gained: hotplug.Devices = hotplug.NONE
 
     def applied(self, instance: InstanceRecord) -> InstanceRecord:
         """The instance with these values."""
@@ -60,19 +63,33 @@ def plan_modify(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
         return _begin(op, progress, view)
     instance = subject(op.instance_name, progress, view)
     modified = msgspec.convert(progress.kept["modified"], _Modified)
-    if progress.stage in ("judged", "failed", "undone", "made", "syncing", "rested"):
+    if progress.stage in ("judged", "failed", "undone", "made", "syncing", "rested", "unplugged"):
         return _make(op, modified, progress, view, instance)
-    if progress.stage == "recorded" and modified.gone:
+    if progress.stage == "recorded" and modified.gained:
+        return _plug(view, instance, modified)
+    if progress.stage in ("recorded", "plugged") and modified.gone:
         work = InParallel(volumes.deletions(view, instance, modified.gone))
         return Perform(work=work, stage="removed", failed="removed")
-    # Disks can only be taken from an instance at rest, and only a running one is ballooned: never both.
-    if progress.stage == "recorded" and op.runtime_mem is not None:
+    if progress.stage in ("recorded", "plugged", "removed") and op.runtime_mem is not None:
         return _balloon(instance, op.runtime_mem)
     if progress.stage == "removed":
         done = volumes.deletions(view, instance, modified.gone)
         left = leftovers(done, progress.outcomes, f"disks taken from {instance.name}")
-        return Finish(result=modified.result, puts=left, log=warnings(left, view))
-    return Finish(result=modified.result)
+        told = () if left else _told(modified, progress)
+        return Finish(result=modified.result, puts=left, log=(*warnings(left, view), *told))
+    return Finish(result=modified.result, log=_told(modified, progress))
+
+
+def _plug(view: View, instance: InstanceRecord, modified: _Modified) -> Perform:
+    """The guest gets what its record has now; it has it from its next start on, if not now."""
+    works = hotplug.attach(view, instance, modified.gained)
+    return Perform(work=InSequence(works), stage="plugged", failed="plugged", patience=5.0)
+
+
+def _told(modified: _Modified, progress: Progress) -> tuple[str, ...]:
+    if progress.error is not None:
+        return hotplug.told(modified.gained, progress.error.text)
+    return hotplug.told(modified.gained) or hotplug.told(modified.lost)
 
 
 def _begin(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
@@ -97,6 +114,9 @@ def _begin(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
         reserve=tuple(key for key in has if key not in had),
         free=tuple(key for key in had if key not in has),
     )
+    if hotplug.wanted(op, view, instance):
+        lost, gained = hotplug.differences(instance, after)
+        modified = attrs.evolve(modified, lost=lost, gained=gained)
     kept = {"uuid": instance.uuid, "modified": msgspec.to_builtins(modified)}
     given = {name: after.hvparams[name] for name in op.hvparams if name in after.hvparams}
     log = tuple(f" - WARNING: {text}" for text in remarks(after.hypervisor, given))
@@ -115,11 +135,16 @@ def _make(
         case "made" | "syncing" if any(nodes_of(disk) for _, disk in modified.new):
             return _fill(op, modified, progress, view, instance)
         case "failed":
-            return Perform(work=InParallel(undo), stage="undone", failed="undone")
+            again = hotplug.attach(view, instance, modified.lost)
+            return Perform(work=InParallel((*undo, InSequence(again))), stage="undone", failed="undone")
         case "undone":
             error = progress.error or OpExecError(f"Could not add disks to {instance.name}")
-            left = leftovers(undo, progress.outcomes, f"adding disks to {instance.name} failed")
+            left = leftovers(undo, progress.outcomes[: len(undo)], f"adding disks to {instance.name} failed")
             return Finish(error=error, puts=left, free=modified.reserve, log=warnings(left, view))
+    if modified.lost and progress.stage != "unplugged":
+        # Before the record says so: a disk that the guest does not let go of stays its disk.
+        works = hotplug.detach(view, instance, modified.lost)
+        return Perform(work=InSequence(works), stage="unplugged", failed="failed")
     record = changed(modified.applied(instance), view)
     return Change(stage="recorded", puts=(record,), free=modified.free)
 
@@ -159,7 +184,8 @@ def _after(op: InstanceSetParams, view: View, instance: InstanceRecord) -> tuple
     result: Result = []
     nics = NicEdits(view, instance, op.conflicts_check)
     nics.apply(op.nics)
-    edited = DiskEdits(view, instance, op.file_driver, op.file_storage_dir)
+    hot = hotplug.wanted(op, view, instance)
+    edited = DiskEdits(view, instance, op.file_driver, op.file_storage_dir, hot)
     edited.apply(op.disks)
     record = replace(instance, nics=tuple(nics.items), disks=tuple(edited.items))
     record = _values(op, view, record, result)

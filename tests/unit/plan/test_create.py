@@ -197,8 +197,11 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any]]] = {
         ["OpPrereqError", ["Node group 'nosuch' not found", "unknown_entity"]],
     ),
     "mode": (
-        {"mode": "import"},
-        ["OpPrereqError", ["Instance creation mode 'import' is not offered by this release", "wrong_input"]],
+        {"mode": "remote-import"},
+        [
+            "OpPrereqError",
+            ["Instance creation mode 'remote-import' is not offered by this release", "wrong_input"],
+        ],
     ),
 }
 
