@@ -13,12 +13,24 @@ from twisted_rapi.plan.families import (
     networks,
     nodes,
     queries,
+    verification,
 )
 from twisted_rapi.plan.locking import LockFunction, PlanFunction
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.view import View
 
-_FAMILIES = (instances, disks, moves, clusters, groups, networks, nodes, queries, allocation)
+_FAMILIES = (
+    instances,
+    disks,
+    moves,
+    clusters,
+    groups,
+    networks,
+    nodes,
+    queries,
+    allocation,
+    verification,
+)
 
 PLANS: Mapping[type[Opcode], PlanFunction] = {
     opcode: plan for family in _FAMILIES for opcode, plan in family.PLANS.items()

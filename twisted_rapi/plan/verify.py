@@ -1,0 +1,301 @@
+"""Looking whether all is as it should be: the records, the nodes, what runs on them (lines as observed)."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+import attrs
+
+from twisted_rapi.errors import JobError
+from twisted_rapi.model import params
+from twisted_rapi.model.opcodes.verify import ClusterVerify, ClusterVerifyConfig, ClusterVerifyGroup
+from twisted_rapi.model.records import GroupRecord, InstanceRecord, NodeRecord
+from twisted_rapi.model.seen import DomainSeen
+from twisted_rapi.model.steps import InspectDisks
+from twisted_rapi.plan.machine import disk_specs
+from twisted_rapi.plan.stage import Do, Finish, InParallel, Perform, Progress, Stage
+from twisted_rapi.plan.view import View
+
+SKEW = 150.0  # seconds a node's clock may differ, constants.json
+
+
+@attrs.frozen
+class Finding:
+    """
+    Something that is not as it should be.
+
+    :ivar code: its name in machine-readable form; `kind` and `item`: what it is of.
+    """
+
+    code: str
+    kind: str
+    item: str
+    text: str
+
+
+Findings = Iterator[Finding]
+
+
+@attrs.define
+class _Report:
+    """Lines of the log, and whether any is about an error."""
+
+    op: ClusterVerifyConfig | ClusterVerifyGroup
+    lines: list[str] = attrs.field(factory=list)
+    well: bool = True
+
+    def head(self, text: str, found: Iterable[Finding] = ()) -> None:
+        """What is looked at, and what was found."""
+        self.lines.append(f"* {text}")
+        for finding in found:
+            error = finding.code not in self.op.ignore_errors
+            self.well = self.well and not error
+            self.lines.append("  - " + self._words(finding, "ERROR" if error else "WARNING"))
+
+    def _words(self, found: Finding, level: str) -> str:
+        if self.op.error_codes:
+            return f"{level}:{found.code}:{found.kind}:{found.item}:{found.text}"
+        item = f" {found.item}" if found.item else ""
+        return f"{level}: {found.kind}{item}: {found.text}"
+
+    def note(self, text: str) -> None:
+        """Something to know that is no error."""
+        self.lines.append(f"  - NOTICE: {text}")
+
+    def finish(self) -> Finish:
+        """The end, and whether all is well."""
+        return Finish(result=self.well, log=tuple(self.lines))
+
+
+def plan_verify(op: ClusterVerify, progress: Progress, view: View) -> Stage:
+    """A job for the configuration, then one for each group; of a single group only its own."""
+    common = {
+        "debug_simulate_errors": op.debug_simulate_errors,
+        "error_codes": op.error_codes,
+        "ignore_errors": op.ignore_errors,
+        "verbose": op.verbose,
+    }
+    more = {**common, "skip_checks": op.skip_checks, "verify_clutter": op.verify_clutter}
+    if op.group_name is not None:
+        name = view.group(op.group_name).name
+        return Finish(jobs=((ClusterVerifyGroup(group_name=name, **more),),))
+    names = sorted(group.name for group in view.groups.values())
+    groups = tuple(
+        (ClusterVerifyGroup(group_name=name, depends=[(-n, [])], **more),) for n, name in enumerate(names, 1)
+    )
+    return Finish(jobs=((ClusterVerifyConfig(**common),), *groups))
+
+
+# The configuration.
+
+
+def plan_verify_config(op: ClusterVerifyConfig, progress: Progress, view: View) -> Stage:
+    """Whether the records fit together."""
+    report = _Report(op)
+    report.head("Verifying cluster config", [*_cluster(view), *_doubles(view)])
+    report.head("Verifying hypervisor parameters", _hypervisor_parameters(view))
+    report.head("Verifying all nodes belong to an existing group", _places(view))
+    return report.finish()
+
+
+def _cluster(view: View) -> Findings:
+    cluster = view.cluster
+    master = view.nodes.get(cluster.master_node)
+    if master is None:
+        yield Finding("ECLUSTERCFG", "cluster", "", "the master node is not among the nodes")
+    elif not master.master_candidate or master.offline:
+        yield Finding("ECLUSTERCFG", "cluster", "", f"the master {master.name} is no candidate or is offline")
+    if cluster.default_hypervisor not in cluster.enabled_hypervisors:
+        text = f"the default hypervisor {cluster.default_hypervisor} is not enabled"
+        yield Finding("ECLUSTERCFG", "cluster", "", text)
+    for instance in _instances(view):
+        for value, enabled in (
+            (instance.hypervisor, cluster.enabled_hypervisors),
+            (instance.disk_template, cluster.enabled_disk_templates),
+        ):
+            if value not in enabled:
+                yield Finding("ECLUSTERCFG", "instance", instance.name, f"'{value}' is not enabled")
+
+
+def _doubles(view: View) -> Findings:
+    """What only one may have is had by several."""
+    macs = Counter(nic.mac for i in view.instances.values() for nic in i.nics)
+    ports = Counter(i.network_port for i in view.instances.values() if i.network_port is not None)
+    addresses = Counter(
+        (nic.network, nic.ip)
+        for i in view.instances.values()
+        for nic in i.nics
+        if nic.network is not None and nic.ip is not None
+    )
+    for what, found in (("MAC address", macs), ("port", ports), ("network and address", addresses)):
+        for value, times in found.items():
+            if times > 1:
+                yield Finding("ECLUSTERCFG", "cluster", "", f"{times} instances have the {what} {value}")
+
+
+def _hypervisor_parameters(view: View) -> Findings:
+    cluster = view.cluster
+    for hypervisor, values in cluster.hvparams.items():
+        text = _refusal(lambda h=hypervisor, v=values: params.check_hv(h, v, whole=True))  # type: ignore[misc]
+        if text:
+            yield Finding("ECLUSTERCFG", "cluster", "", f"hypervisor {hypervisor}: {text}")
+    for instance in _instances(view):
+        text = _refusal(lambda i=instance: params.check_hv(i.hypervisor, i.hvparams))  # type: ignore[misc]
+        if text:
+            yield Finding("EINSTANCEPOLICY", "instance", instance.name, text)
+
+
+def _refusal(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except JobError as e:
+        return e.text
+    return ""
+
+
+def _places(view: View) -> Findings:
+    for node in view.nodes.values():
+        if node.group not in view.groups:
+            text = "it is in a group that does not exist"
+            yield Finding("ECLUSTERDANGLINGNODES", "node", node.name, text)
+    for instance in _instances(view):
+        if any(uuid not in view.nodes for uuid in (instance.primary_node, *instance.secondary_nodes)):
+            text = "it is on a node that does not exist"
+            yield Finding("ECLUSTERDANGLINGINST", "instance", instance.name, text)
+
+
+def _instances(view: View) -> list[InstanceRecord]:
+    """Those that are made, by name."""
+    return sorted((i for i in view.instances.values() if i.pending is None), key=lambda i: i.name)
+
+
+# A group.
+
+
+def plan_verify_group(op: ClusterVerifyGroup, progress: Progress, view: View) -> Stage:
+    """Whether the nodes of a group and their instances are as the records say."""
+    group = view.group(op.group_name)
+    nodes = sorted((n for n in view.nodes.values() if n.group == group.uuid), key=lambda n: n.name)
+    own = {node.uuid for node in nodes}
+    instances = [i for i in _instances(view) if i.primary_node in own]
+    looked = [i for i in instances if i.disks and i.primary_node in view.reports]
+    if progress.stage == "" and looked:
+        return _look(view, looked)
+    disks = dict(zip(progress.kept.get("looked", ()), progress.outcomes, strict=True))
+    report = _begun(op, group, nodes)
+    report.head("Verifying node status", _node_status(view, nodes))
+    states = {uuid: outcome.disks for uuid, outcome in disks.items() if outcome is not None}
+    report.head("Verifying instance status", _instance_status(view, instances, states))
+    report.head("Verifying orphan instances", _orphans(view, nodes))
+    if "nplusone_mem" not in op.skip_checks:
+        report.head("Verifying N+1 Memory redundancy", _memory(view, nodes))
+    report.head("Other Notes")
+    for text in _notes(nodes, instances):
+        report.note(text)
+    return report.finish()
+
+
+def _look(view: View, instances: list[InstanceRecord]) -> Perform:
+    looks = tuple(
+        Do(i.primary_node, InspectDisks(instance=i.name, disks=disk_specs(view, i))) for i in instances
+    )
+    kept = {"looked": [i.uuid for i in instances]}
+    return Perform(work=InParallel(looks), stage="seen", failed="seen", check=True, patience=0.0, kept=kept)
+
+
+def _begun(op: ClusterVerifyGroup, group: GroupRecord, nodes: list[NodeRecord]) -> _Report:
+    report = _Report(op)
+    report.head(f"Verifying group '{group.name}'")
+    report.head(f"Gathering data ({len(nodes)} nodes)")
+    return report
+
+
+def _node_status(view: View, nodes: list[NodeRecord]) -> Findings:
+    for node in nodes:
+        if node.offline:
+            continue
+        report = view.reports.get(node.uuid)
+        if report is None:
+            yield Finding("ENODERPC", "node", node.name, "it does not answer")
+            continue
+        missing = [h for h in view.cluster.enabled_hypervisors if h not in report.hypervisors]
+        if missing and node.vm_capable:
+            text = f"hypervisors without an answer: {', '.join(missing)}"
+            yield Finding("ENODEHV", "node", node.name, text)
+        if report.clock and abs(report.clock - view.now) > SKEW:
+            yield Finding("ENODETIME", "node", node.name, f"its clock differs by more than {SKEW:.0f} s")
+        broken = sorted(o.name for o in report.oses if o.invalid)
+        if broken:
+            yield Finding("ENODEOS", "node", node.name, f"invalid OS definitions: {', '.join(broken)}")
+
+
+def _instance_status(
+    view: View, instances: list[InstanceRecord], states: dict[str, tuple[object, ...]]
+) -> Findings:
+    for instance in instances:
+        yield from _running(view, instance)
+        for n, state in enumerate(states.get(instance.uuid, ())):
+            if state is None:
+                yield Finding("EINSTANCEMISSINGDISK", "instance", instance.name, f"disk/{n} is missing")
+            elif isinstance(state, dict) and state.get("degraded"):
+                yield Finding("EINSTANCEFAULTYDISK", "instance", instance.name, f"disk/{n} is degraded")
+
+
+def _running(view: View, instance: InstanceRecord) -> Findings:
+    node = view.nodes[instance.primary_node]
+    domain = view.domain(instance)
+    runs = domain is not None and domain.running
+    if instance.admin_state == "up" and node.offline:
+        yield Finding("EINSTANCEBADNODE", "instance", instance.name, f"it is on the offline node {node.name}")
+    elif instance.admin_state == "up" and node.uuid in view.reports and not runs:
+        yield Finding("EINSTANCEDOWN", "instance", instance.name, f"it does not run on {node.name}")
+    elif instance.admin_state != "up" and runs:
+        text = f"it runs on {node.name}, and should be {instance.admin_state}"
+        yield Finding("EINSTANCEBADNODE", "instance", instance.name, text)
+
+
+def _orphans(view: View, nodes: list[NodeRecord]) -> Findings:
+    """Domains that run where they should not."""
+    names = view.names["instance"]
+    for node in nodes:
+        report = view.reports.get(node.uuid)
+        domains: Iterable[DomainSeen] = () if report is None else report.domains.values()
+        for domain in sorted(domains, key=lambda d: d.name):
+            known = view.instances.get(names.get(domain.name, ""))
+            if known is None:
+                text = f"'{domain.name}' runs there and is no instance"
+                yield Finding("ENODEORPHANINSTANCE", "node", node.name, text)
+            elif domain.running and known.primary_node != node.uuid and known.pending is None:
+                yield Finding("EINSTANCEWRONGNODE", "instance", known.name, f"it runs on {node.name}")
+
+
+def _memory(view: View, nodes: list[NodeRecord]) -> Findings:
+    """Whether each node can take over what it is the secondary of, should any one node fail."""
+    for node in nodes:
+        report = view.reports.get(node.uuid)
+        if report is None or node.offline:
+            continue
+        needed: Counter[str] = Counter()
+        for instance in view.secondaries_on(node.uuid):
+            backend = params.beparams(view.cluster, instance)
+            if backend["auto_balance"] and instance.admin_state == "up":
+                needed[instance.primary_node] += backend["minmem"]
+        for primary, memory in needed.items():
+            if memory > report.memory_free:
+                text = (
+                    f"not enough memory to take over from {view.nodes[primary].name}, should it fail "
+                    f"({memory} MiB needed, {report.memory_free} MiB available)"
+                )
+                yield Finding("ENODEN1", "node", node.name, text)
+
+
+def _notes(nodes: list[NodeRecord], instances: list[InstanceRecord]) -> Iterator[str]:
+    alone = sum(1 for i in instances if i.disk_template in ("diskless", "file", "plain"))
+    offline = sum(1 for n in nodes if n.offline)
+    drained = sum(1 for n in nodes if n.drained)
+    for number, what in (
+        (alone, "non-redundant instance(s)"),
+        (offline, "offline node(s)"),
+        (drained, "drained node(s)"),
+    ):
+        if number:
+            yield f"{number} {what} found."
