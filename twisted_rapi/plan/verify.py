@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import attrs
 
@@ -68,13 +69,13 @@ class _Report:
 
 def plan_verify(op: ClusterVerify, progress: Progress, view: View) -> Stage:
     """A job for the configuration, then one for each group; of a single group only its own."""
-    common = {
+    common: dict[str, Any] = {
         "debug_simulate_errors": op.debug_simulate_errors,
         "error_codes": op.error_codes,
         "ignore_errors": op.ignore_errors,
         "verbose": op.verbose,
     }
-    more = {**common, "skip_checks": op.skip_checks, "verify_clutter": op.verify_clutter}
+    more: dict[str, Any] = {**common, "skip_checks": op.skip_checks, "verify_clutter": op.verify_clutter}
     if op.group_name is not None:
         name = view.group(op.group_name).name
         return Finish(jobs=((ClusterVerifyGroup(group_name=name, **more),),))
