@@ -39,6 +39,7 @@ PARAMETERS: Mapping[str, str] = {
     "count": "How many instances an allocation is for",
     "data_collector_interval": "Per-collector run interval in microseconds: {collector name: int}",
     "debug_level": "How much is logged about it; changes nothing else",
+    "debug_simulate_errors": "Kept for compatibility: nothing pretends to have failed",
     "default_iallocator": "Allocator script used when an operation names none; empty string removes it",
     "default_iallocator_params": "Command line parameters for the default allocator (dict)",
     "depends": (
@@ -73,6 +74,7 @@ PARAMETERS: Mapping[str, str] = {
     "enabled_disk_templates": "Storage layouts that new instances may use",
     "enabled_hypervisors": "Hypervisors that may be used; the first is the default. Must not be empty",
     "enabled_user_shutdown": "Let guests shut down on their own without being restarted",
+    "error_codes": "Whether lines of the log show errors in machine-readable form",
     "evac_mode": "Which instances a request to evacuate is about",
     "ext_params": "Parameters for the external storage provider when converting to 'ext'",
     "fields": "Names of the wanted fields, in the order of the answer",
@@ -103,6 +105,7 @@ PARAMETERS: Mapping[str, str] = {
         "the default"
     ),
     "ignore_consistency": "Go on although the disks on the target are not known to be in sync",
+    "ignore_errors": "Codes of errors that are warnings",
     "ignore_failures": (
         "Remove the instance even if it cannot be stopped or its disks cannot be removed; always false over"
         " RAPI"
@@ -209,6 +212,7 @@ PARAMETERS: Mapping[str, str] = {
     "shared_file_storage_dir": "Default directory for shared-file disks",
     "shutdown": "Stop the instance for the export",
     "shutdown_timeout": "Seconds to wait for a clean stop before forcing it",
+    "skip_checks": "Checks to leave out",
     "snode": "Secondary node (mirrored templates only)",
     "snode_uuid": "UUID of 'snode'; for the server's own notes",
     "source_handshake": (
@@ -234,6 +238,8 @@ PARAMETERS: Mapping[str, str] = {
     "use_external_mip_script": "Use an external script to set up the master IP",
     "use_locking": "Take locks while collecting live data",
     "vcpus": "CPUs an allocation is for",
+    "verbose": "Kept for compatibility: all there is to tell is always told",
+    "verify_clutter": "Kept for compatibility",
     "vg_name": "LVM volume group; empty string disables LVM",
     "vm_capable": "Whether the node may host instances",
     "wait_for_sync": "Wait until mirrored disks are in sync",
