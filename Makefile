@@ -9,7 +9,7 @@ export PYTHONPATH :=
 # What the functional and acceptance suites use, as Debian calls it.
 PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system \
 	libvirt-clients libvirt-dev pkg-config gcc python3-dev curl iproute2 busybox-static linux-image-cloud-amd64 \
-	python3-ganeti-rapi systemd syslinux mtools dosfstools cpio util-linux \
+	python3-ganeti-rapi systemd syslinux mtools dosfstools cpio util-linux etcd-server \
 	ganeti-htools
 DEBIAN_ROOT := $(shell [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ] && echo yes)
 

@@ -244,6 +244,22 @@ class StoreClosed(StoreError):
     """The store has been closed."""
 
 
+class StoreUnreachable(StoreError):
+    """Nobody answered in time; nothing was changed."""
+
+
+class Unanswered(StoreError):
+    """A commit was sent and not answered, and nobody could be asked: it may have been made."""
+
+
+class LeaseGone(StoreError):
+    """There is no such lease (any more); a commit that names it wrote nothing."""
+
+
+class CommitTooLarge(StoreError):
+    """A commit has more keys than the store takes at once; nothing was written."""
+
+
 class RecordTooNew(StoreError):
     """A record was written by a newer version of this program."""
 

@@ -51,6 +51,10 @@ class MeasuredStore:
         """As the store's."""
         return self._store.watch(prefixes, after)
 
+    def age(self) -> float:
+        """As the store's."""
+        return float(self._store.age())
+
     async def close(self) -> None:
         """As the store's."""
         await self._store.close()

@@ -33,6 +33,7 @@ class Role(Enum):
     MASTER = "master"
     NODE = "node"
     API = "api"
+    ETCD = "etcd"
 
 
 _USAGE = {
@@ -40,6 +41,8 @@ _USAGE = {
     # Nodes send disks to each other: one of two is a client then.
     Role.NODE: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
     Role.API: [ExtendedKeyUsageOID.SERVER_AUTH],
+    # Members of etcd call one another with what they show to clients.
+    Role.ETCD: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
 }
 
 

@@ -21,6 +21,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
+from twisted_rapi.deadline import within
 from twisted_rapi.errors import NodeUnreachable, ProtocolMismatch, RapiError
 from twisted_rapi.model.seen import Sighting
 from twisted_rapi.model.steps import Outcome, Step, deadline
@@ -38,38 +39,6 @@ def _reason(error: BaseException) -> str:
     """What was wrong with a connection, in words; those of TLS are inside of others."""
     inner = [f.getErrorMessage() for f in getattr(error, "reasons", [])]
     return "; ".join(inner) or str(error) or type(error).__name__
-
-
-def _within(work: Deferred[Any], seconds: float, clock: IReactorTime) -> Deferred[Any]:
-    """
-    What `work` answers, or `NodeUnreachable` after so many seconds.
-
-    What is cancelled inside of a connection ends with errors of many kinds, some of them later: neither a
-    deadline nor a caller that goes away depends on them.
-    """
-
-    def give_up(answer: Deferred[Any]) -> None:
-        answer.errback(CancelledError())
-        work.cancel()
-
-    def too_late() -> None:
-        answer.errback(NodeUnreachable(f"no answer within {seconds:g} s"))
-        work.cancel()
-
-    def pass_on(result: Any) -> None:
-        if not answer.called:
-            answer.callback(result)
-
-    def stop_timer(result: Any) -> Any:
-        if timer.active():
-            timer.cancel()
-        return result
-
-    answer: Deferred[Any] = Deferred(give_up)
-    timer = clock.callLater(seconds, too_late)
-    answer.addBoth(stop_timer)
-    work.addBoth(pass_on)
-    return answer
 
 
 @implementer(INodeAgent)
@@ -102,7 +71,8 @@ class RemoteAgent:
 
     async def _in_time(self, work: Any, seconds: float) -> Any:
         try:
-            return await _within(Deferred.fromCoroutine(work), seconds, self._clock)
+            late = NodeUnreachable(f"no answer within {seconds:g} s")
+            return await within(Deferred.fromCoroutine(work), seconds, self._clock, lambda: late)
         except RapiError:
             raise
         except _LOST as e:

@@ -97,7 +97,7 @@ class History:
         self._untold: deque[Changes] = deque()
         self._watches: list[Watch] = []
         self._telling = False
-        self._closed = False
+        self._lost: Exception | None = None
 
     def add(self, change: Changes) -> None:
         """
@@ -133,8 +133,8 @@ class History:
             watch.lose(Compacted(f"changes up to revision {self._begun} are not kept"))
         for change in self._changes:
             watch.tell(change, self._length)
-        if self._closed:
-            watch.lose(StoreClosed("the store was closed"))
+        if self._lost is not None:
+            watch.lose(self._lost)
         self._watches.append(watch)
         return watch
 
@@ -143,11 +143,20 @@ class History:
         if watch in self._watches:
             self._watches.remove(watch)
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody watches."""
+        return bool(self._watches)
+
     def close(self) -> None:
         """Tell all watchers that nothing will follow."""
-        self._closed = True
+        self.lose(StoreClosed("the store was closed"))
+
+    def lose(self, reason: Exception) -> None:
+        """Tell all watchers, and those that come later, why nothing will follow."""
+        self._lost = reason
         for watch in tuple(self._watches):
-            watch.lose(StoreClosed("the store was closed"))
+            watch.lose(reason)
 
 
 def _size(change: Changes) -> int:

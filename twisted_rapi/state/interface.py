@@ -37,6 +37,7 @@ class Commit:
 
     :ivar expect: the revision each of these keys must have; 0: there is no such key.
     :ivar puts: new values; `deletes`: keys to remove (one that is not there is well).
+    :ivar leased: the keys among the puts that vanish with a lease, and which (`ILeases.grant`).
     :ivar term: the master's term; the commit is refused when the store's election record has a higher one.
         ``None`` for tools that write without being master (only while no master runs).
     """
@@ -44,6 +45,7 @@ class Commit:
     expect: Mapping[str, int] = attrs.field(factory=dict)
     puts: Mapping[str, bytes] = attrs.field(factory=dict)
     deletes: frozenset[str] = frozenset()
+    leased: Mapping[str, int] = attrs.field(factory=dict)
     term: int | None = None
 
 
@@ -99,7 +101,10 @@ class IStateStore(Interface):
 
         :raises Conflict: an expectation does not hold; nothing was written.
         :raises StaleTerm: the election record names a higher term; nothing was written.
-        :raises StoreError: it could not be written.  (With a store over a network it may have been.)
+        :raises LeaseGone: a lease it names is over; nothing was written.
+        :raises Unanswered: a store over a network did not say whether it was written.  No later commit of
+            this process with one of its keys is made before that is known.
+        :raises StoreError: it could not be written.
 
         Cancelling it does not take the change back.
         """
@@ -110,9 +115,44 @@ class IStateStore(Interface):
         `prefixes`; only those keys are shown.
         """
 
+    def age() -> float:
+        """
+        Seconds since it was certain that watchers have been told everything; 0 for a store in this process.
+
+        It grows while a store over a network does not answer; what is known of it then is that old.
+        """
+
     async def close() -> None:
         """
         End it once the commits under way are done; later calls raise `StoreClosed`.
 
         May be called again.
+        """
+
+
+class ILeases(Interface):
+    """Keys that vanish by themselves when who put them is gone; offered by stores that several share."""
+
+    async def grant(ttl: int) -> int:
+        """
+        A new lease, by its number: it ends `ttl` seconds after it was granted or renewed last.
+
+        :param ttl: whole seconds, at least 2.
+        :raises StoreError: none could be had; one may have been granted, and ends by itself.
+        """
+
+    async def renew(lease: int, patience: float) -> None:
+        """
+        Have it go on for its whole time, counted from a moment after this was called.
+
+        :param patience: seconds to try for.
+        :raises LeaseGone: it has ended.
+        :raises StoreError: it is not known to have been renewed.
+        """
+
+    async def revoke(lease: int) -> None:
+        """
+        End it and remove its keys, in one commit; one that has ended is well.
+
+        :raises StoreError: it could not be asked for; the lease ends by itself.
         """

@@ -178,6 +178,10 @@ class SQLiteStore:
         """See `IStateStore.watch`."""
         return self._history.watch(prefixes, after)
 
+    def age(self) -> float:
+        """Nothing is between it and its watchers."""
+        return 0.0
+
     async def close(self) -> None:
         """See `IStateStore.close`."""
         if self._state == "closed":

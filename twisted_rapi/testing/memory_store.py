@@ -3,24 +3,39 @@
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Mapping, Sequence
 
+import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from twisted_rapi.errors import Conflict, StaleTerm, StoreClosed
+from twisted_rapi.errors import Conflict, LeaseGone, StaleTerm, StoreClosed, StoreError
 from twisted_rapi.model.records import ElectionRecord
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.history import History, Watch
-from twisted_rapi.state.interface import Changes, Commit, Entry, IStateStore, Page
+from twisted_rapi.state.interface import Changes, Commit, Entry, ILeases, IStateStore, Page
 
 
-@implementer(IStateStore)
+@attrs.define
+class _Lease:
+    """:ivar end: removes its keys when its time is over."""
+
+    ttl: int
+    end: IDelayedCall
+    keys: set[str] = attrs.field(factory=set)
+
+
+@implementer(IStateStore, ILeases)
 class MemoryStore:
     """
-    `IStateStore` in a dictionary; every call answers at once.
+    `IStateStore` and `ILeases` in a dictionary; every call answers at once.
 
+    :param clock: when leases end; without one there are none.
     :ivar commits: how many commits were made or refused, for tests.
     """
 
-    def __init__(self, history_length: int = 10_000) -> None:
+    def __init__(self, history_length: int = 10_000, clock: IReactorTime | None = None) -> None:
+        self._clock = clock
+        self._leases: dict[int, _Lease] = {}
+        self._granted = 0
         self.revision = 0
         self.commits = 0
         self._entries: dict[str, Entry] = {}
@@ -55,6 +70,11 @@ class MemoryStore:
         stale = [k for k, r in change.expect.items() if self._revision_of(k) != r]
         if stale:
             raise Conflict(sorted(stale))
+        leased = {key: self._lease(lease) for key, lease in change.leased.items()}
+        for lease in self._leases.values():
+            lease.keys -= {*change.puts, *change.deletes}
+        for key, lease in leased.items():
+            lease.keys.add(key)
         self.revision += 1
         for key, value in change.puts.items():
             if key not in self._entries:
@@ -84,7 +104,50 @@ class MemoryStore:
         """See the commits after a revision."""
         return self._history.watch(prefixes, after)
 
+    def age(self) -> float:
+        """Nothing is between it and its watchers."""
+        return 0.0
+
+    async def grant(self, ttl: int) -> int:
+        """See `ILeases.grant`."""
+        self._check_open()
+        if self._clock is None:
+            raise StoreError("this store has no clock")
+        self._granted += 1
+        self._leases[self._granted] = _Lease(ttl, self._clock.callLater(ttl, self._end_lease, self._granted))
+        return self._granted
+
+    async def renew(self, lease: int, patience: float) -> None:
+        """See `ILeases.renew`."""
+        self._check_open()
+        found = self._lease(lease)
+        found.end.reset(found.ttl)
+
+    async def revoke(self, lease: int) -> None:
+        """See `ILeases.revoke`."""
+        self._check_open()
+        if lease in self._leases:
+            self._leases[lease].end.cancel()
+            self._end_lease(lease)
+
+    def _lease(self, lease: int) -> _Lease:
+        if lease not in self._leases:
+            raise LeaseGone(f"there is no lease {lease}")
+        return self._leases[lease]
+
+    def _end_lease(self, lease: int) -> None:
+        gone = sorted(self._leases.pop(lease).keys & self._entries.keys())
+        if gone:
+            self.revision += 1
+            for key in gone:
+                del self._entries[key]
+                self._keys.remove(key)
+            self._history.add(Changes(self.revision, dict.fromkeys(gone)))
+
     async def close(self) -> None:
         """End it."""
         self._closed = True
+        for lease in self._leases.values():
+            lease.end.cancel()
+        self._leases.clear()
         self._history.close()

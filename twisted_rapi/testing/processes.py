@@ -119,6 +119,11 @@ class Daemon:
             self._process.kill()
             self._process.wait()
 
+    def signal(self, what: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None, f"{self.name} was not started"
+        self._process.send_signal(what)
+
     def stop(self) -> None:
         """Ask it to end and wait until it has."""
         self.kill(signal.SIGTERM)

@@ -28,15 +28,28 @@ class StateStoreContract(_Base):
     """Mixed into a test case that makes the store with `make`."""
 
     store: IStateStore
+    kept = 10_000  # how many changes are kept for a watcher
 
     async def make(self) -> IStateStore:
         """A new, empty store."""
         raise NotImplementedError
 
+    async def forget(self) -> None:
+        """Have the store not keep its first changes any more."""
+        await self.many()
+
+    async def many(self) -> None:
+        """Make more changes than are kept."""
+        for d in [Deferred.fromCoroutine(self.store.commit(put(a=str(n)))) for n in range(self.kept + 50)]:
+            await d
+
     async def setUp(self) -> None:  # type: ignore[override]
         """Make the store."""
         self.store = await self.make()
         self.addCleanup(lambda: Deferred.fromCoroutine(self.store.close()))
+
+    async def told(self) -> None:
+        """Wait until watchers have been told of all commits."""
 
     async def values(self, prefix: str = "k/") -> dict[str, bytes]:
         """All that is stored below a prefix."""
@@ -197,15 +210,14 @@ class StateStoreContract(_Base):
     async def test_slow_watcher(self) -> None:
         """A watcher that never reads is told that it missed something, and costs no memory without end."""
         watch = self.store.watch(["k/"], 0)
-        for d in [Deferred.fromCoroutine(self.store.commit(put(a=str(n)))) for n in range(10_050)]:
-            await d
+        await self.many()
+        await self.told()
         await self.fails(Compacted, watch.next())
         watch.close()
 
     async def test_too_old(self) -> None:
         """A watch from before what is kept says so."""
-        for d in [Deferred.fromCoroutine(self.store.commit(put(a=str(n)))) for n in range(10_050)]:
-            await d
+        await self.forget()
         watch = self.store.watch(["k/"], 1)
         await self.fails(Compacted, watch.next())
         watch.close()
