@@ -1,6 +1,9 @@
 """The master's configuration, as ``rapi.toml`` holds it."""
 
+import re
 from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, field
@@ -37,9 +40,22 @@ class RpcSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class StoreSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[store]``: where the state is kept."""
+    """
+    ``[store]``: where the state is kept.
 
+    :ivar kind: ``sqlite``: in the file `path`; ``etcd``: in the cluster of `endpoints`, below `prefix`.
+    :ivar authority: PEM: what members of etcd are known by; `certificate`, `key`: what is shown to them.
+    :ivar lease: seconds after which a master that is not heard of is replaced.
+    """
+
+    kind: Literal["sqlite", "etcd"] = "sqlite"
     path: str = "/var/lib/twisted_rapi/state.db"
+    endpoints: tuple[str, ...] = ()
+    prefix: str = "/twisted_rapi"
+    authority: str = "etcd-ca.pem"
+    certificate: str = "etcd-client.pem"
+    key: str = "etcd-client.key"
+    lease: int = 3
 
 
 class AuthoritySection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,7 +103,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 _PATHS = {
     "api": ("certificate", "key", "users"),
     "rpc": ("authority", "certificate", "key"),
-    "store": ("path",),
+    "store": ("path", "authority", "certificate", "key"),
     "authority": ("key",),
     "log": ("file",),
 }
@@ -119,10 +135,33 @@ def _check(found: Config, path: Path) -> None:
     listen_address(found.api.listen, f"{path}: api.listen")
     if found.metrics.listen:
         listen_address(found.metrics.listen, f"{path}: metrics.listen")
+    _check_store(found.store, f"{path}: store")
     if not 0 <= found.jobs.archive_age <= 10**9:
         raise ConfigurationError(f"{path}: jobs.archive_age: seconds, zero or more")
     if found.log.level not in ("debug", "info", "warn", "error", "critical"):
         raise ConfigurationError(f"{path}: log.level: one of debug, info, warn, error, critical")
+
+
+def _check_store(store: StoreSection, where: str) -> None:
+    if not 2 <= store.lease <= 60:
+        raise ConfigurationError(f"{where}.lease: seconds, 2 to 60")
+    if not re.fullmatch(r"(/[A-Za-z0-9_.-]+)+", store.prefix):
+        raise ConfigurationError(f"{where}.prefix: a path such as /twisted_rapi")
+    if store.kind == "etcd" and not store.endpoints:
+        raise ConfigurationError(f"{where}.endpoints: needed where the store is etcd")
+    for endpoint in store.endpoints:
+        if not _is_endpoint(endpoint):
+            raise ConfigurationError(f"{where}.endpoints: {endpoint!r} is not of the form https://host:port")
+
+
+def _is_endpoint(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        return False
+    plain = not (url.path.strip("/") or url.query or url.fragment or url.username)
+    return url.scheme == "https" and bool(url.hostname) and bool(port) and plain and text.isascii()
 
 
 def listen_address(text: str, where: str) -> tuple[str, int]:

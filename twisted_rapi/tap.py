@@ -10,6 +10,7 @@ from twisted.python import usage
 from twisted_rapi.config import load
 from twisted_rapi.daemon import make_daemon
 from twisted_rapi.errors import ConfigurationError
+from twisted_rapi.monotonic import use_boot_time
 
 
 class Options(usage.Options):
@@ -32,4 +33,5 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor  # noqa: TID251 -- one of the two places that know it
 
     any_reactor: Any = reactor
+    use_boot_time(any_reactor)
     return make_daemon(options.config, any_reactor, SystemRandom())

@@ -56,6 +56,14 @@ class LoadTests(SynchronousTestCase):
             node + "[jobs]\narchive_age = nan": "jobs.archive_age",
             node + '[log]\nlevel = "loud"': "log.level",
             node + '[metrics]\nlisten = "x"': "metrics.listen",
+            node + '[store]\nkind = "file"': "$.store.kind",
+            node + '[store]\nkind = "etcd"': "store.endpoints",
+            node + '[store]\nkind = "etcd"\nendpoints = ["http://h:2379"]': "https://host:port",
+            node + '[store]\nendpoints = ["https://h"]': "https://host:port",
+            node + '[store]\nendpoints = ["https://h:99999"]': "https://host:port",
+            node + '[store]\nendpoints = ["https://h:2379/v3"]': "https://host:port",
+            node + '[store]\nprefix = "no slash"': "store.prefix",
+            node + "[store]\nlease = 1": "store.lease",
             node + "[what]": "what",
         }
         for text, where in cases.items():

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 import attrs
-from twisted.application.service import MultiService, Service
+from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted_rapi.cluster.configuration_hooks import ConfigurationHooks
 from twisted_rapi.cluster.reconciler import Reconciler
 from twisted_rapi.cluster.service import Cluster
+from twisted_rapi.ha.ladder import Ladder
 from twisted_rapi.jobs.archive import Archive
 from twisted_rapi.jobs.executor import Executor, Means
 from twisted_rapi.jobs.queue import Failpoint, open_queue
@@ -46,13 +47,17 @@ class Office:
     archive_age: float = 6 * 3600.0
 
 
-class Duties(MultiService):
-    """Everything of one term: the executor, the archive, the reconciler, and what `Office.opened` gives."""
+class Duties(Ladder):
+    """
+    Everything of one term: the executor, the archive, the reconciler, and what `Office.opened` gives.
+
+    What was opened ends first.
+    """
 
     _log = Logger()
 
     def __init__(self, office: Office, term: int) -> None:
-        super().__init__()
+        super().__init__(office.clock)
         self._office = office
         self._term = term
         self._opening: Deferred[None] | None = None

@@ -1,9 +1,13 @@
 """
 Leadership: a subtree of services that is built anew for each term and ends with it.
 
-Note [Terms].  A term begins when the election is won and ends when a higher one is heard of, the store is
-lost, or the daemon stops.  What a master runs (executor, reconciler, archive, the API's writing half) never
-outlives its term: it is built by a function of the term, and nothing is reused.
+Note [Terms].  A term begins when the election is won and ends when the election says so, a higher one is
+heard of, the store is lost, or the daemon stops.  What a master runs (executor, reconciler, archive, the
+API's writing half) never outlives its term: it is built by a function of the term, and nothing is reused.
+
+Note [Ending].  From the moment a term begins to end `Leadership.term` is ``None``: no RPC and no commit is
+begun.  Then its services end one after the other (`twisted_rapi.ha.ladder`): the listener, the address, the
+jobs.  Only when all have ended is the mastership given up for another one to have.
 """
 
 from collections.abc import Callable
@@ -111,7 +115,6 @@ class Leadership(MultiService):
 
     :param build: makes the services of one term; called once per term.
     :param retry: seconds to wait when the election could not be held, or a term ended sooner than that.
-    :ivar term: the term being served, or ``None``.
     """
 
     _log = Logger()
@@ -120,7 +123,7 @@ class Leadership(MultiService):
         self, election: IElection, build: Callable[[int], IService], clock: IReactorTime, retry: float = 1.0
     ) -> None:
         super().__init__()
-        self.term: int | None = None
+        self._term: int | None = None
         self._election, self._build, self._clock, self._retry = election, build, clock, retry
         self._seeking: Deferred[None] = succeed(None)
         self._finished: Deferred[None] = Deferred()
@@ -134,6 +137,11 @@ class Leadership(MultiService):
                 finished=lambda: self._finished.callback(None),
             )
         )
+
+    @property
+    def term(self) -> int | None:
+        """The term being served, while it is certain that it goes on; to be asked at each use."""
+        return self._term if self._election.holds() else None
 
     def startService(self) -> None:
         """Begin to seek the mastership."""
@@ -176,7 +184,8 @@ class Leadership(MultiService):
 
     def _begin(self, term: int) -> None:
         self._log.info("master for term {term}", term=term)
-        self.term = term
+        self._term = term
+        Deferred.fromCoroutine(self._heed(term))
         self._not_before = self._clock.seconds() + self._retry
         try:
             self._build(term).setServiceParent(self)
@@ -184,9 +193,16 @@ class Leadership(MultiService):
             self._log.failure("the duties of term {term} could not begin", term=term)
             self._candidate.deposed()
 
+    async def _heed(self, term: int) -> None:
+        """End the term when the election says that it is over."""
+        why = await self._election.over()
+        if self._term == term:
+            self._log.warn("term {term} is over: {why}", term=term, why=why)
+            self._candidate.deposed()
+
     def _end(self) -> None:
-        self._log.info("term {term} ends", term=self.term)
-        self.term = None
+        self._log.info("term {term} ends", term=self._term)
+        self._term = None
         waits = [d for service in list(self) if (d := service.disownServiceParent()) is not None]
         Deferred.fromCoroutine(self._ended(waits))
 
@@ -196,4 +212,8 @@ class Leadership(MultiService):
                 await wait
             except Exception:  # noqa: BLE001 -- ending goes on whatever one service does
                 self._log.failure("a service of the term did not end well")
+        try:
+            await self._election.resign()
+        except Exception:  # noqa: BLE001 -- the lease ends by itself
+            self._log.failure("the mastership could not be given up")
         self._candidate.duties_ended()

@@ -23,7 +23,7 @@ from twisted_rapi.errors import (
     StoreUnreachable,
     Unanswered,
 )
-from twisted_rapi.state.etcd_asking import PAUSE, Asker, Deadline
+from twisted_rapi.state.etcd_asking import Asker, Deadline
 from twisted_rapi.state.etcd_commit import Committer
 from twisted_rapi.state.etcd_feed import Feed
 from twisted_rapi.state.etcd_gateway import NOT_FOUND, IGateway, Refused
@@ -175,26 +175,17 @@ class EtcdStore:
         """
         self._check_open()
         deadline = Deadline.after(self._clock, patience)
-        while True:
-            member = self._asker.gateway.member()
-            try:
-                if await self._renewed(lease, member, deadline):
-                    return
-                error: StoreError = StoreUnreachable("etcd's leader changed meanwhile")
-            except (StoreUnreachable, Unanswered) as e:
-                error = e
-            except Refused as e:
-                raise (LeaseGone(str(e)) if e.code == NOT_FOUND else e) from e
-            if deadline.left <= PAUSE:
-                raise StoreUnreachable(f"a lease was not renewed: {error}") from error
-
-    async def _renewed(self, lease: int, member: str, deadline: Deadline) -> bool:
-        ask = self._asker.gateway.call
-        renewed = await ask("lease/keepalive", {"ID": str(lease)}, deadline.try_for(), member)
-        if not number(renewed, "TTL"):
-            raise LeaseGone(f"lease {lease:x} has ended")
-        confirmed = await ask("kv/range", range_of(self._space.base), deadline.try_for(), member)
-        return _raft_term(renewed) == _raft_term(confirmed)
+        member, ask = self._asker.gateway.member(), self._asker.gateway.call
+        try:
+            renewed = await ask("lease/keepalive", {"ID": str(lease)}, patience, member)
+            if not number(renewed, "TTL"):
+                raise LeaseGone(f"lease {lease:x} has ended")
+            left = max(0.001, deadline.left)
+            confirmed = await ask("kv/range", range_of(self._space.base), left, member)
+        except Refused as e:
+            raise (LeaseGone(str(e)) if e.code == NOT_FOUND else e) from e
+        if _raft_term(renewed) != _raft_term(confirmed):
+            raise StoreUnreachable("etcd's leader changed meanwhile")
 
     async def revoke(self, lease: int) -> None:
         """See `ILeases.revoke`."""

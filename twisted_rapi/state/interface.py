@@ -145,7 +145,7 @@ class ILeases(Interface):
         """
         Have it go on for its whole time, counted from a moment after this was called.
 
-        :param patience: seconds to try for.
+        :param patience: seconds to wait for the answer.
         :raises LeaseGone: it has ended.
         :raises StoreError: it is not known to have been renewed.
         """

@@ -3,9 +3,9 @@
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from twisted_rapi.ha.election import IElection
+from twisted_rapi.ha.election import IElection, next_term
 from twisted_rapi.model.records import ElectionRecord, key_of
-from twisted_rapi.state.codec import decode, encode
+from twisted_rapi.state.codec import encode
 from twisted_rapi.state.interface import Commit, IStateStore
 
 
@@ -16,24 +16,38 @@ class ScriptedElection:
 
     :ivar asked: one Deferred for each time it was sought; fired with a term, the election is won with that
         one, or the next if it was had before; fired with an error, it could not be held.
+    :ivar certain: whether a term that was won is held for certain.
+    :ivar ends: while there is a term, fired with a reason to end it.
     """
 
     def __init__(self, store: IStateStore, node: str = "test") -> None:
         self._store, self._node = store, node
         self.asked: list[Deferred[int]] = []
+        self.certain = True
+        self.ends: Deferred[str] | None = None
 
     async def win(self) -> int:
         """See `IElection.win`."""
         word: Deferred[int] = Deferred()
         self.asked.append(word)
         wanted = await word
-        key = ElectionRecord.KIND
-        entry = (await self._store.get([key])).get(key)
-        before = 0
-        if entry is not None:
-            record = decode(key, entry.value)
-            assert isinstance(record, ElectionRecord)
-            before = record.term
-        won = ElectionRecord(term=max(wanted, before + 1), node=self._node)
-        await self._store.commit(Commit(puts={key_of(won): encode(won)}))
+        self.ends = Deferred()
+        found, before = await next_term(self._store, self._node)
+        won = ElectionRecord(term=max(wanted, found.term), node=self._node)
+        key = key_of(won)
+        await self._store.commit(Commit(expect={key: before}, puts={key: encode(won)}))
         return won.term
+
+    def holds(self) -> bool:
+        """See `IElection.holds`."""
+        return self.ends is not None and self.certain
+
+    async def over(self) -> str:
+        """See `IElection.over`."""
+        return "there is no term" if self.ends is None else await self.ends
+
+    async def resign(self) -> None:
+        """See `IElection.resign`."""
+        ends, self.ends = self.ends, None
+        if ends is not None and not ends.called:
+            ends.callback("it was given up")

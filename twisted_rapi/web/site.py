@@ -89,6 +89,7 @@ class ApiResource(Resource):
     Everything below the root.
 
     :ivar api: what answers, while this process is master; without it everything is 503.
+    :ivar certain: whether it still is; asked with each request.
     """
 
     isLeaf = True
@@ -105,6 +106,7 @@ class ApiResource(Resource):
     ) -> None:
         super().__init__()
         self.api: Api | None = None
+        self.certain: Callable[[], bool] = lambda: True
         self._routes = Routes(routes)
         self._users, self._clock, self._chance = users, clock, chance
         self._observer, self._require = observer, require_authentication
@@ -112,7 +114,7 @@ class ApiResource(Resource):
     def render(self, request: Any) -> int:
         """Answer from what is kept, or begin to."""
         begun = self._clock.seconds()
-        api = self.api
+        api = self.api if self.certain() else None
         if request.method == b"GET" and api is not None and not self._require and not request.too_large:
             kept = api.answers.kept(request.uri)
             headers = request.requestHeaders
@@ -184,7 +186,7 @@ class ApiResource(Resource):
         if endpoint is None:
             raise MethodNotImplemented(f"Method {method} is unsupported for path {request.uri.decode()}")
         await self._authorize(request, endpoint)
-        api = self.api
+        api = self.api if self.certain() else None
         if api is None:
             raise ServiceUnavailable("There is no master at present")
         body = _body(request)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from twisted_rapi.errors import StaleTerm, StoreError
@@ -48,18 +49,36 @@ class ElectionContract:
     async def test_rises(self: Any) -> None:
         """Each term is higher than all before, whoever wins, and however often one candidate does."""
         first, second = self.candidate("n1"), self.candidate("n2")
-        terms = [await self.win(candidate) for candidate in (first, second, first, first)]
+        terms = []
+        for candidate in (first, second, first, first):
+            terms.append(await self.win(candidate))
+            await candidate.resign()
         self.assertEqual(terms, sorted(set(terms)))
         self.assertEqual((await self._stored()).node, "n1")
 
     async def test_fences(self: Any) -> None:
         """Who was master before can write nothing any more."""
-        before = await self.win(self.candidate("n1"))
+        first = self.candidate("n1")
+        before = await self.win(first)
         await self.store.commit(Commit(puts={"cluster": b"{}"}, term=before))
+        await first.resign()
         now = await self.win(self.candidate("n2"))
         with self.assertRaises(StaleTerm):
             await self.store.commit(Commit(puts={"cluster": b"{}"}, term=before))
         await self.store.commit(Commit(puts={"cluster": b"{}"}, term=now))
+
+    async def test_holds(self: Any) -> None:
+        """A term is held from when it is won until it is given up, which who waits for its end is told."""
+        candidate = self.candidate("n1")
+        self.assertFalse(candidate.holds())
+        await self.win(candidate)
+        self.assertTrue(candidate.holds())
+        over = Deferred.fromCoroutine(candidate.over())
+        self.assertNoResult(over)
+        await candidate.resign()
+        self.assertFalse(candidate.holds())
+        self.assertTrue(self.successResultOf(over))
+        await candidate.resign()
 
     async def test_no_store(self: Any) -> None:
         """Without a store nobody wins."""
