@@ -23,8 +23,9 @@ from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.config import Config, listen_address
 from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.failpoint import from_environment
-from twisted_rapi.ha.election import SoleCandidate
+from twisted_rapi.ha.election import IElection, SoleCandidate
 from twisted_rapi.ha.leadership import Leadership
+from twisted_rapi.ha.leased import LeasedCandidate
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.records import NodeRecord, job_status
@@ -33,12 +34,14 @@ from twisted_rapi.observe.measured import MeasuredAgent, MeasuredStore
 from twisted_rapi.observe.metrics import Metrics, ReactorLag
 from twisted_rapi.observe.service import LogToFile
 from twisted_rapi.observe.site import make_site as make_metrics_site
+from twisted_rapi.opening import open_configured
 from twisted_rapi.rpc.client import RemoteAgent
 from twisted_rapi.rpc.interface import INodeAgent
 from twisted_rapi.rpc.nodes import Nodes
 from twisted_rapi.rpc.tls import Identity, MasterTLS, server_options
+from twisted_rapi.state.etcd import EtcdStore
 from twisted_rapi.state.snapshot import Observed, Snapshot, load
-from twisted_rapi.state.sqlite import open_store
+from twisted_rapi.state.sqlite import SQLiteStore
 from twisted_rapi.web.auth import Users
 from twisted_rapi.web.call import Api
 from twisted_rapi.web.join import joining_routes
@@ -121,7 +124,7 @@ class Master(MultiService):
 
     async def _open(self) -> None:
         config, reactor = self._config, self._reactor
-        store = await open_store(Path(config.store.path), reactor, self._failpoint)
+        store = await open_configured(config.store, reactor, self.in_thread, self._failpoint)
         self._store = MeasuredStore(store, self.metrics, reactor)
         snapshot = await load(self._store, reactor)
         snapshot.setServiceParent(self)
@@ -134,7 +137,8 @@ class Master(MultiService):
         users.setServiceParent(self)
         await users.refresh()
         self._observe(snapshot, nodes)
-        election = SoleCandidate(self._store, here)
+        election = self._election(store, here)
+        resource.certain = lambda: self._current_term() is not None
         office = Office(
             store=self._store,
             snapshot=snapshot,
@@ -150,6 +154,14 @@ class Master(MultiService):
         self._leadership = Leadership(election, lambda term: Duties(office, term), reactor)
         self._leadership.setServiceParent(self)
         await self._listen(resource)
+
+    def _election(self, store: SQLiteStore | EtcdStore, here: str) -> IElection:
+        assert self._store is not None
+        if isinstance(store, SQLiteStore):
+            return SoleCandidate(self._store, here)
+        # What is in memory may not be what the store says: the next term reads all of it.
+        store.doubtful = self._deposed
+        return LeasedCandidate(self._store, store, here, self._reactor, self._config.store.lease)
 
     def _deposed(self) -> None:
         if self._leadership is not None:

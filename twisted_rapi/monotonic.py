@@ -13,7 +13,7 @@ def use_boot_time(reactor: Any) -> None:
     """
     Have a reactor measure by `boot_time` instead of by the time of day; before anything is scheduled with it.
 
-    The mastership depends on it: a clock that is set back must not make a term longer, and timers must not wait
-    until the time of day is again what it was.
+    The mastership depends on it: a clock that is set back must not make a term longer, and timers must not
+    wait until the time of day is again what it was.
     """
     reactor.seconds = boot_time

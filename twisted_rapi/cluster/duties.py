@@ -19,6 +19,7 @@ from twisted_rapi.jobs.executor import Executor, Means
 from twisted_rapi.jobs.queue import Failpoint, open_queue
 from twisted_rapi.jobs.rules import Rules
 from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.model.records import ElectionRecord
 from twisted_rapi.plan.table import PLANS, locks_for
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.interface import IStateStore
@@ -94,6 +95,8 @@ class Duties(Ladder):
 
     async def _open(self) -> None:
         office, term = self._office, self._term
+        # A candidate that was not master may not have been told of the last commits of who was.
+        await office.snapshot.catch_up([ElectionRecord.KIND])
         table = self._table
         queue = await open_queue(
             office.store,

@@ -6,13 +6,12 @@ from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-
 from twisted.python.failure import Failure
 
 from twisted_rapi.deadline import within
 
 STEP = 0.2
-"""Seconds a service has to end before the next is ended, too; all of it has to be over within the term's margin."""
+"""Seconds a service has to end before the next is ended, too: all has to be over within the term's margin."""
 
 
 class _Slow(Exception):
@@ -43,7 +42,7 @@ class Ladder(MultiService):
         ending = []
         for service in services:
             ended: Deferred[None] = maybeDeferred(service.stopService)
-            ended.addErrback(self._failed, service)
+            ended.addErrback(self._ended_badly, service)
             ending.append(ended)
             if not ended.called:
                 await self._step(ended)
@@ -59,5 +58,5 @@ class Ladder(MultiService):
         except _Slow:
             waiting.addErrback(lambda _: None)
 
-    def _failed(self, failure: Failure, service: IService) -> None:
+    def _ended_badly(self, failure: Failure, service: IService) -> None:
         self._log.failure("{service} did not end well", failure, service=type(service).__name__)

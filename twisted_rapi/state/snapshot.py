@@ -159,6 +159,10 @@ class Snapshot(Service):
             await self.reached(entry.revision)
         return bool(found)
 
+    def age(self) -> float:
+        """Seconds since it was certain that nothing newer is in the store; see `IStateStore.age`."""
+        return float(self.store.age())
+
     # Following the store.
 
     async def read(self) -> None:
