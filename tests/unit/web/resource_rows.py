@@ -142,7 +142,15 @@ _PLACED = {
     "pnode": "node2.example.com",
 }
 TWIN: tuple[tuple[str, str, Any], ...] = (
-    ("PUT", "/2/modify", {"enabled_disk_templates": ["drbd", "sharedfile"], "vg_name": "xenvg"}),
+    (
+        "PUT",
+        "/2/modify",
+        {
+            "enabled_disk_templates": ["drbd", "sharedfile"],
+            "vg_name": "xenvg",
+            "ipolicy": {"disk-templates": ["drbd", "sharedfile"]},
+        },
+    ),
     (
         "POST",
         "/2/instances",
@@ -153,7 +161,6 @@ TWIN: tuple[tuple[str, str, Any], ...] = (
             "disk_template": "drbd",
             "disks": [{"size": 64}],
             "snode": "node3.example.com",
-            "ignore_ipolicy": True,
             "start": False,
         },
     ),

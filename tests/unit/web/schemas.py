@@ -51,9 +51,9 @@ class Schemas:
         return [f"{list(e.instance_path)}: {e.message}" for e in validator.iter_errors(answer.json())]
 
     def is_job(self, method: str, pattern: str) -> bool:
-        """Whether a success is the id of a job."""
+        """Whether a success is, or may be, the id of a job."""
         schema = self._operation(method, pattern)["responses"]["200"]["content"]["application/json"]["schema"]
-        return bool(schema == {"$ref": "#/components/schemas/JobId"})
+        return {"$ref": "#/components/schemas/JobId"} in (schema, *schema.get("anyOf", ()))
 
     def has_body(self, method: str, pattern: str) -> bool:
         """Whether the method takes a body."""

@@ -170,6 +170,7 @@ def components() -> dict[str, Schema]:
         "JobOpcode": {"type": "object", "properties": {"OP_ID": TEXT}, "required": ["OP_ID"]},
         "LogEntry": _LOG_ENTRY,
         "Cancellation": row_of({"type": "boolean"}, TEXT),
+        "Evacuated": row_of({"anyOf": [ref("JobId"), NULL]}, TEXT, TEXT),
         "QueryAnswer": _query_answer(),
         "QueryValue": row_of({"enum": [0, 1, 2, 3, 4]}, {}),
         "QueryFields": FIELDS,

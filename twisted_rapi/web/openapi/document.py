@@ -31,7 +31,7 @@ REFUSALS: Mapping[int, str] = {
     404: "There is no such object",
     413: "The body is too large",
     415: "The body is not application/json",
-    502: "The query cannot be understood",
+    502: "The query cannot be understood, or a job this was waiting for failed",
     503: "It cannot be answered at present",
 }
 _ALL = (400, 401, 413, 415, 503)

@@ -33,14 +33,10 @@ async def multi_alloc(call: Call) -> Reply:
     if not isinstance(call.body, dict) or "instances" not in call.body:
         raise BadRequest("Request is missing required 'instances' field in body")
     given = call.body["instances"]
-    wrong = (
-        given
-        if not isinstance(given, (list, str, dict))
-        else next((each for each in given if not isinstance(each, dict)), None)
-    )
-    if wrong is not None:
+    several: list[Any] = list(given) if isinstance(given, (list, str, dict)) else [given]
+    for wrong in (each for each in several if not isinstance(each, dict)):
         raise BadRequest(f"Body contents: Type is '{type_name(wrong)}', but 'dict' is expected")
-    instances = [_creation(each) for each in given]
+    instances = [_creation(each) for each in several]
     return await MULTI_ALLOC(attrs.evolve(call, body={**call.body, "instances": instances}))
 
 

@@ -12,6 +12,7 @@ from twisted_rapi.web.doc import (
     BULK,
     DRY_RUN,
     FLAG,
+    JOB_ID,
     LOCK,
     NAMES,
     NULL,
@@ -247,16 +248,19 @@ _NODES: Mapping[str, Doc] = {
         ),
         Body("The role", {"enum": [role for role in _ROLES if role != "master"]}, required=True),
     ),
-    "POST /2/nodes/[node_name]/evacuate": submits(
-        "Move instances off a node: submit the jobs that do it.",
-        (
+    "POST /2/nodes/[node_name]/evacuate": Doc(
+        summary="Move instances off a node: submit the jobs that do it.",
+        answer=f"{JOB_ID}; in the older form [job id, instance, new secondary node] for each instance",
+        schema={"anyOf": [ref("JobId"), _list(ref("Evacuated"))]},
+        query=(
             Argument("iallocator", "Older form, without a body: who says where secondary instances go"),
             Argument("remote_node", "Older form, without a body: where secondary instances go"),
             Argument("early_release", "Older form: with 1, as the parameter of this name", FLAG),
             DRY_RUN,
             REASON,
         ),
-        body_of(node.NodeEvacuate, _NODE | {"dry_run"}, {}),
+        body=body_of(node.NodeEvacuate, _NODE | {"dry_run"}, {}),
+        refusals=(502,),
     ),
     "POST /2/nodes/[node_name]/migrate": submits(
         "Migrate all instances off their primary node: submit a job for each.",
