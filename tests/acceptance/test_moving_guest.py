@@ -123,7 +123,7 @@ class MovingGuestTests(SynchronousTestCase):
 
         [pid] = self.libvirts[1].qemu_pids()
         os.kill(pid, signal.SIGKILL)
-        await_true("the death is seen", lambda: self.api.ask("GET", path)["status"] == "ERROR_down", 5)
+        await_true("the death is seen", lambda: self.api.ask("GET", path)["status"] == "ERROR_down", 20)
         self.done("PUT", f"{path}/failover", {"target_node": "node1.example.com", "shutdown_timeout": 0})
         self.assertEqual(self.where(), [[NAME], []])
         await_true("it boots again", lambda: "MARKER=found-me" in self.printed(), 90)

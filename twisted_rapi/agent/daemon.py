@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from twisted_rapi import __version__
 from twisted_rapi.agent.allocators import Allocators
+from twisted_rapi.agent.certificates import Certificates
 from twisted_rapi.agent.exports import Exports
 from twisted_rapi.agent.hook_runner import HookRunner, watch_tree
 from twisted_rapi.agent.node import Node
@@ -207,6 +208,7 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
         simulated=settings.simulated,
         migration=_migration(settings),
         streams=streams,
+        certificates=Certificates(state / "crypto", time.time, in_thread),
         exports=Exports(Path(settings.export_dir), in_thread),
         failpoint=from_environment(),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from twisted_rapi.agent.certificates import Certificates
 from twisted_rapi.agent.exports import Exports
 from twisted_rapi.agent.interface import IAllocators, IHookRunner, IOsRunner, IStreams
 from twisted_rapi.agent.settings import Simulated
@@ -26,7 +27,8 @@ class Parts:
     :ivar hooks: ``None``: none are run here.
     :ivar simulated: sizes to report instead of the machine's own.
     :ivar migration: by kind, how other nodes reach a hypervisor with a guest that comes here.
-    :ivar streams: carries the bytes of disks; `exports`: the folder with exports.
+    :ivar streams: carries the bytes of disks; `exports`: the folder with exports; `certificates`: keys for
+        exports to other clusters.
     :ivar failpoint: called before and after each step, with its tag, for crash tests.
     """
 
@@ -45,4 +47,5 @@ class Parts:
     migration: Mapping[str, str] = attrs.field(factory=dict)
     streams: IStreams | None = None
     exports: Exports | None = None
+    certificates: Certificates | None = None
     failpoint: Callable[[str], None] = lambda _: None

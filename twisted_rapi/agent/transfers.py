@@ -39,6 +39,7 @@ class TransferSteps:
             steps.FinishExport: self._finish_export,
             steps.RemoveExport: self._remove_export,
             steps.ReadExport: self._read_export,
+            steps.CreateCertificate: self._create_certificate,
         }
 
     @property
@@ -112,3 +113,9 @@ class TransferSteps:
 
     async def _read_export(self, step: steps.ReadExport) -> Outcome:
         return Outcome(text=await self._exports.config(step.path))
+
+    async def _create_certificate(self, step: steps.CreateCertificate) -> Outcome:
+        if self._parts.certificates is None:
+            raise StepFailed("this node keeps no keys", "storage")
+        name, certificate = await self._parts.certificates.make(step.common_name, step.validity)
+        return Outcome(path=name, text=certificate)

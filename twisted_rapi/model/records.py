@@ -89,6 +89,7 @@ class ClusterRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True)
     osparams_private: dict[str, Params] = field(default_factory=dict)
     hv_state: dict[str, Params] = field(default_factory=dict)
     disk_state: dict[str, Params] = field(default_factory=dict)
+    domain_secret: str = ""  # shared with clusters that exports go to; empty: none yet
 
 
 class GroupRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):

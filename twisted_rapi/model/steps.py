@@ -419,6 +419,17 @@ class RemoveExport(Step, frozen=True, kw_only=True, tag="export.remove", omit_de
     half: bool = False
 
 
+class CreateCertificate(Step, frozen=True, kw_only=True, tag="certificate.create", omit_defaults=True):
+    """
+    Make a key for an export to another cluster, good for `validity` seconds.
+
+    Outcome ``path``: what it is called here; ``text``: its certificate as PEM.
+    """
+
+    common_name: str
+    validity: float
+
+
 class ReadExport(Step, frozen=True, kw_only=True, tag="export.read", omit_defaults=True):
     """Outcome ``text``: the configuration of the export in a folder, or of this name."""
 
@@ -534,6 +545,7 @@ AnyStep = (
     | FinishExport
     | RemoveExport
     | ReadExport
+    | CreateCertificate
     | RunAllocator
     | Ping
     | Powercycle

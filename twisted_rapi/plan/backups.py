@@ -1,12 +1,19 @@
-"""``OP_BACKUP_PREPARE`` and ``OP_BACKUP_REMOVE``."""
+"""``OP_BACKUP_PREPARE`` and ``OP_BACKUP_REMOVE`` (behaviour.md §6)."""
 
-from twisted_rapi.errors import prereq
+import hmac
+from typing import Any
+
+from twisted_rapi.errors import OpExecError
 from twisted_rapi.model.opcodes.backup import BackupPrepare, BackupRemove
-from twisted_rapi.model.steps import RemoveExport
-from twisted_rapi.plan.condition import answering, primary
+from twisted_rapi.model.steps import CreateCertificate, RemoveExport
+from twisted_rapi.plan.condition import answering, changed, primary, subject
 from twisted_rapi.plan.locking import named
-from twisted_rapi.plan.stage import Do, Finish, InParallel, Perform, Progress, Stage
+from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
+
+HANDSHAKE_VERSION = 0
+HANDSHAKE = f"{HANDSHAKE_VERSION}:Hi, I'm Ganeti"
+VALIDITY = 86400.0  # seconds a key is good for
 
 _NOT_FOUND = (
     " - WARNING: Export not found. If it belongs to an instance that is gone, give the full name it had"
@@ -14,12 +21,44 @@ _NOT_FOUND = (
 
 
 def plan_prepare(op: BackupPrepare, progress: Progress, view: View) -> Stage:
-    """A local export needs nothing beforehand."""
-    instance = view.instance(op.instance_name)
-    answering(view, primary(view, instance))
-    if op.mode == "remote":
-        raise prereq("Exports to other clusters are not offered by this release")
-    return Finish()
+    """
+    A local export needs nothing beforehand, one to another cluster a key and proof of the common secret.
+
+    A cluster without such a secret gets one with its first key.
+    """
+    instance = subject(op.instance_name, progress, view)
+    node = primary(view, instance)
+    if progress.stage == "made":
+        return Finish(result=_prepared(view, progress))
+    answering(view, node)
+    if op.mode == "local":
+        return Finish()
+    if progress.stage == "":
+        secret = view.cluster.domain_secret or f"{view.chance.getrandbits(256):064x}"
+        new = () if view.cluster.domain_secret else (changed(view.cluster, view, domain_secret=secret),)
+        return Change(stage="keyed", puts=new, kept={"uuid": instance.uuid})
+    step = CreateCertificate(instance=instance.name, common_name=node.name, validity=VALIDITY)
+    log = (f"Generating X509 certificate on {node.name}",)
+    return Perform(work=Do(node.uuid, step), stage="made", log=log)
+
+
+def digest(secret: str, text: str, salt: str) -> str:
+    """The proof that who knows `secret` says `text`."""
+    return hmac.new(secret.encode(), (salt + text).encode(), "sha1").hexdigest()
+
+
+def _prepared(view: View, progress: Progress) -> dict[str, Any]:
+    outcome = progress.outcomes[0] if progress.outcomes else None
+    if outcome is None:
+        raise OpExecError("The key was not made")
+    secret = view.cluster.domain_secret
+    first, second = (f"{view.chance.getrandbits(64):016x}" for _ in range(2))
+    signature = f"X-Ganeti-Signature: {second}/{digest(secret, outcome.text, second)}"
+    return {
+        "handshake": [HANDSHAKE_VERSION, digest(secret, HANDSHAKE, first), first],
+        "x509_key_name": [outcome.path, digest(secret, outcome.path, second), second],
+        "x509_ca": f"{signature}\n\n{outcome.text}",
+    }
 
 
 def plan_export_remove(op: BackupRemove, progress: Progress, view: View) -> Stage:

@@ -12,6 +12,7 @@ from twisted_rapi.model.opcodes.moving import InstanceFailover
 from twisted_rapi.model.records import InstanceRecord, LeftoverRecord
 from twisted_rapi.model.steps import StartDomain
 from twisted_rapi.plan import cleaning, relocation, volumes
+from twisted_rapi.plan.allocation.consult import CONSULTED
 from twisted_rapi.plan.condition import answering, enough_memory, primary, subject
 from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.leftover import leftovers, warnings
@@ -24,20 +25,24 @@ from twisted_rapi.plan.view import View
 def plan_failover(op: InstanceFailover, progress: Progress, view: View) -> Stage:
     """Stop it, record where it is now, start it there if it should run."""
     instance = subject(op.instance_name, progress, view)
-    if progress.stage == "":
+    if progress.stage in ("", CONSULTED):
         if op.cleanup:
             return cleaning.begin(view, instance, op.target_node, "failovers")
-        return begin(op, view, instance, op.ignore_consistency)
+        return begin(op, progress, view, instance, op.ignore_consistency)
     if progress.kept.get("cleanup"):
         return cleaning.carry_on(view, instance, progress)
     return carry_on(view, instance, progress, op.shutdown_timeout, op.ignore_consistency)
 
 
 def begin(
-    op: relocation.Relocation, view: View, instance: InstanceRecord, ignore_consistency: bool
-) -> Change:
+    op: relocation.Relocation,
+    progress: Progress,
+    view: View,
+    instance: InstanceRecord,
+    ignore_consistency: bool,
+) -> Change | Perform:
     """
-    Note where it goes, once all that can be judged has been.
+    Note where it goes, once all that can be judged has been; an allocator script may have to say where.
 
     :raises OpPrereqError: it cannot.
     """
@@ -47,7 +52,9 @@ def begin(
         answering(view, source)
     starts = instance.admin_state == "up"
     memory = params.beparams(view.cluster, instance)["maxmem"] if starts else 0
-    target = relocation.target(op, view, instance, memory)
+    target = relocation.target(op, progress, view, instance, memory)
+    if isinstance(target, Perform):
+        return target
     relocation.check_target(op, view, instance, target)
     if starts:
         enough_memory(view, relocation.moved(instance, target.uuid), memory)

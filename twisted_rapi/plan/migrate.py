@@ -24,6 +24,7 @@ from twisted_rapi.model.steps import (
     Step,
 )
 from twisted_rapi.plan import cleaning, failover, relocation, volumes
+from twisted_rapi.plan.allocation.consult import CONSULTED
 from twisted_rapi.plan.condition import answering, primary, subject
 from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.machine import domain_spec
@@ -41,10 +42,10 @@ def plan_migrate(op: InstanceMigrate, progress: Progress, view: View) -> Stage:
     A guest that was stopped is failed over instead, where that is allowed.
     """
     instance = subject(op.instance_name, progress, view)
-    if progress.stage == "":
+    if progress.stage in ("", CONSULTED):
         if op.cleanup:
             return cleaning.begin(view, instance, op.target_node, "migrations")
-        return _begin(op, view, instance)
+        return _begin(op, progress, view, instance)
     if progress.kept.get("failover"):
         return failover.carry_on(view, instance, progress, 120, ignore_consistency=False)
     if progress.kept.get("cleanup"):
@@ -80,7 +81,7 @@ def mode_of(op: InstanceMigrate, view: View, instance: InstanceRecord) -> str:
     return op.mode or str(usual)
 
 
-def _begin(op: InstanceMigrate, view: View, instance: InstanceRecord) -> Stage:
+def _begin(op: InstanceMigrate, progress: Progress, view: View, instance: InstanceRecord) -> Stage:
     if op.live is not None and op.mode is not None:
         raise prereq("Only one of the parameters 'live' and 'mode' is accepted")
     relocation.check_template(instance, "migrations")
@@ -88,9 +89,11 @@ def _begin(op: InstanceMigrate, view: View, instance: InstanceRecord) -> Stage:
     answering(view, source)
     domain = view.domain(instance)
     if domain is None or not domain.running:
-        return _instead(op, view, instance)
+        return _instead(op, progress, view, instance)
     least = params.beparams(view.cluster, instance)["minmem"] if op.allow_runtime_changes else domain.memory
-    target = relocation.target(op, view, instance, min(least, domain.memory))
+    target = relocation.target(op, progress, view, instance, min(least, domain.memory))
+    if isinstance(target, Perform):
+        return target
     relocation.check_target(op, view, instance, target)
     volumes.check_nodes(view, instance)
     _check_versions(op, view, instance, source, target)
@@ -100,10 +103,12 @@ def _begin(op: InstanceMigrate, view: View, instance: InstanceRecord) -> Stage:
     return Change(stage="begun", kept=kept, log=log)
 
 
-def _instead(op: InstanceMigrate, view: View, instance: InstanceRecord) -> Stage:
+def _instead(op: InstanceMigrate, progress: Progress, view: View, instance: InstanceRecord) -> Stage:
     if not op.allow_failover:
         raise prereq(f"Instance {instance.name} is not running, please use failover", "wrong_state")
-    begun = failover.begin(op, view, instance, ignore_consistency=False)
+    begun = failover.begin(op, progress, view, instance, ignore_consistency=False)
+    if isinstance(begun, Perform):
+        return begun
     told = f" - INFO: Instance {instance.name} is not running: it is failed over"
     return _with(begun, {"failover": True}, (told,))
 

@@ -10,10 +10,12 @@ from twisted_rapi.model import params
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.steps import DeactivateVolume, LookAtDomain
 from twisted_rapi.plan import devices, policy, volumes
+from twisted_rapi.plan.allocation.consult import allocator, consult
+from twisted_rapi.plan.allocation.questions import Nodes, Relocate
 from twisted_rapi.plan.condition import answering, changed
 from twisted_rapi.plan.disks import MIRRORED
 from twisted_rapi.plan.place import Demand, place
-from twisted_rapi.plan.stage import Do, InParallel, Perform
+from twisted_rapi.plan.stage import Do, InParallel, Perform, Progress
 from twisted_rapi.plan.view import View
 
 SHARED = ("blockdev", "diskless", "ext", "gluster", "rbd", "sharedfile")
@@ -50,9 +52,13 @@ def check_template(instance: InstanceRecord, doing: str) -> None:
         raise prereq(f"Instance's disk layout '{template}' does not allow {doing}", "wrong_state")
 
 
-def target(op: Relocation, view: View, instance: InstanceRecord, memory: int) -> NodeRecord:
+def target(
+    op: Relocation, progress: Progress, view: View, instance: InstanceRecord, memory: int
+) -> NodeRecord | Perform:
     """
     The node the instance goes to: its secondary one, the one that is named, or one that is chosen.
+
+    Answers what has to be done first where an allocator script is to choose it.
 
     :param memory: MiB it needs there at least.
     :raises OpPrereqError: there is none.
@@ -67,8 +73,12 @@ def target(op: Relocation, view: View, instance: InstanceRecord, memory: int) ->
             text = f"Cannot migrate instance {instance.name} to its primary ({node.name})"
             raise prereq(text, "wrong_state")
         return node
-    if op.iallocator not in (None, ".", "builtin"):
-        raise prereq(f"Can't find iallocator '{op.iallocator}': only the built-in one is offered")
+    if allocator(op.iallocator, view):
+        answer = consult(Relocate(instance=instance), op.iallocator, progress, view)
+        if isinstance(answer, Perform):
+            return answer
+        assert isinstance(answer, Nodes)
+        return answer.nodes[0]
     demand = Demand(
         hypervisor=instance.hypervisor,
         memory=memory,

@@ -41,7 +41,7 @@ _LIVE = (
 
 _TRANSFERS = (
     *(steps.OpenStream, steps.SendStream, steps.AwaitStream, steps.EndStreams),
-    *(steps.BeginExport, steps.FinishExport, steps.RemoveExport, steps.ReadExport),
+    *(steps.BeginExport, steps.FinishExport, steps.RemoveExport, steps.ReadExport, steps.CreateCertificate),
 )
 
 
@@ -213,6 +213,8 @@ class FakeNode:
                 self.half_exports.discard(step.export)
                 if not step.half:
                     self.exports.pop(step.export, None)
+            case steps.CreateCertificate():
+                return Outcome(path="x509-1", text=f"certificate of {step.common_name}\n")
             case steps.ReadExport():
                 if step.path not in self.exports:
                     raise StepFailed(f"there is no export in {step.path}", "storage")

@@ -14,6 +14,7 @@ from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import InstanceRecord
 from twisted_rapi.model.steps import SendStream
 from twisted_rapi.plan import export_config
+from twisted_rapi.plan.backups import digest
 from twisted_rapi.testing.nodes import FakeNode
 from twisted_rapi.testing.soundness import complaints, picture
 from twisted_rapi.testing.world import World
@@ -148,6 +149,28 @@ class ExportTests(SynchronousTestCase):
         self.assertRegex(error.text, "^Export failed, errors in .*no way")
         self.assertEqual((node(world, "node2").exports, half_made(world)), (older, []))
         self.assertEqual((where(world), complaints(world)), (["node1"], []))
+
+    def test_remote(self) -> None:
+        """A key for another cluster is shown with proof of the common secret, which stays the same."""
+        world = world_with("file")
+        prepare = op("BACKUP_PREPARE", instance_name=A, mode="remote")
+        ended = well(world.run(prepare))
+        secret = world.cluster.domain_secret
+        self.assertEqual((len(secret), ended.unlocked), (64, set()))
+        version, proof, salt = ended.result["handshake"]
+        self.assertEqual((version, proof), (0, digest(secret, "0:Hi, I'm Ganeti", salt)))
+        name, proof, salt = ended.result["x509_key_name"]
+        self.assertEqual(proof, digest(secret, name, salt))
+        head, _, certificate = ended.result["x509_ca"].partition("\n\n")
+        self.assertEqual(head, f"X-Ganeti-Signature: {salt}/{digest(secret, certificate, salt)}")
+        well(world.run(prepare))
+        self.assertEqual(world.cluster.domain_secret, secret)
+
+    def test_digest(self) -> None:
+        """SHA-1 of salt and text under the secret, in hex (RFC 2202, case 2)."""
+        self.assertEqual(
+            digest("Jefe", " do ya want for nothing?", "what"), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"
+        )
 
     def test_small_ones(self) -> None:
         """Preparing a local export changes nothing; removing one that is not there is told."""

@@ -1,6 +1,7 @@
 """Migrations and failovers: what may go where, and that a guest never runs twice."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.unit.plan.templates import A, made, well, world_of, world_with
 from tests.unit.plan.test_properties import FAULTS
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.opcodes import Opcode
-from twisted_rapi.model.records import NodeRecord
+from twisted_rapi.model.records import NodeRecord, Params
 from twisted_rapi.model.steps import MigrateDomain, SetMemory, StartDomain
 from twisted_rapi.testing.soundness import complaints, picture
 from twisted_rapi.testing.world import Ended, World
@@ -49,6 +50,11 @@ def migrate(**more: Any) -> Opcode:
 def failover(**more: Any) -> Opcode:
     """A failover of the instance."""
     return op("INSTANCE_FAILOVER", instance_name=NAME, **more)
+
+
+def _answering(text: str) -> Callable[[Params], str]:
+    """An allocator script that always says the same."""
+    return lambda _request: text
 
 
 class MigrationTests(SynchronousTestCase):
@@ -139,6 +145,19 @@ class MigrationTests(SynchronousTestCase):
             before = primary(world)
             well(world.run(migrate()))
             self.assertNotEqual(primary(world), before)
+
+    def test_script(self) -> None:
+        """An allocator script is asked where the guest is to go; its choice counts."""
+        for opcode in (migrate(iallocator="hail"), failover(iallocator="hail")):
+            world = world_with("sharedfile")
+            master = world.nodes.nodes[world.cluster.master_node]
+            node3 = world.view().node("node3").name
+            answer = json.dumps({"success": True, "info": "", "result": [node3]})
+            master.allocators = {"hail": _answering(answer)}
+            well(world.run(opcode))
+            self.assertEqual((primary(world), where(world)), ("node3", ["node3"]))
+        error = world_with("sharedfile").run(migrate(iallocator="nosuch")).error
+        self.assertIsNotNone(error)
 
     def test_mode(self) -> None:
         """The guest goes live unless asked for otherwise, in either form."""

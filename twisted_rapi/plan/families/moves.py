@@ -42,6 +42,12 @@ def _move(op: moving.InstanceMove, view: View) -> Iterator[Lock]:
         yield Lock("node-res", target)
 
 
+def _prepare(op: backup.BackupPrepare, view: View) -> Iterator[Lock]:
+    yield from of_instance(view, op.instance_name)
+    if op.mode == "remote" and not view.cluster.domain_secret:
+        yield Lock("cluster", "tags")  # the cluster's record changes
+
+
 def _export(op: backup.BackupExport, view: View) -> Iterator[Lock]:
     yield from of_instance(view, op.instance_name)
     # Older exports are looked for on all of them.
@@ -53,7 +59,7 @@ LOCKS: Mapping[type[Opcode], LockFunction] = {
     moving.InstanceMigrate: _relocation,
     moving.InstanceFailover: _relocation,
     moving.InstanceMove: _move,
-    backup.BackupPrepare: lambda op, view: of_instance(view, op.instance_name),
+    backup.BackupPrepare: _prepare,
     backup.BackupExport: _export,
     backup.BackupRemove: lambda _op, view: (Lock("node", node) for node in view.nodes),
 }
