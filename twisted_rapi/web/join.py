@@ -108,7 +108,13 @@ _NEW_TOKEN = Doc(
         {
             "type": "object",
             "properties": {
-                "seconds": {"type": "number", "default": 3600, "description": "How long, from now on"}
+                "seconds": {
+                    "type": "number",
+                    "minimum": 1,
+                    "maximum": 7 * 86400,
+                    "default": 3600,
+                    "description": "How long, from now on",
+                }
             },
         },
     ),

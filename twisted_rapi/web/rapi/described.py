@@ -29,7 +29,8 @@ from twisted_rapi.web.doc import (
 )
 
 _ROLES = ("drained", "master", "master-candidate", "offline", "regular")
-_FIELDS = Argument("fields", "Names of the wanted fields, separated by commas")
+_SOME: Schema = {"type": "string", "minLength": 1}
+_FIELDS = Argument("fields", "Names of the wanted fields, separated by commas", _SOME)
 _INSTANCE = frozenset({"instance_name", "reason"})
 _NODE = frozenset({"node_name", "reason"})
 _OS = {"os": "os_type", "name": "instance_name"}
@@ -47,7 +48,7 @@ def _list(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
-def _required(name: str, doc: str, schema: Schema = TEXT) -> Argument:
+def _required(name: str, doc: str, schema: Schema = _SOME) -> Argument:
     return Argument(name, doc, schema, required=True)
 
 
@@ -108,7 +109,7 @@ _JOBS: Mapping[str, Doc] = {
     "POST /2/jobs": submits(
         "Submit any opcodes as one job; an extension.",
         (REASON,),
-        Body("Opcodes, carried out in their order", _list(ref("Opcode")), required=True),
+        Body("Opcodes, carried out in their order", {**_list(ref("Opcode")), "minItems": 1}, required=True),
     ),
     "GET /2/jobs/[job_id]": Doc(
         summary="Show one job, also from the archive.", answer="All about the job", schema=ref("Job")
