@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -104,13 +105,13 @@ def _about_domains(world: World) -> Iterator[str]:
 
 def picture(world: World) -> str:
     """
-    All that is there as text that two worlds share if they differ in random uuids and addresses only.
+    All that is there as text that two worlds share if they differ in random values only.
     """
-    told = [msgspec.to_builtins(record) for _, record in sorted(world.records.items(), key=_order)]
+    told = [_told(record) for _, record in sorted(world.records.items(), key=_order)]
     known: dict[str, str] = {}
     text = json.dumps(told, sort_keys=True, indent=1)
     text = _RANDOM.sub(lambda found: known.setdefault(found[0], f"#{len(known)}"), text)
-    things: list[str] = [*world.names]
+    things: list[str] = [_PORT.sub("a port", name) for name in world.names]
     things += [f"{volume} {size}" for volume, size in volumes_of(world).items()]
     for number, node in enumerate(world.nodes.nodes.values()):
         for domain in node.domains.values():
@@ -120,7 +121,17 @@ def picture(world: World) -> str:
     return "\n".join([text, *there])
 
 
-_RANDOM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|aa:00:00(?::[0-9a-f]{2}){3}")
+_PORT = re.compile(r"(?<=^name/port/)\d+")
+_RANDOM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|aa:00:00(?::[0-9a-f]{2}){3}|[0-9a-f]{40}")
+
+
+def _told(record: Record) -> Any:
+    """A record; the ports of mirrored disks are random, too."""
+    value: Any = msgspec.to_builtins(record)
+    for disk in value["disks"] if isinstance(record, InstanceRecord) else ():
+        if disk.get("dev_type") == "drbd":
+            disk["logical_id"] = ["a port" if n == 2 else part for n, part in enumerate(disk["logical_id"])]
+    return value
 
 
 def _order(item: tuple[str, Record]) -> tuple[str, str]:

@@ -1,0 +1,245 @@
+"""For every opcode a scene in which it succeeds: what was done before, and the opcode."""
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from msgspec.structs import replace
+
+from tests.unit.plan.programs import DEVICES, NAMES, create, op
+from tests.unit.plan.templates import made, world_of
+from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.records import NodeRecord, Params
+from twisted_rapi.testing.cluster import NODES
+from twisted_rapi.testing.world import World
+
+Before = Opcode | Callable[[World], object]
+Scene = tuple[tuple[Before, ...], Opcode]
+
+A, B = NAMES
+AT_REST = (create(start=False, **DEVICES),)
+RUNNING = (create(**DEVICES),)
+MIRRORED = (made("drbd"),)
+MIRRORED_AT_REST = (made("drbd", start=False),)
+SHARED = (made("sharedfile"),)
+_UNIT = {"node_name": "node2", "name": "/dev/sim0", "storage_type": "lvm-pv"}
+
+
+def _all_candidates(world: World) -> None:
+    for node in world.of(NodeRecord).values():
+        world.put(replace(node, master_candidate=True))
+
+
+def _disks_are_gone(world: World) -> None:
+    for node in world.nodes.nodes.values():
+        node.volumes.clear()
+        node.shelf.values.clear()
+    world.nodes.shared.mirrored.values.clear()
+
+
+def _a_script_answers(result: Any) -> Callable[[World], None]:
+    """An allocator script on the master, which everybody is to ask."""
+
+    def script(_: Params) -> str:
+        return json.dumps({"success": True, "info": "fine", "result": result})
+
+    def prepared(world: World) -> None:
+        world.nodes.nodes[NODES[0]].allocators["ask"] = script
+        world.put(replace(world.cluster, default_iallocator="ask"))
+
+    return prepared
+
+
+def _about(what: str, **parameters: Any) -> Opcode:
+    """An opcode about the instance."""
+    return op(f"INSTANCE_{what}", instance_name=A, **parameters)
+
+
+_INSTANCES: dict[str, Scene] = {
+    "create": ((), create(**DEVICES)),
+    "create without an OS": ((), create(**DEVICES, no_install=True)),
+    "create diskless": ((), create(disk_template="diskless", disks=[])),
+    "create mirrored": ((), made("drbd")),
+    "create where a script says": ((_a_script_answers(["node2.example.com"]),), create(**DEVICES)),
+    "remove": (RUNNING, _about("REMOVE")),
+    "remove anyhow": (RUNNING, _about("REMOVE", ignore_failures=True)),
+    "startup": (AT_REST, _about("STARTUP")),
+    "startup of a mirrored one": (MIRRORED_AT_REST, _about("STARTUP")),
+    "shutdown": (RUNNING, _about("SHUTDOWN")),
+    "reboot": (RUNNING, _about("REBOOT", reboot_type="hard")),
+    "reboot of a stopped one": (AT_REST, _about("REBOOT", reboot_type="soft")),
+    "reinstall": (AT_REST, _about("REINSTALL", os_type="noop+alt")),
+    "rename": (AT_REST, _about("RENAME", new_name="new.example.com")),
+    "modify": (
+        AT_REST,
+        _about(
+            "SET_PARAMS",
+            disks=[["add", -1, {"size": 16}], ["add", 0, {"size": 8}], ["remove", 1, {}]],
+            nics=[["add", -1, {}], ["remove", 0, {}], ["modify", 0, {"mac": "aa:00:00:00:00:09"}]],
+            osparams={"dhcp": "yes"},
+        ),
+    ),
+    "balloon": (RUNNING, _about("SET_PARAMS", runtime_mem=128, nics=[["add", {}]])),
+    "activate": (AT_REST, _about("ACTIVATE_DISKS")),
+    "deactivate": ((*AT_REST, _about("ACTIVATE_DISKS")), _about("DEACTIVATE_DISKS")),
+    "look": (RUNNING, op("INSTANCE_QUERY_DATA")),
+}
+
+_DISKS: dict[str, Scene] = {
+    "grow": (AT_REST, _about("GROW_DISK", disk=0, amount=8)),
+    "grow a mirrored one": (MIRRORED_AT_REST, _about("GROW_DISK", disk=0, amount=8)),
+    "recreate": ((*AT_REST, _disks_are_gone), _about("RECREATE_DISKS")),
+    "recreate elsewhere": ((*MIRRORED_AT_REST, _disks_are_gone), _about("RECREATE_DISKS", nodes=["node3", "node1"])),
+    "renew on the primary": (MIRRORED, _about("REPLACE_DISKS", mode="replace_on_primary")),
+    "renew on the secondary": (
+        MIRRORED_AT_REST,
+        _about("REPLACE_DISKS", mode="replace_on_secondary", early_release=True),
+    ),
+    "another secondary": (
+        MIRRORED,
+        _about("REPLACE_DISKS", mode="replace_new_secondary", remote_node="node3"),
+    ),
+    "nothing to renew": (MIRRORED, _about("REPLACE_DISKS", mode="replace_auto")),
+    "to drbd": (
+        (made("plain", start=False),),
+        _about("SET_PARAMS", disk_template="drbd", remote_node="node2"),
+    ),
+    "to plain": (MIRRORED_AT_REST, _about("SET_PARAMS", disk_template="plain")),
+}
+
+_MOVES: dict[str, Scene] = {
+    "migrate": (SHARED, _about("MIGRATE", target_node="node2")),
+    "migrate a mirrored one": (MIRRORED, _about("MIGRATE")),
+    "failover": (SHARED, _about("FAILOVER", target_node="node2")),
+    "failover of a mirrored one": (MIRRORED, _about("FAILOVER")),
+}
+
+_NODES: dict[str, Scene] = {
+    "drain": ((), op("NODE_SET_PARAMS", node_name="node2", drained=True)),
+    "candidate": ((), op("NODE_SET_PARAMS", node_name="node2", master_candidate=True)),
+    "another address": (
+        (op("NODE_SET_PARAMS", node_name="node1", secondary_ip="192.0.2.91", force=True),),
+        op("NODE_SET_PARAMS", node_name="node2", secondary_ip="192.0.2.99"),
+    ),
+    "back on line": (
+        (op("NODE_SET_PARAMS", node_name="node2", offline=True),),
+        op("NODE_SET_PARAMS", node_name="node2", offline=False),
+    ),
+    "remove a node": ((_all_candidates,), op("NODE_REMOVE", node_name="node3")),
+    "powercycle": ((), op("NODE_POWERCYCLE", node_name="node2")),
+    "list storage": ((), op("NODE_QUERY_STORAGE", output_fields=["name", "free"], storage_type="lvm-vg")),
+    "change storage": ((), op("NODE_MODIFY_STORAGE", **_UNIT, changes={"allocatable": False})),
+    "repair storage": ((), op("REPAIR_NODE_STORAGE", node_name="node2", name="xenvg", storage_type="lvm-vg")),
+}
+
+_GROUP = (op("GROUP_ADD", group_name="g2"),)
+_OTHER = (*_GROUP, op("GROUP_ASSIGN_NODES", group_name="g2", nodes=["node3"]))
+
+_GROUPS: dict[str, Scene] = {
+    "add a group": ((), op("GROUP_ADD", group_name="g2", alloc_policy="last_resort")),
+    "modify a group": (_GROUP, op("GROUP_SET_PARAMS", group_name="g2", alloc_policy="unallocable")),
+    "rename a group": (_GROUP, op("GROUP_RENAME", group_name="g2", new_name="g3")),
+    "assign": ((*_GROUP, *RUNNING), op("GROUP_ASSIGN_NODES", group_name="g2", nodes=["node2", "node3"])),
+    "remove a group": (_GROUP, op("GROUP_REMOVE", group_name="g2")),
+}
+
+_NETWORK = (op("NETWORK_ADD", network_name="net1", network="198.51.100.0/24", gateway="198.51.100.1"),)
+_CONNECT = op(
+    "NETWORK_CONNECT", network_name="net1", group_name="default", network_mode="bridged", network_link="br0"
+)
+
+_NETWORKS: dict[str, Scene] = {
+    "add a network": ((), _NETWORK[0]),
+    "modify a network": (
+        _NETWORK,
+        op("NETWORK_SET_PARAMS", network_name="net1", add_reserved_ips=["198.51.100.9"]),
+    ),
+    "rename a network": (_NETWORK, op("NETWORK_RENAME", network_name="net1", new_name="net2")),
+    "remove a network": (_NETWORK, op("NETWORK_REMOVE", network_name="net1")),
+    "connect": (_NETWORK, _CONNECT),
+    "disconnect": (
+        (*_NETWORK, _CONNECT),
+        op("NETWORK_DISCONNECT", network_name="net1", group_name="default"),
+    ),
+    "create in a network": (
+        (*_NETWORK, _CONNECT),
+        create(nics=[{"network": "net1", "ip": "pool"}]),
+    ),
+    "another network": (
+        (*_NETWORK, _CONNECT, *AT_REST),
+        _about("SET_PARAMS", nics=[["modify", 0, {"network": "net1", "ip": "pool"}]]),
+    ),
+}
+
+_EVACUATION: Any = [[], [], [[{"OP_ID": "OP_INSTANCE_MIGRATE", "instance_name": A}]]]
+
+
+
+def _wanted(name: str, **more: Any) -> Params:
+    """One of several instances."""
+    usual = {"instance_name": name, "mode": "create", "disk_template": "sharedfile", "nics": []}
+    return {**usual, "disks": [{"size": 64}], "os_type": "noop+default", **more}
+
+
+_ALLOCATION: dict[str, Scene] = {
+    "migrate a node": ((*SHARED, made("drbd", B)), op("NODE_MIGRATE", node_name="node1")),
+    "evacuate": ((*SHARED, made("drbd", B)), op("NODE_EVACUATE", node_name="node1", mode="all")),
+    "evacuate as a script says": (
+        (*MIRRORED, _a_script_answers(_EVACUATION)),
+        op("NODE_EVACUATE", node_name="node1", mode="primary-only"),
+    ),
+    "change group": ((*SHARED, *_OTHER), _about("CHANGE_GROUP")),
+    "evacuate a group": ((*SHARED, *_OTHER), op("GROUP_EVACUATE", group_name="default")),
+    "several at once": (
+        (),
+        op("INSTANCE_MULTI_ALLOC", instances=[_wanted("m1"), _wanted("m2", disk_template="drbd")]),
+    ),
+    "trial of an allocator": (
+        (*MIRRORED, _a_script_answers(_EVACUATION)),
+        op("TEST_ALLOCATOR", direction="out", mode="relocate", name=A, iallocator="ask"),
+    ),
+}
+
+_CLUSTER: dict[str, Scene] = {
+    "tags": (RUNNING, op("TAGS_SET", kind="instance", name=A, tags=["x"])),
+    "tags of the cluster": ((), op("TAGS_SET", kind="cluster", tags=["x"])),
+    "untag": (
+        (*AT_REST, op("TAGS_SET", kind="instance", name=A, tags=["x", "y"])),
+        op("TAGS_DEL", kind="instance", name=A, tags=["x"]),
+    ),
+    "modify the cluster": ((), op("CLUSTER_SET_PARAMS", candidate_pool_size=3, beparams={"vcpus": 2})),
+    "redistribute": ((), op("CLUSTER_REDIST_CONF")),
+    "delay": ((), op("TEST_DELAY", duration=0.1, on_nodes=["node1", "node2"], on_master=True, repeat=2)),
+    "OS definitions": ((), op("OS_DIAGNOSE", output_fields=["name", "variants"])),
+    "query": (RUNNING, op("QUERY", what="instance", fields=["name", "status"])),
+    "fields": ((), op("QUERY_FIELDS", what="node")),
+    "look at the cluster": ((), op("CLUSTER_QUERY")),
+    "list tags": ((), op("TAGS_GET", kind="cluster")),
+    "search tags": ((), op("TAGS_SEARCH", pattern=".*")),
+}
+
+SCENES: dict[str, Scene] = {
+    **_INSTANCES,
+    **_DISKS,
+    **_MOVES,
+    **_NODES,
+    **_GROUPS,
+    **_NETWORKS,
+    **_ALLOCATION,
+    **_CLUSTER,
+}
+
+
+def scene(name: str, seed: int = 0) -> tuple[World, Opcode]:
+    """The world in which the opcode is about to be carried out."""
+    before, opcode = SCENES[name]
+    world = world_of()
+    for each in before:
+        if isinstance(each, Opcode):
+            ended = world.run(each)
+            assert ended.error is None, ended.error.pair()
+        else:
+            each(world)
+    world.chance = Random(seed)
+    return world, opcode
