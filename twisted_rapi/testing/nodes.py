@@ -64,6 +64,22 @@ class Shared:
         factory=lambda: {template: MemoryShelf() for template in (*SHARED, "blockdev")}
     )
 
+    def fork(self) -> "Shared":
+        """What is as it is here now, without nodes."""
+        shelves = {template: _copy(shelf) for template, shelf in self.shelves.items()}
+        return Shared(**{**_copies(self), "shelves": shelves, "nodes": {}})
+
+
+def _copy(value: Any) -> Any:
+    """What changes of its own is another one; what shelves hold never changes."""
+    if isinstance(value, MemoryShelf):
+        return MemoryShelf(dict(value.values))
+    return value.copy() if isinstance(value, dict | set | list) else value
+
+
+def _copies(thing: Any) -> dict[str, Any]:
+    return {a.alias: _copy(getattr(thing, a.name)) for a in attrs.fields(type(thing)) if a.init}
+
 
 @attrs.define(eq=False)
 class FakeNode:
@@ -102,6 +118,10 @@ class FakeNode:
     oses: tuple[OsSeen, ...] = (NOOP,)
     allocators: dict[str, Callable[[Params], str]] = attrs.field(factory=dict)
     hooks: dict[str, tuple[tuple[str, bool, str], ...]] = attrs.field(factory=dict)
+
+    def fork(self, shared: Shared) -> "FakeNode":
+        """Another node that is as this one is now."""
+        return FakeNode(**{**_copies(self), "shared": shared})
 
     def report(self) -> NodeReport:
         """What it says of itself."""
@@ -435,6 +455,12 @@ class FakeNodes:
         self.shared.nodes = self.nodes
         self._observers: list[Callable[[str], None]] = []
         self.held: list[Deferred[None]] | None = None
+
+    def become(self, other: "FakeNodes") -> None:
+        """Be as other nodes are now."""
+        self.shared = other.shared.fork()
+        self.nodes = {uuid: node.fork(self.shared) for uuid, node in other.nodes.items()}
+        self.shared.nodes = self.nodes
 
     @property
     def reports(self) -> dict[str, NodeReport]:

@@ -114,6 +114,8 @@ def picture(world: World) -> str:
     things: list[str] = [_PORT.sub("a port", name) for name in world.names]
     things += [f"{volume} {size}" for volume, size in volumes_of(world).items()]
     for number, node in enumerate(world.nodes.nodes.values()):
+        things += [f"{number} exports {name}" for name in node.exports]
+        things += [f"{number} has half of an export of {name}" for name in node.half_exports]
         for domain in node.domains.values():
             # Half a uuid names a disk there.
             things.append(f"{number} runs {replace(domain, devices=())} with {len(domain.devices)} devices")
@@ -128,7 +130,7 @@ _RANDOM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|aa:00:00(?::[
 def _told(record: Record) -> Any:
     """A record; the ports of mirrored disks are random, too."""
     value: Any = msgspec.to_builtins(record)
-    for disk in value["disks"] if isinstance(record, InstanceRecord) else ():
+    for disk in value.get("disks", ()) if isinstance(record, InstanceRecord) else ():
         if disk.get("dev_type") == "drbd":
             disk["logical_id"] = ["a port" if n == 2 else part for n, part in enumerate(disk["logical_id"])]
     return value

@@ -141,6 +141,13 @@ class World:
         records, self.names = founding()
         self.records = {key_of(record): record for record in records}
 
+    def fork(self, chance: Random) -> "World":
+        """Another world that is as this one is now; what is planted here is not there."""
+        other = World(chance=chance, now=self.now, moments=self.moments, steps=self.steps)
+        other.records, other.names = dict(self.records), dict(self.names)
+        other.nodes.become(self.nodes)
+        return other
+
     # What is there.
 
     def of(self, cls: type[AnyObject]) -> dict[str, AnyObject]:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from random import Random
 from typing import Any
 
 from msgspec.structs import replace
@@ -81,6 +80,15 @@ _INSTANCES: dict[str, Scene] = {
         ),
     ),
     "balloon": (RUNNING, _about("SET_PARAMS", runtime_mem=128, nics=[["add", {}]])),
+    "modify a running one": (
+        RUNNING,
+        _about(
+            "SET_PARAMS",
+            disks=[["remove", 1, {}], ["add", -1, {"size": 16}]],
+            nics=[["remove", 0, {}], ["add", -1, {"mac": "aa:00:00:00:00:02"}]],
+            hotplug=True,
+        ),
+    ),
     "activate": (AT_REST, _about("ACTIVATE_DISKS")),
     "deactivate": ((*AT_REST, _about("ACTIVATE_DISKS")), _about("DEACTIVATE_DISKS")),
     "look": (RUNNING, op("INSTANCE_QUERY_DATA")),
@@ -88,9 +96,13 @@ _INSTANCES: dict[str, Scene] = {
 
 _DISKS: dict[str, Scene] = {
     "grow": (AT_REST, _about("GROW_DISK", disk=0, amount=8)),
+    "grow a running one": (RUNNING, _about("GROW_DISK", disk=0, amount=8)),
     "grow a mirrored one": (MIRRORED_AT_REST, _about("GROW_DISK", disk=0, amount=8)),
     "recreate": ((*AT_REST, _disks_are_gone), _about("RECREATE_DISKS")),
-    "recreate elsewhere": ((*MIRRORED_AT_REST, _disks_are_gone), _about("RECREATE_DISKS", nodes=["node3", "node1"])),
+    "recreate elsewhere": (
+        (*MIRRORED_AT_REST, _disks_are_gone),
+        _about("RECREATE_DISKS", nodes=["node3", "node1"]),
+    ),
     "renew on the primary": (MIRRORED, _about("REPLACE_DISKS", mode="replace_on_primary")),
     "renew on the secondary": (
         MIRRORED_AT_REST,
@@ -108,11 +120,25 @@ _DISKS: dict[str, Scene] = {
     "to plain": (MIRRORED_AT_REST, _about("SET_PARAMS", disk_template="plain")),
 }
 
+_EXPORT = op("BACKUP_EXPORT", instance_name=A, target_node="node2")
+
 _MOVES: dict[str, Scene] = {
     "migrate": (SHARED, _about("MIGRATE", target_node="node2")),
     "migrate a mirrored one": (MIRRORED, _about("MIGRATE")),
     "failover": (SHARED, _about("FAILOVER", target_node="node2")),
     "failover of a mirrored one": (MIRRORED, _about("FAILOVER")),
+    "move": (RUNNING, _about("MOVE", target_node="node2")),
+    "prepare": (RUNNING, op("BACKUP_PREPARE", instance_name=A, mode="local")),
+    "export": (RUNNING, _EXPORT),
+    "export and remove": (
+        (*RUNNING, op("BACKUP_EXPORT", instance_name=A, target_node="node3")),
+        op("BACKUP_EXPORT", instance_name=A, target_node="node2", remove_instance=True),
+    ),
+    "import": (
+        (*AT_REST, _EXPORT),
+        create(B, mode="import", disks=[], nics=[], src_path=A, pnode="node3"),
+    ),
+    "remove an export": ((*RUNNING, _EXPORT), op("BACKUP_REMOVE", instance_name=A)),
 }
 
 _NODES: dict[str, Scene] = {
@@ -175,7 +201,6 @@ _NETWORKS: dict[str, Scene] = {
 _EVACUATION: Any = [[], [], [[{"OP_ID": "OP_INSTANCE_MIGRATE", "instance_name": A}]]]
 
 
-
 def _wanted(name: str, **more: Any) -> Params:
     """One of several instances."""
     usual = {"instance_name": name, "mode": "create", "disk_template": "sharedfile", "nics": []}
@@ -231,9 +256,9 @@ SCENES: dict[str, Scene] = {
 }
 
 
-def scene(name: str, seed: int = 0) -> tuple[World, Opcode]:
-    """The world in which the opcode is about to be carried out."""
-    before, opcode = SCENES[name]
+def world_before(name: str) -> World:
+    """The world of a scene before its opcode is carried out."""
+    before, _ = SCENES[name]
     world = world_of()
     for each in before:
         if isinstance(each, Opcode):
@@ -241,5 +266,4 @@ def scene(name: str, seed: int = 0) -> tuple[World, Opcode]:
             assert ended.error is None, ended.error.pair()
         else:
             each(world)
-    world.chance = Random(seed)
-    return world, opcode
+    return world
