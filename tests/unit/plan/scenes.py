@@ -241,6 +241,9 @@ _CLUSTER: dict[str, Scene] = {
     "fields": ((), op("QUERY_FIELDS", what="node")),
     "look at the cluster": ((), op("CLUSTER_QUERY")),
     "list tags": ((), op("TAGS_GET", kind="cluster")),
+    "verify": (RUNNING, op("CLUSTER_VERIFY")),
+    "verify the configuration": (RUNNING, op("CLUSTER_VERIFY_CONFIG")),
+    "verify a group": (MIRRORED, op("CLUSTER_VERIFY_GROUP", group_name="default")),
     "search tags": ((), op("TAGS_SEARCH", pattern=".*")),
 }
 

@@ -13,7 +13,9 @@ from tests.unit.plan.test_properties import FAULTS, end
 from twisted_rapi.model.opcodes import Opcode, to_wire
 from twisted_rapi.plan.table import PLANS
 from twisted_rapi.testing.soundness import complaints, picture
-from twisted_rapi.testing.world import Ended, World
+from twisted_rapi.testing.world import Ended, Fault, World
+
+SECOND: tuple[Fault, ...] = ("fails", "dies late")
 
 # A failed removal has taken disks away, to be removed again; some were gone before they were made anew.
 TAKES_DISKS_AWAY = ("remove", "recreate", "recreate elsewhere", "export and remove")
@@ -78,7 +80,8 @@ class InterruptionTests(SynchronousTestCase):
         calm, opcode = self.scene(name)
         first = calm.steps
         calm.run(opcode)
-        for step, fault, later in product(range(first, calm.steps), FAULTS, (None, *product((1, 2), FAULTS))):
+        second = (None, *product((1, 2), SECOND))
+        for step, fault, later in product(range(first, calm.steps), FAULTS, second):
             world, opcode = self.scene(name)
             world.faults = {step: fault}
             if later is not None:
