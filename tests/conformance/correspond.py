@@ -33,6 +33,7 @@ MOMENTS = frozenset(
             "mnode",
             "mfree",
         ),
+        *("handshake", "x509_key_name", "x509_ca"),  # keys and salts
         *("ctotal", "cnos", "cnodes", "csockets", "vcs_version", "watermark", "job_queue_ids"),
     }
 )

@@ -26,6 +26,7 @@ PIECE = 64 * 1024  # of zeros that are left out
 LISTENER = 3  # the descriptor a receiver finds its listening socket at
 PATIENCE = 180.0  # seconds for the other end to appear
 INTRODUCTION = 10.0  # seconds to say who one is
+LOST = 120  # seconds that what was sent may go without being received
 SILENCE = 3600.0  # seconds without a byte after which the other end counts as gone
 LEVELS = {"gzip": 6, "gzip-fast": 1, "gzip-slow": 9}
 
@@ -61,6 +62,14 @@ def _check_peer(connection: ssl.SSLSocket, spec: dict[str, Any]) -> None:
         raise Broken(f"the other end has no certificate of a {wanted}")
 
 
+def _watched(plain: socket.socket, seconds: float) -> None:
+    """Have a connection end whose other machine is gone."""
+    plain.settimeout(seconds)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOST * 1000)
+
+
 def _accept(spec: dict[str, Any]) -> ssl.SSLSocket:
     """The first connection that is right; others are turned away."""
     context = _context(spec, server=True)
@@ -76,7 +85,7 @@ def _accept(spec: dict[str, Any]) -> ssl.SSLSocket:
 
 def _admitted(context: ssl.SSLContext, plain: socket.socket, spec: dict[str, Any]) -> ssl.SSLSocket | None:
     """The connection, if its other end is right; others are turned away, and do not keep us long."""
-    plain.settimeout(INTRODUCTION)
+    _watched(plain, INTRODUCTION)
     connection: ssl.SSLSocket | None = None
     try:
         connection = context.wrap_socket(plain, server_side=True, suppress_ragged_eofs=False)
@@ -94,7 +103,7 @@ def _admitted(context: ssl.SSLContext, plain: socket.socket, spec: dict[str, Any
 
 def _connect(spec: dict[str, Any]) -> ssl.SSLSocket:
     plain = socket.create_connection((spec["host"], spec["port"]), timeout=spec.get("patience", PATIENCE))
-    plain.settimeout(SILENCE)
+    _watched(plain, SILENCE)
     name = spec.get("name") or None
     connection = _context(spec, server=False).wrap_socket(
         plain, server_hostname=name, suppress_ragged_eofs=False
