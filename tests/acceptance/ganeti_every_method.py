@@ -204,6 +204,11 @@ class EveryMethod:
     def exports(self) -> None:
         """An export, from which the instance is made again under another name; both instances go then."""
         expect("prepare export", self.done("prepare", self.rapi.PrepareExport(TWIN, "local")), None)
+        prepared = self.done("prepare remote export", self.rapi.PrepareExport(TWIN, "remote"))
+        expect("what is prepared", sorted(prepared), ["handshake", "x509_ca", "x509_key_name"])
+        expect("handshake", [prepared["handshake"][0], len(prepared["handshake"])], [0, 3])
+        expect("key", len(prepared["x509_key_name"]), 3)
+        expect("certificate", "-----BEGIN CERTIFICATE-----" in prepared["x509_ca"], True)
         job = self.rapi.ExportInstance(TWIN, "local", NODES[1], shutdown=True, remove_instance=True)
         expect("export", self.done("export", job), [True, [True]])
         expect("the instance is gone", self.rapi.GetInstances(), [])
