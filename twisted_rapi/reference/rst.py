@@ -77,9 +77,14 @@ def words(schema: Mapping[str, Any]) -> str:
     if kind == "array":
         return _list_words(schema)
     if kind == "object":
-        inner = schema.get("additionalProperties")
-        return f"object of {words(inner)}" if isinstance(inner, Mapping) else "object"
+        return _object_words(schema)
     return _TYPES.get(kind, "anything") + _bounds(schema) if isinstance(kind, str) else "anything"
+
+
+def _object_words(schema: Mapping[str, Any]) -> str:
+    inner, keys = schema.get("additionalProperties"), schema.get("propertyNames", {}).get("enum")
+    text = f"object of {words(inner)}" if isinstance(inner, Mapping) else "object"
+    return f"{text}, keys {', '.join(map(code, keys))}" if keys else text
 
 
 def _list_words(schema: Mapping[str, Any]) -> str:

@@ -1,8 +1,11 @@
 """What is told of each method of a URI: the source of the reference and of ``/2/openapi.json``."""
 
+import builtins
+import types
+import typing
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import attrs
 import msgspec
@@ -27,7 +30,26 @@ def ref(name: str) -> Schema:
 @lru_cache(maxsize=500)
 def choice(kind: Any) -> Schema:
     """The schema of a type that opcodes use."""
-    return msgspec.json.schema(kind)
+    return _with_keys(kind, msgspec.json.schema(kind))
+
+
+def _with_keys(kind: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema, also saying which keys objects of a type may have; msgspec leaves that out."""
+    arguments = get_args(kind)
+    match get_origin(kind):
+        case typing.Annotated:
+            return _with_keys(arguments[0], schema)
+        case types.UnionType | typing.Union if arguments[1:] == (types.NoneType,):
+            return {"anyOf": [_with_keys(arguments[0], schema["anyOf"][0]), schema["anyOf"][1]]}
+        case builtins.list:
+            return (
+                {**schema, "items": _with_keys(arguments[0], schema["items"])}
+                if "items" in schema
+                else schema
+            )
+        case builtins.dict if get_origin(arguments[0]) is typing.Literal:
+            return {**schema, "propertyNames": {"enum": list(get_args(arguments[0]))}}
+    return schema
 
 
 @attrs.frozen

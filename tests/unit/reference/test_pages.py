@@ -56,6 +56,10 @@ class PageTests(SynchronousTestCase):
             ({"type": "array", "prefixItems": [{"type": "string"}, {}]}, "list (text; anything)"),
             ({"type": "array", "items": {"enum": ["a", 1]}}, 'list of one of ``"a"``, ``1``'),
             ({"type": "object", "additionalProperties": {"type": "boolean"}}, "object of boolean"),
+            (
+                {"type": "object", "propertyNames": {"enum": ["a", "b"]}},
+                "object, keys ``a``, ``b``",
+            ),
             ({"$ref": "#/components/schemas/Job"}, "Job"),
             ({"const": ""}, "empty text"),
         ):

@@ -10,7 +10,7 @@ from twisted_rapi.model.opcodes.described_own import SPECIAL
 from twisted_rapi.model.opcodes.results import RESULTS
 from twisted_rapi.plan.fields import cluster, job, node, rule
 from twisted_rapi.plan.fields.resources import RESOURCES
-from twisted_rapi.web.doc import headline, parameters
+from twisted_rapi.web.doc import headline, parameter, parameters
 from twisted_rapi.web.openapi.components import field_schema
 from twisted_rapi.web.openapi.document import NAMED, REFUSALS, statuses
 from twisted_rapi.web.rapi.described import DESCRIBED
@@ -61,6 +61,14 @@ class DescribedTests(SynchronousTestCase):
         """What stands in a URI for a name is described."""
         names = {part[1:-1] for r in EVERY for part in r.pattern.split("/") if part.startswith("[")}
         self.assertEqual(names - set(NAMED), set())
+
+    def test_keys(self) -> None:
+        """Where an object's keys are known, the document says which."""
+        for name, path in (("nics", "items"), ("diskparams", "")):
+            opcode = OPCODES["OP_INSTANCE_CREATE" if name == "nics" else "OP_GROUP_ADD"]
+            schema = parameter(opcode, parameters(opcode)[name])
+            inner = schema[path] if path else schema["anyOf"][0]
+            self.assertIn("link" if name == "nics" else "drbd", inner["propertyNames"]["enum"])
 
     def test_fields(self) -> None:
         """Each field of a query has a title and a text, each of an answer its type too."""
