@@ -7,21 +7,23 @@ import sqlite3
 import ssl
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import attrs
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from twisted_rapi.admin.clocks import MOST_APART, ask_clocks, other_nodes
+from twisted_rapi.admin.check_etcd import Looked, look_at_etcd
+from twisted_rapi.admin.clocks import MOST_APART, ask_clocks, other_nodes, others
 from twisted_rapi.admin.files import users
+from twisted_rapi.admin.waiting import complete
 from twisted_rapi.agent.os_definitions import discover
 from twisted_rapi.agent.settings import AgentSettings
 from twisted_rapi.agent.settings import load as load_agent
 from twisted_rapi.config import Config, listen_address, load
 from twisted_rapi.errors import ConfigurationError, RapiError
-from twisted_rapi.model.records import name_key
+from twisted_rapi.model.records import NodeRecord, name_key
 from twisted_rapi.rpc.authority import Role, expires, role_of
 from twisted_rapi.state.database import integrity
 
@@ -59,10 +61,17 @@ def _master(path: Path) -> Iterator[Finding]:
     yield from _certificate("master's certificate", rpc.authority, rpc.certificate, rpc.key, Role.MASTER)
     yield from _certificate("API's certificate", rpc.authority, api.certificate, api.key, Role.API)
     yield _secret("authority's key", config.authority.key)
-    yield from _store(config)
+    nodes = []
+    if config.store.kind == "etcd":
+        looked = yield from _etcd(config)
+        nodes = [] if looked is None else others(looked.nodes, config.node)
+    else:
+        yield from _store(config)
+        with contextlib.suppress(OSError, sqlite3.Error, ValueError, RapiError):  # has been told
+            nodes = other_nodes(Path(config.store.path), config.node)
     yield from _users(config)
     yield _clock()
-    yield from _clocks(config)
+    yield from _clocks(config, nodes)
     yield _port("API", api.listen, Role.API)
     if config.metrics.listen:
         yield _port("metrics", config.metrics.listen, None)
@@ -145,6 +154,25 @@ def _store(config: Config) -> Iterator[Finding]:
         yield Finding("store's mode", False, f"others may read {path}; mend it with chmod 600")
 
 
+def _etcd(config: Config) -> Generator[Finding, None, Looked | None]:
+    store = config.store
+    yield _secret("key for etcd", store.key)
+    try:
+        looked: Looked = complete(lambda reactor: look_at_etcd(store, reactor))
+    except RapiError as e:
+        yield Finding("store", False, str(e))
+        return None
+    for member in looked.members():
+        yield Finding(*member)
+    yield Finding("store", not looked.wrong, looked.wrong or f"etcd, below {store.prefix}")
+    if not looked.wrong:
+        known = any(node.name == config.node for node in looked.nodes)
+        text = config.node if known else f"the cluster has no node {config.node}; mend 'node' in rapi.toml"
+        yield Finding("node", known, text)
+        yield Finding("size of commits", not looked.small, looked.small or "enough")
+    return looked
+
+
 def _node(config: Config, path: Path) -> Finding:
     """Whether the cluster has the node that the configuration names."""
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
@@ -179,12 +207,12 @@ def _clock() -> Finding:
     return Finding("clock", good, text if good else f"{text} cannot be; set the time, and keep it by NTP")
 
 
-def _clocks(config: Config) -> Iterator[Finding]:
+def _clocks(config: Config, nodes: Sequence[NodeRecord]) -> Iterator[Finding]:
     """Whether the other nodes have the same time; certificates and the times of jobs depend on it."""
     try:
-        clocks = ask_clocks(config, other_nodes(Path(config.store.path), config.node))
-    except (OSError, sqlite3.Error, ValueError, RapiError):
-        return  # what is wrong with the store or the certificates has been told
+        clocks = ask_clocks(config, nodes)
+    except (OSError, ValueError):
+        return  # what is wrong with the certificates has been told
     for clock in clocks:
         subject = f"clock of {clock.node}"
         if clock.ahead is None:

@@ -44,6 +44,11 @@ def other_nodes(store: Path, here: str) -> list[NodeRecord]:
     with contextlib.closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as db:
         rows = db.execute("SELECT key, value FROM entries WHERE key >= 'node/' AND key < 'node0'").fetchall()
     nodes = [record for key, value in rows if isinstance(record := decode(key, value), NodeRecord)]
+    return others(nodes, here)
+
+
+def others(nodes: Sequence[NodeRecord], here: str) -> list[NodeRecord]:
+    """Those of these nodes that are not called `here` nor marked offline, by name."""
     return sorted((n for n in nodes if n.name != here and not n.offline), key=lambda n: n.name)
 
 

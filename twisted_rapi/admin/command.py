@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from twisted.python import usage
 
@@ -13,35 +12,15 @@ from twisted_rapi.admin import joining
 from twisted_rapi.admin.check import check_all
 from twisted_rapi.admin.files import remove_user, set_user, users
 from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
+from twisted_rapi.admin.parts import CONFIG, STATE, Command, run_sub, say_out
 from twisted_rapi.admin.restoring import restore
+from twisted_rapi.admin.storing import EtcdCertificates, Store, fill_new_etcd, only_sqlite, store_settings
 from twisted_rapi.config import load
 from twisted_rapi.errors import ConfigurationError, RapiError
 from twisted_rapi.state.database import backup
 
-CONFIG = "/etc/twisted_rapi"
-STATE = "/var/lib/twisted_rapi"
 
-
-class _Command(usage.Options):
-    """A subcommand; `run` does it and answers the exit status."""
-
-    def run(self) -> int:
-        """Do it."""
-        raise NotImplementedError
-
-    def need(self, *names: str) -> None:
-        """Refuse to go on without these options."""
-        for name in names:
-            if not self[name]:
-                raise usage.UsageError(f"--{name} is needed")
-
-    def check_hypervisor(self) -> None:
-        """Refuse one that agents do not have."""
-        if self["hypervisor"] not in ("kvm", "fake"):
-            raise usage.UsageError("--hypervisor is kvm or fake")
-
-
-class Init(_Command):
+class Init(Command):
     """``init``: a new cluster, this machine its first node."""
 
     longdesc = "Found a cluster: authority, certificates, store, configuration.  Nothing is overwritten."
@@ -54,6 +33,7 @@ class Init(_Command):
         ["hypervisor", None, "kvm", "kvm, or fake for simulated machines."],
         ["bridge", None, "br0", "Bridge that NICs are connected to unless they say otherwise."],
         ["port", None, 1811, "Port of the agent.", int],
+        ["etcd", None, "", "Members of etcd, https://HOST:PORT,…; the cluster is kept there."],
     ]
 
     def run(self) -> int:
@@ -76,19 +56,21 @@ class Init(_Command):
             directory=directory,
             store=state / "state.db",
             nodes=[node],
-            settings=f"[store]\npath = {joining.quoted(state / 'state.db')}\n",
+            settings=store_settings(state / "state.db", self["etcd"]),
             hypervisor=self["hypervisor"],
             bridge=self["bridge"],
             file_storage_dir=str(files),
             shared_file_storage_dir=str(shared),
         )
         found(plan)
-        _say(f"The cluster {self['cluster']} is founded; its configuration is in {directory}.")
-        _say("Next: rapi-admin user add --write NAME, rapi-admin check, then start rapi-agent and rapi.")
+        if self["etcd"]:
+            fill_new_etcd(directory / "rapi.toml")
+        say_out(f"The cluster {self['cluster']} is founded; its configuration is in {directory}.")
+        say_out("Next: rapi-admin user add --write NAME, rapi-admin check, then start rapi-agent and rapi.")
         return 0
 
 
-class JoinToken(_Command):
+class JoinToken(Command):
     """``join-token``: the right of a new node to join, once."""
 
     longdesc = "A token that one new node can join with, once: of the running master, asked as --user, or "
@@ -104,13 +86,13 @@ class JoinToken(_Command):
         """Do it."""
         config = load(Path(self["config"]))
         if not self["user"]:
-            _say(joining.stored_token(config, self["seconds"], time.time()))
+            say_out(joining.stored_token(config, self["seconds"], time.time()))
             return 0
-        _say(joining.new_token(config, self["user"], _password(self["password-file"]), self["seconds"]))
+        say_out(joining.new_token(config, self["user"], _password(self["password-file"]), self["seconds"]))
         return 0
 
 
-class Join(_Command):
+class Join(Command):
     """``join``: make this machine a node."""
 
     longdesc = "Make this machine a node of a cluster, with a token from rapi-admin join-token."
@@ -141,11 +123,11 @@ class Join(_Command):
             settings=settings,
         )
         joining.join(self["master"], self["token"], new)
-        _say(f"{self['node']} is a node now; start rapi-agent.")
+        say_out(f"{self['node']} is a node now; start rapi-agent.")
         return 0
 
 
-class _UserCommand(_Command):
+class _UserCommand(Command):
     optParameters = [["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."]]
 
     def file(self) -> Path:
@@ -196,11 +178,11 @@ class UserList(_UserCommand):
     def run(self) -> int:
         """Do it."""
         for name, options in sorted(users(self.file()).items()):
-            _say(f"{name} {options}".rstrip())
+            say_out(f"{name} {options}".rstrip())
         return 0
 
 
-class User(_Command):
+class User(Command):
     """``user``: who may use the API."""
 
     subCommands = [
@@ -211,10 +193,10 @@ class User(_Command):
 
     def run(self) -> int:
         """Do what was named after it."""
-        return _run_sub(self)
+        return run_sub(self)
 
 
-class Backup(_Command):
+class Backup(Command):
     """``backup``: copy the store, also while the daemon runs."""
 
     synopsis = "[options] TARGET"
@@ -226,11 +208,11 @@ class Backup(_Command):
 
     def run(self) -> int:
         """Do it."""
-        backup(Path(load(Path(self["config"])).store.path), Path(self["target"]))
+        backup(only_sqlite(load(Path(self["config"]))), Path(self["target"]))
         return 0
 
 
-class Restore(_Command):
+class Restore(Command):
     """``restore``: make the store what a backup says, while no master runs."""
 
     synopsis = "[options] BACKUP"
@@ -243,14 +225,14 @@ class Restore(_Command):
 
     def run(self) -> int:
         """Do it."""
-        store = Path(load(Path(self["config"])).store.path)
+        store = only_sqlite(load(Path(self["config"])))
         kept = restore(Path(self["source"]), store)
-        _say(f"{store} is restored." + (f"  The one before is kept as {kept}." if kept else ""))
-        _say("Next: rapi-admin check, then start rapi.")
+        say_out(f"{store} is restored." + (f"  The one before is kept as {kept}." if kept else ""))
+        say_out("Next: rapi-admin check, then start rapi.")
         return 0
 
 
-class Check(_Command):
+class Check(Command):
     """``check``: whether this machine is set up well."""
 
     longdesc = "Look at configuration, certificates, store, users, libvirt and OS definitions."
@@ -261,12 +243,12 @@ class Check(_Command):
         problems = 0
         for finding in check_all(Path(self["directory"])):
             mark = "OK     " if finding.good else "PROBLEM"
-            _say(f"{mark} {finding.what}: {finding.text}")
+            say_out(f"{mark} {finding.what}: {finding.text}")
             problems += not finding.good
         return 1 if problems else 0
 
 
-class Options(_Command):
+class Options(Command):
     """``rapi-admin``."""
 
     synopsis = "COMMAND [options]"
@@ -277,23 +259,14 @@ class Options(_Command):
         ["user", None, User, "Add, remove and list users."],
         ["backup", None, Backup, "Copy the store while it is in use."],
         ["restore", None, Restore, "Put a backup in the place of the store."],
+        ["store", None, Store, "Move the cluster from one store into another."],
+        ["etcd-certificates", None, EtcdCertificates, "Make certificates for etcd and its clients."],
         ["check", None, Check, "Find out what is wrong, and how to mend it."],
     ]
 
     def run(self) -> int:
         """Do what was named."""
-        return _run_sub(self)
-
-
-def _run_sub(options: Any) -> int:
-    if options.subCommand is None:
-        raise usage.UsageError(f"a command is needed\n{options}")
-    result: int = options.subOptions.run()
-    return result
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+        return run_sub(self)
 
 
 def _password(file: str) -> str:

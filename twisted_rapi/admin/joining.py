@@ -99,6 +99,8 @@ def stored_token(config: Config, seconds: float, now: float) -> str:
 
     :raises ConfigurationError: it runs, or there is no cluster in the store.
     """
+    if config.store.kind != "sqlite":
+        raise ConfigurationError("the store is etcd: name a user with write access by --user")
     path = Path(config.store.path)
     if not path.exists():
         raise ConfigurationError(f"{path} is missing; run rapi-admin init")

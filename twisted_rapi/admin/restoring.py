@@ -15,7 +15,7 @@ from twisted_rapi.state.database import Database, Lock, backup, integrity
 from twisted_rapi.state.interface import Commit
 
 # What must not go back: agents refuse older terms, and the ids of jobs are given once.
-_ONWARD = (ElectionRecord.KIND, f"{CounterRecord.KIND}/job")
+ONWARD = (ElectionRecord.KIND, f"{CounterRecord.KIND}/job")
 
 
 def restore(source: Path, store: Path) -> Path | None:
@@ -93,8 +93,8 @@ def _go_on(part: Path, store: Path) -> None:
     newer = _values(store)
     database = Database(part)
     try:
-        older = {key: decode(key, entry.value) for key, entry in database.get(_ONWARD).items()}
-        puts = {key: encode(new) for key, new in newer.items() if _rank(new) > _rank(older.get(key))}
+        older = {key: decode(key, entry.value) for key, entry in database.get(ONWARD).items()}
+        puts = {key: encode(new) for key, new in newer.items() if rank(new) > rank(older.get(key))}
         [result] = database.commit([Commit(puts=puts)])
     finally:
         database.close()
@@ -108,13 +108,14 @@ def _values(store: Path) -> dict[str, Record]:
     found = {}
     with contextlib.suppress(sqlite3.Error, StoreError, msgspec.MsgspecError, ValueError):
         with contextlib.closing(_read_only(store)) as db:
-            rows = db.execute("SELECT key, value FROM entries WHERE key IN (?, ?)", _ONWARD).fetchall()
+            rows = db.execute("SELECT key, value FROM entries WHERE key IN (?, ?)", ONWARD).fetchall()
         for key, value in rows:
             found[key] = decode(key, value)
     return found
 
 
-def _rank(record: Record | None) -> int:
+def rank(record: Record | None) -> int:
+    """How far a term or a counter has come; less than any for none."""
     match record:
         case ElectionRecord():
             return record.term

@@ -340,4 +340,10 @@ def connect(
     pool.cachedConnectionTimeout = 60
     pool.retryAutomatically = False
     agent = Agent(reactor, policy, connectTimeout=connect_timeout, pool=pool)
-    return Gateway(HTTPClient(agent), endpoints, reactor), pool.closeCachedConnections
+
+    def end() -> Deferred[Any]:
+        pool.cachedConnectionTimeout = 0  # those that are still in use are not kept
+        ended: Deferred[Any] = pool.closeCachedConnections()
+        return ended
+
+    return Gateway(HTTPClient(agent), endpoints, reactor), end

@@ -1,0 +1,161 @@
+"""``rapi-admin`` with a real etcd: certificates, founding, checking, moving; and the daemon."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+from tests.requirements import missing
+from twisted_rapi.admin.certifying import certify_etcd
+from twisted_rapi.admin.files import set_user
+from twisted_rapi.config import load
+from twisted_rapi.errors import ConfigurationError
+from twisted_rapi.model.records import CounterRecord, ElectionRecord
+from twisted_rapi.rpc.authority import Role, role_of
+from twisted_rapi.state.codec import decode, encode
+from twisted_rapi.state.database import Database
+from twisted_rapi.state.interface import Commit
+from twisted_rapi.testing.etcd import EtcdCluster
+from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.processes import await_true
+
+
+class CertificatesTests(TestCase):
+    """What etcd's TLS needs."""
+
+    def test_made(self) -> None:
+        """Each file is there, for its role; nothing is overwritten; a bad name makes nothing."""
+        folder = Path(self.mktemp())
+        certify_etcd(folder, ["n1=n1.example.com,192.0.2.1", "n2=192.0.2.2"], time.time())
+        roles = {file.name: role_of(file.read_bytes()) for file in folder.glob("*.pem")}
+        self.assertEqual(
+            roles,
+            {
+                "etcd-ca.pem": None,
+                "etcd-client.pem": Role.MASTER,
+                "etcd-n1.pem": Role.ETCD,
+                "etcd-n2.pem": Role.ETCD,
+            },
+        )
+        self.assertEqual({f.stat().st_mode & 0o777 for f in folder.glob("*.key")}, {0o600})
+        self.assertRaises(ConfigurationError, certify_etcd, folder, ["n3=192.0.2.3"], time.time())
+        other = Path(self.mktemp())
+        for wrong in ("n1", "=x", "n1=", "n1=not a host", "../x=h"):
+            self.assertRaises(ConfigurationError, certify_etcd, other, [wrong], time.time())
+        self.assertFalse(other.exists())
+
+
+class AdminTests(TestCase):
+    """A cluster in etcd, from founding to moving it away."""
+
+    skip = missing("etcd")
+    timeout = 120
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir()
+        self.etcd = EtcdCluster(self.folder / "etcd")
+        self.addCleanup(self.etcd.remove)
+        self.etcd.set_up()
+        self.etcd.start()
+        self.said: list[str] = []
+
+    def admin(self, *arguments: str) -> int:
+        """Run ``rapi-admin``; what it says is in `said`."""
+        command = [sys.executable, "-c", "from twisted_rapi.admin.command import main; main()", *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        self.said += [*ran.stdout.splitlines(), *ran.stderr.splitlines()]
+        return ran.returncode
+
+    def give_keys(self, folder: Path) -> None:
+        """Put etcd's certificates where the configuration looks for them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in (
+            ("etcd-ca.pem", self.etcd.keys.authority),
+            ("etcd-client.pem", self.etcd.keys.certificate),
+            ("etcd-client.key", self.etcd.keys.key),
+        ):
+            (folder / name).write_bytes(content)
+            (folder / name).chmod(0o600)
+
+    def kind(self, kind: str) -> None:
+        """Change the configuration."""
+        file = self.folder / "etc/rapi.toml"
+        file.write_text(re.sub(r'kind = "\w+"', f'kind = "{kind}"', file.read_text()))
+
+    def test_whole(self) -> None:
+        """Founded in etcd, checked, moved to SQLite and back; term and ids go on; the rest is refused."""
+        etc = self.folder / "etc"
+        self.give_keys(etc)
+        founded = self.admin(
+            *("init", "--cluster", "c.example.com", "--node", "n1.example.com", "--address", "127.0.0.1"),
+            *("--directory", str(etc), "--state-dir", str(self.folder / "state"), "--hypervisor", "fake"),
+            *("--etcd", ",".join(self.etcd.endpoints)),
+        )
+        self.assertEqual(founded, 0, self.said)
+        config = load(etc / "rapi.toml")
+        path = Path(config.store.path)
+        self.assertEqual((config.store.kind, path.exists()), ("etcd", False))
+        set_user(etc / "users", "op", "secret", "write")
+        self.said.clear()
+        self.admin("check", "--directory", str(etc))
+        wrong = [line for line in self.said if "PROBLEM" in line]
+        self.assertEqual(wrong, [])
+        self.assertEqual(len([line for line in self.said if "version 3" in line]), 3)
+        move = ("store", "copy", "--config", str(etc / "rapi.toml"))
+        self.assertEqual(self.admin(*move, "sqlite", "etcd"), 1)
+        self.assertEqual(self.admin(*move, "etcd", "etcd"), 1)
+        self.assertEqual(self.admin(*move, "etcd", "sqlite"), 0, self.said)
+        self.assertEqual(self.admin(*move, "etcd", "sqlite"), 1)
+        database = Database(path)
+        database.commit(
+            [
+                Commit(
+                    puts={
+                        "election": encode(ElectionRecord(term=40, node="n")),
+                        "counter/job": encode(CounterRecord(value=7)),
+                    }
+                )
+            ]
+        )
+        # A master has it open: refused.
+        self.assertEqual(self.admin(*move, "sqlite", "etcd"), 1)
+        self.assertIn("stop it first", self.said[-1])
+        database.close()
+        self.assertEqual(self.admin(*move, "sqlite", "etcd"), 0, self.said)
+        self.assertEqual(self.admin(*move, "etcd", "sqlite"), 0, self.said)
+        database = Database(path)
+        found = database.get(["election", "counter/job", "cluster", "seat", "moved/cluster"])
+        database.close()
+        self.assertEqual(set(found), {"election", "counter/job", "cluster"})
+        election = decode("election", found["election"].value)
+        assert isinstance(election, ElectionRecord)
+        self.assertGreaterEqual(election.term, 40)
+        self.assertEqual(decode("counter/job", found["counter/job"].value), CounterRecord(value=7))
+
+    def test_daemon(self) -> None:
+        """A whole cluster works over etcd, and survives the death of etcd's leader and its own."""
+        cluster = LocalCluster(self.folder / "cluster", nodes=2)
+        self.addCleanup(cluster.stop)
+        cluster.set_up()
+        cluster.add_user("op", "secret")
+        config = cluster.config / "rapi.toml"
+        self.give_keys(cluster.config)
+        text = config.read_text()
+        endpoints = ", ".join(f'"{endpoint}"' for endpoint in self.etcd.endpoints)
+        config.write_text(text.replace("[store]\n", f'[store]\nkind = "etcd"\nendpoints = [{endpoints}]\n'))
+        self.assertEqual(self.admin("store", "copy", "--config", str(config), "sqlite", "etcd"), 0, self.said)
+        cluster.start()
+        cluster.await_nodes()
+        # A master runs: the cluster cannot be moved away under it.
+        self.assertEqual(self.admin("store", "copy", "--config", str(config), "etcd", "sqlite"), 1)
+        self.assertIn("a master runs", self.said[-1])
+        self.etcd.leader().kill()
+        await_true("it answers without etcd's leader", cluster.ready)
+        cluster.master.kill()
+        cluster.master.start(wait=False)
+        cluster.master.await_ready()
+        cluster.await_nodes()

@@ -1,0 +1,107 @@
+"""``rapi-admin store`` and ``etcd-certificates``, and founding a cluster in etcd."""
+
+import json
+import time
+from pathlib import Path
+
+from twisted.python import usage
+
+from twisted_rapi.admin.certifying import certify_etcd
+from twisted_rapi.admin.moving import move
+from twisted_rapi.admin.parts import CONFIG, Command, run_sub, say_out
+from twisted_rapi.admin.waiting import complete
+from twisted_rapi.config import Config, load
+from twisted_rapi.errors import ConfigurationError, RapiError
+
+
+def only_sqlite(config: Config) -> Path:
+    """
+    The store's file.
+
+    :raises ConfigurationError: it is in etcd.
+    """
+    if config.store.kind != "sqlite":
+        raise ConfigurationError("the store is etcd: use etcdctl snapshot, as docs/etcd.rst says")
+    return Path(config.store.path)
+
+
+def store_settings(path: Path, etcd: str) -> str:
+    """The section of rapi.toml about the store; `etcd`: endpoints, separated by commas."""
+    lines = ["[store]", f"path = {json.dumps(str(path), ensure_ascii=False)}"]
+    if etcd:
+        endpoints = [endpoint.strip() for endpoint in etcd.split(",") if endpoint.strip()]
+        lines += ['kind = "etcd"', f"endpoints = {json.dumps(endpoints)}"]
+    return "\n".join(lines) + "\n"
+
+
+def fill_new_etcd(file: Path) -> None:
+    """
+    Move a cluster that was just founded to etcd.
+
+    :raises ConfigurationError: it could not be; what to do is said.
+    """
+    try:
+        section = load(file).store
+        complete(lambda reactor: move(section, "sqlite", "etcd", reactor))
+    except RapiError as e:
+        raise ConfigurationError(
+            f"the cluster is founded, but not in etcd: {e}; mend that, then run"
+            " rapi-admin store copy sqlite etcd"
+        ) from e
+
+
+class StoreCopy(Command):
+    """``store copy``."""
+
+    synopsis = "[options] FROM TO"
+    longdesc = "Move the cluster from one store to the other (sqlite, etcd), as the configuration says where"
+    longdesc += " each is.  No master may run; the target must hold no cluster; the source is put away."
+    optParameters = [["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."]]
+
+    def parseArgs(self, source: str, target: str) -> None:  # type: ignore[override]
+        """Take the two."""
+        self["source"], self["target"] = source, target
+
+    def run(self) -> int:
+        """Do it."""
+        section = load(Path(self["config"])).store
+        source, target = self["source"], self["target"]
+        count = complete(lambda reactor: move(section, source, target, reactor))
+        say_out(f"{count} records were moved to {target}.")
+        if section.kind != target:
+            say_out(f'Next: set kind = "{target}" in [store] of {self["config"]}, then start rapi.')
+        return 0
+
+
+class Store(Command):
+    """``store``: where the cluster is kept."""
+
+    subCommands = [["copy", None, StoreCopy, "Move the cluster to another store."]]
+
+    def run(self) -> int:
+        """Do what was named after it."""
+        return run_sub(self)
+
+
+class EtcdCertificates(Command):
+    """``etcd-certificates``."""
+
+    synopsis = "[options] NAME=HOST[,HOST...] ..."
+    longdesc = "Make an authority for etcd, a certificate for each member, and one for the candidates."
+    optParameters = [["directory", None, CONFIG, "Folder for them."]]
+
+    def parseArgs(self, *members: str) -> None:
+        """Take the members."""
+        if not members:
+            raise usage.UsageError("name the members of etcd, each as NAME=HOST")
+        self["members"] = members
+
+    def run(self) -> int:
+        """Do it."""
+        for file in certify_etcd(Path(self["directory"]), self["members"], time.time()):
+            say_out(str(file))
+        say_out("Members need etcd-ca.pem and their own two files; candidates etcd-ca.pem and the client's.")
+        say_out(
+            "Keep etcd-ca.key where no machine of the cluster is: who has it can read and write everything."
+        )
+        return 0
