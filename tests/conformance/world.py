@@ -27,6 +27,12 @@ memory = 24105
 cpus = 2
 disk = 258019
 bridges = ["br0"]
+
+[simulated.hosts]
+"inst1.gnt.example" = "10.77.1.1"
+"inst2.gnt.example" = "10.77.1.2"
+"inst3.gnt.example" = "10.77.1.3"
+"inst4.gnt.example" = "10.77.1.4"
 """
 USERS = """\
 admin adminpw write

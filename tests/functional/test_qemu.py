@@ -19,7 +19,7 @@ from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor.domain_xml import from_xml, to_xml
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.hypervisor.xml_base import Found
-from twisted_rapi.hypervisor.xml_devices import tap_name
+from twisted_rapi.hypervisor.xml_nics import tap_name
 from twisted_rapi.model.param_tables import HV_DEFAULTS
 from twisted_rapi.model.records import Params
 from twisted_rapi.model.steps import DiskSpec, DomainSpec, MigrationTarget, NicSpec

@@ -19,6 +19,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
+from twisted_rapi.agent.names import TableNames
 from twisted_rapi.agent.node import Node
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.agent.resource import make_site
@@ -112,6 +113,7 @@ class OverTLS(TestCase):
                 volumes={"file": FileDriver("file", self.folder / "files", deferToThread)},
                 os_runner=self.scripts,
                 allocators=FakeAllocators(),
+                names=TableNames({}),
                 clock=CLOCK,
                 now=time.time,
                 in_thread=deferToThread,

@@ -21,12 +21,15 @@ from twisted_rapi.agent.allocators import Allocators
 from twisted_rapi.agent.certificates import Certificates
 from twisted_rapi.agent.exports import Exports
 from twisted_rapi.agent.hook_runner import HookRunner, watch_tree
+from twisted_rapi.agent.interface import INames
+from twisted_rapi.agent.names import SystemNames, TableNames
 from twisted_rapi.agent.node import Node
 from twisted_rapi.agent.os_runner import OsRunner
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.agent.resource import make_site
 from twisted_rapi.agent.settings import AgentSettings, Simulated
 from twisted_rapi.agent.streams import Credentials, Streams
+from twisted_rapi.agent.threads import Threads
 from twisted_rapi.config import listen_address
 from twisted_rapi.failpoint import from_environment
 from twisted_rapi.hypervisor.folder import watch_with
@@ -110,6 +113,13 @@ def _powercycle(settings: AgentSettings, reactor: Any) -> Callable[[], None] | N
     return lambda: reactor.spawnProcess(ProcessProtocol(), command[0], list(command), env=None) and None
 
 
+def _names(settings: AgentSettings, in_thread: InThread) -> INames:
+    simulated = settings.simulated
+    if simulated is None:
+        return SystemNames(in_thread)
+    return TableNames(simulated.hosts, simulated.answering)
+
+
 def _identity(settings: AgentSettings) -> Identity:
     """Who the agent is; reads files and belongs in a thread."""
     files = (settings.authority, settings.certificate, settings.key)
@@ -178,6 +188,8 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
     def in_thread(work: Any, *args: Any) -> Awaitable[Any]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
 
+    # Name servers and file servers that are away are not to keep the rest of the agent waiting.
+    storing, naming = Threads(reactor, "storage", 8), Threads(reactor, "names", 4)
     state = Path(settings.state_dir)
     search = [*map(Path, settings.os_search_path), SHIPPED]
     runner = OsRunner(
@@ -195,11 +207,12 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
     streams = Streams(credentials, state, reactor, reactor, in_thread, "" if host == "::" else host)
     parts = Parts(
         hypervisors=_hypervisors(settings, reactor, random, in_thread),
-        volumes=_volumes(settings, in_thread),
-        units=_units(settings, in_thread),
+        volumes=_volumes(settings, storing.run),
+        units=_units(settings, storing.run),
         powercycle=_powercycle(settings, reactor),
         os_runner=runner,
         allocators=allocators,
+        names=_names(settings, naming.run),
         hooks=hooks,
         clock=reactor,
         now=time.time,
@@ -209,10 +222,12 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
         migration=_migration(settings),
         streams=streams,
         certificates=Certificates(state / "crypto", time.time, in_thread),
-        exports=Exports(Path(settings.export_dir), in_thread),
+        exports=Exports(Path(settings.export_dir), storing.run),
         failpoint=from_environment(),
     )
     whole = MultiService()
+    for threads in (storing, naming):
+        threads.setServiceParent(whole)
     if settings.log_file:
         LogToFile(Path(settings.log_file)).setServiceParent(whole)
     cleaners = (runner.clean, allocators.clean, hooks.clean, streams.clean)

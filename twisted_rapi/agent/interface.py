@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+import attrs
 from zope.interface import Interface
 
 from twisted_rapi.model.seen import OsSeen
@@ -61,6 +62,34 @@ class IOsRunner(Interface):
 
         :param paths: where the instance's disks are, in their order.
         :raises StepFailed: kind ``os``: with the last lines the script printed.
+        """
+
+
+@attrs.frozen(kw_only=True)
+class Resolved:
+    """
+    What a name stands for.
+
+    :ivar name: in full; `addresses`: where it is, none if it does not resolve.
+    :ivar reason: why it does not, in the system's words.
+    """
+
+    name: str = ""
+    addresses: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class INames(Interface):
+    """Names and addresses, as this node finds them."""
+
+    async def resolve(name: str, family: int) -> Resolved:
+        """What the name stands for, among addresses of this family (4, 6)."""
+
+    async def answers(address: str, port: int) -> bool:
+        """
+        Whether somebody is at the address: one who refuses the connection is, one who says nothing is not.
+
+        :raises StepFailed: kind ``network``: it cannot be tried.
         """
 
 

@@ -31,6 +31,8 @@ class MachineSteps:
         self._restart: IDelayedCall | None = None
         self.handlers: Mapping[type[Step], Handler] = {
             steps.Ping: self._ping,
+            steps.ResolveName: self._resolve,
+            steps.ProbeAddress: self._probe,
             steps.Powercycle: self._powercycle,
             steps.ListUnits: self._list,
             steps.ChangeUnit: self._change,
@@ -49,6 +51,14 @@ class MachineSteps:
             except OSError as e:
                 raise StepFailed(f"the node does not have address {step.address}", "network") from e
         return Outcome()
+
+    async def _resolve(self, step: steps.ResolveName) -> Outcome:
+        found = await self._parts.names.resolve(step.name, step.family)
+        return Outcome(text=found.name, addresses=found.addresses, reason=found.reason)
+
+    async def _probe(self, step: steps.ProbeAddress) -> Outcome:
+        answers = await self._parts.names.answers(step.address, step.port)
+        return Outcome(text="yes" if answers else "")
 
     async def _powercycle(self, step: steps.Powercycle) -> Outcome:
         if self._parts.simulated is None and self._parts.powercycle is None:

@@ -25,6 +25,8 @@ from twisted_rapi.rpc.interface import INodeAgent
 
 Handler = Callable[[Any], Coroutine[Any, Any, Outcome]]
 
+_APART = (steps.AwaitSync, steps.RunAllocator, steps.ResolveName, steps.ProbeAddress, *APART)
+
 
 @implementer(INodeAgent)
 class Node:
@@ -119,7 +121,7 @@ class Node:
 
     async def _in_turn(self, step: Step, term: int) -> Outcome:
         # What changes nothing and takes long: nothing else waits for it.
-        apart = isinstance(step, (steps.AwaitSync, steps.RunAllocator, *APART))
+        apart = isinstance(step, _APART)
         turn = f"apart {id(step)}" if apart else step.instance
         lock, queue = self._locks.setdefault(turn, (DeferredLock(), []))
         queue.append(step)

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from twisted_rapi.agent.certificates import Certificates
 from twisted_rapi.agent.exports import Exports
-from twisted_rapi.agent.interface import IAllocators, IHookRunner, IOsRunner, IStreams
+from twisted_rapi.agent.interface import IAllocators, IHookRunner, INames, IOsRunner, IStreams
 from twisted_rapi.agent.settings import Simulated
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.hypervisor.interface import IHypervisor
@@ -27,6 +27,7 @@ class Parts:
     :ivar hooks: ``None``: none are run here.
     :ivar simulated: sizes to report instead of the machine's own.
     :ivar migration: by kind, how other nodes reach a hypervisor with a guest that comes here.
+    :ivar names: what host names stand for.
     :ivar streams: carries the bytes of disks; `exports`: the folder with exports; `certificates`: keys for
         exports to other clusters.
     :ivar failpoint: called before and after each step, with its tag, for crash tests.
@@ -36,6 +37,7 @@ class Parts:
     volumes: Mapping[str, IVolumeDriver]
     os_runner: IOsRunner
     allocators: IAllocators
+    names: INames
     clock: IReactorTime
     now: Callable[[], float]
     in_thread: InThread

@@ -19,6 +19,8 @@ class Simulated(Struct, frozen=True, forbid_unknown_fields=True):
     :ivar volume_groups: what there is of LVM; they share `disk`.
     :ivar volumes: logical volumes that are there from the beginning, by ``group/name``.
     :ivar devices: block devices all nodes have, by path.
+    :ivar hosts: what names stand for: addresses by full name.  No name server is asked.
+    :ivar answering: addresses at which somebody answers.
     """
 
     memory: int = 16384
@@ -31,6 +33,8 @@ class Simulated(Struct, frozen=True, forbid_unknown_fields=True):
     volume_groups: tuple[str, ...] = ("xenvg",)
     volumes: dict[str, int] = field(default_factory=dict)
     devices: dict[str, int] = field(default_factory=dict)
+    hosts: dict[str, str] = field(default_factory=dict)
+    answering: tuple[str, ...] = ()
 
 
 class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

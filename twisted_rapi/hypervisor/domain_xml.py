@@ -13,16 +13,9 @@ from msgspec import Struct
 
 from twisted_rapi.hypervisor import xml_display
 from twisted_rapi.hypervisor.xml_base import NAMESPACE, DomainKind, Found, Read, add_text, failed
-from twisted_rapi.hypervisor.xml_devices import (
-    NicRead,
-    nic_note,
-    own_disks,
-    read_devices,
-    read_disk,
-    read_nics,
-    write_devices,
-)
+from twisted_rapi.hypervisor.xml_devices import own_disks, read_devices, read_disk, write_devices
 from twisted_rapi.hypervisor.xml_display import read_displays, write_displays
+from twisted_rapi.hypervisor.xml_nics import NicRead, nic_note, read_nics
 from twisted_rapi.hypervisor.xml_platform import (
     USUAL_EMULATOR,
     kind_of,

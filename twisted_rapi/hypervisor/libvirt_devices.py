@@ -8,7 +8,8 @@ import libvirt
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor.domain_xml import as_text
 from twisted_rapi.hypervisor.libvirt_calls import running
-from twisted_rapi.hypervisor.xml_devices import disk_element, free_name, nic_element
+from twisted_rapi.hypervisor.xml_devices import disk_element, free_name
+from twisted_rapi.hypervisor.xml_nics import nic_element
 from twisted_rapi.model.steps import DiskSpec, DomainSpec, MigrationTarget, NicSpec, device_name
 
 MIB = 1024 * 1024

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from twisted_rapi.hypervisor.xml_base import failed
-from twisted_rapi.hypervisor.xml_devices import tap_name
+from twisted_rapi.hypervisor.xml_nics import tap_name
 from twisted_rapi.model.steps import NicSpec
 
 PATIENCE = 10.0  # seconds a command may take

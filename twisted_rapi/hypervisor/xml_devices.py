@@ -1,4 +1,4 @@
-"""Disks, NICs and channels in domain XML; pure."""
+"""Disks and channels in domain XML; pure."""
 
 import re
 from collections import Counter
@@ -7,10 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
-from msgspec import Struct
-
 from twisted_rapi.hypervisor.xml_base import (
-    NAMESPACE,
     Read,
     add_text,
     attribute,
@@ -19,7 +16,8 @@ from twisted_rapi.hypervisor.xml_base import (
     found_only,
     inverse,
 )
-from twisted_rapi.model.steps import DiskSpec, DomainSpec, NicSpec
+from twisted_rapi.hypervisor.xml_nics import nic_element, nic_parameters
+from twisted_rapi.model.steps import DiskSpec, DomainSpec
 
 # Per ``disk_type``: bus and device.
 DISKS = {
@@ -39,22 +37,11 @@ SCSI = {
     "dc390": "dc390",
 }
 LETTERS = {"virtio": "vd", "ide": "hd", "scsi": "sd", "sata": "sd"}
-NIC_MODEL = {"paravirtual": "virtio"}
 AGENT = "org.qemu.guest_agent.0"
 INPUTS = ("tablet", "mouse", "keyboard")
 _REMOTE = {"http": 80, "https": 443, "ftp": 21, "ftps": 990, "tftp": 69}
 _USB_ID = re.compile(r"host:([0-9a-fA-F]{4}):([0-9a-fA-F]{4})")
 _USB_PLACE = re.compile(r"host:([0-9]{1,3})\.([0-9]{1,3})")
-
-
-class NicRead(Struct, frozen=True, kw_only=True):
-    """A NIC that a definition has; `link` is its bridge, switch or routing table."""
-
-    mac: str
-    mode: str
-    link: str = ""
-    vlan: str = ""
-    ip: str | None = None
 
 
 class Names:
@@ -198,68 +185,6 @@ def _port(url: str) -> int | None:
         raise failed(f"{url!r}: {e}") from e
 
 
-def tap_name(nic: NicSpec) -> str:
-    """What the node calls the interface of a routed NIC."""
-    return f"rt{nic.uuid.replace('-', '')[:10]}"
-
-
-def nic_element(nic: NicSpec, hv: dict[str, Any]) -> ET.Element:
-    """
-    A NIC.
-
-    :raises StepFailed: it cannot be expressed.
-    """
-    model = hv.get("nic_type") or "paravirtual"
-    match nic.mode:
-        case "bridged" | "openvswitch":
-            node = ET.Element("interface", type="bridge")
-            ET.SubElement(node, "source", bridge=nic.link)
-        case "routed":
-            # Its routes are set when it is there (`twisted_rapi.hypervisor.routes`).
-            node = ET.Element("interface", type="ethernet")
-            ET.SubElement(node, "target", dev=tap_name(nic))
-        case _:
-            raise failed(f"NIC mode {nic.mode!r} is not supported")
-    ET.SubElement(node, "mac", address=nic.mac)
-    if nic.mode == "openvswitch":
-        ET.SubElement(node, "virtualport", type="openvswitch")
-        if nic.vlan:
-            node.append(_vlan(nic.vlan))
-    elif nic.vlan:
-        raise failed(f"a NIC of mode {nic.mode} cannot have a VLAN")
-    ET.SubElement(node, "model", type=NIC_MODEL.get(model, model))
-    if model == "paravirtual":
-        _virtio_net(node, hv)
-    return node
-
-
-def _virtio_net(node: ET.Element, hv: dict[str, Any]) -> None:
-    queues = int(hv.get("virtio_net_queues") or 1)
-    if not hv.get("vhost_net", True):
-        ET.SubElement(node, "driver", name="qemu")
-    elif queues > 1:
-        ET.SubElement(node, "driver", queues=str(queues))
-
-
-def _vlan(text: str) -> ET.Element:
-    """``.5`` or ``5``: untagged in 5; ``:5:6``: a trunk of 5 and 6; ``.4:5:6``: both."""
-    native, *trunk = text.split(":")
-    tags = [native.removeprefix("."), *trunk] if native else trunk
-    if not tags or not all(tag.isascii() and tag.isdigit() and 0 < int(tag) < 4095 for tag in tags):
-        raise failed(f"VLAN {text!r} is not supported; .N, :N:N or .N:N:N is")
-    node = ET.Element("vlan", {"trunk": "yes"} if trunk else {})
-    for n, tag in enumerate(tags):
-        untagged = {"nativeMode": "untagged"} if trunk and native and n == 0 else {}
-        ET.SubElement(node, "tag", {"id": tag, **untagged})
-    return node
-
-
-def nic_note(nic: NicSpec) -> ET.Element:
-    """What libvirt has no place for in a NIC; kept in the domain's metadata."""
-    values = {"mac": nic.mac, "mode": nic.mode, "link": nic.link, "uuid": nic.uuid}
-    return ET.Element(f"{{{NAMESPACE}}}nic", {**values, **({"ip": nic.ip} if nic.ip else {})})
-
-
 def _serial(devices: ET.Element, path: str) -> None:
     node = ET.SubElement(devices, "serial", type="file" if path else "pty")
     if path:
@@ -302,7 +227,7 @@ def read_devices(root: ET.Element) -> Read:
         "scsi_controller_type": inverse(SCSI, attribute(controller, "model")),
         **_read_cdroms(devices),
         **_read_disks(devices),
-        **_read_nics(devices),
+        **nic_parameters(devices),
     }
     read = found_only(values)
     return read if devices.find("serial") is not None else {**read, "serial_console": False}
@@ -363,43 +288,6 @@ def _read_usb(node: ET.Element) -> str:
     return f"host:{vendor.removeprefix('0x')}:{product.removeprefix('0x')}"
 
 
-def _read_nics(devices: ET.Element) -> Read:
-    node = devices.find("interface")
-    if node is None:
-        return {}
-    model, driver = attribute(node.find("model"), "type"), node.find("driver")
-    return {
-        "nic_type": "" if model == "virtio" else model,
-        "virtio_net_queues": int(attribute(driver, "queues") or 0),
-    }
-
-
 def read_disk(node: ET.Element) -> tuple[str, str, str]:
     """Path, mode and serial number of a disk."""
     return _read_path(node), "rw" if node.find("readonly") is None else "ro", node.findtext("serial", "")
-
-
-def read_nics(root: ET.Element) -> tuple[NicRead, ...]:
-    """The NICs, with what was noted of them."""
-    notes = {n.get("mac", ""): n for n in root.iter(f"{{{NAMESPACE}}}nic")}
-    return tuple(_read_nic(node, notes) for node in root.findall("devices/interface"))
-
-
-def _read_nic(node: ET.Element, notes: dict[str, ET.Element]) -> NicRead:
-    mac = attribute(node.find("mac"), "address")
-    note = notes.get(mac)
-    switched = node.find("virtualport[@type='openvswitch']") is not None
-    mode = "openvswitch" if switched else "bridged" if node.get("type") == "bridge" else "routed"
-    link = attribute(note, "link") if mode == "routed" else attribute(node.find("source"), "bridge")
-    return NicRead(
-        mac=mac, mode=mode, link=link, vlan=_read_vlan(node.find("vlan")), ip=attribute(note, "ip") or None
-    )
-
-
-def _read_vlan(node: ET.Element | None) -> str:
-    if node is None:
-        return ""
-    tags = node.findall("tag")
-    if node.get("trunk") != "yes":
-        return f".{attribute(tags[0], 'id')}"
-    return "".join(("." if tag.get("nativeMode") else ":") + tag.get("id", "") for tag in tags)

@@ -47,6 +47,20 @@ def settled(
     return replace(nic, params=attached, ip=ip)
 
 
+def followed(view: View, instance: InstanceRecord) -> InstanceRecord:
+    """
+    An instance whose primary node may be in another group, its NICs attached as that one connects networks.
+
+    One in a network that the group is not connected to stays as it was.
+    """
+    connected = view.groups[view.nodes[instance.primary_node].group].networks
+    nics = tuple(
+        nic if nic.network not in connected else replace(nic, params=dict(connected[nic.network]))
+        for nic in instance.nics
+    )
+    return instance if nics == instance.nics else replace(instance, nics=nics)
+
+
 def _check_stranger(view: View, group: GroupRecord, ip: str) -> None:
     """An address of a network that the group is connected to goes with a NIC in that network only."""
     for uuid in group.networks:

@@ -19,7 +19,7 @@ from twisted_rapi.plan.allocation.questions import Allocate, Nodes
 from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.leftover import leftovers
 from twisted_rapi.plan.machine import disk_spec, domain_spec
-from twisted_rapi.plan.naming import merged_tags, reservations, resolved_name
+from twisted_rapi.plan.naming import host_name, merged_tags, reservations
 from twisted_rapi.plan.stage import (
     Change,
     Do,
@@ -85,6 +85,7 @@ def _create(op: InstanceCreate, progress: Progress, view: View) -> Stage:
             shown = replace(
                 instance,
                 pending=None,
+                forthcoming=False,
                 mtime=view.now,
                 admin_state="up" if starts else "down",
                 disks_active=starts or any(nodes_of(disk) for disk in instance.disks),
@@ -107,6 +108,8 @@ def _nodes(view: View, instance: InstanceRecord) -> list[str]:
 
 
 def _begin(op: InstanceCreate, progress: Progress, view: View) -> Stage:
+    if op.os_type is None:
+        raise prereq("No guest OS or OS image specified")
     looked = progress.outcomes[-1] if progress.stage == "verified" and progress.outcomes else None
     draft = _drafted(op, view, looked.disks if looked is not None else ())
     chosen = _chosen(op, progress, view, draft)
@@ -169,8 +172,6 @@ def _announced(op: InstanceCreate, view: View, instance: InstanceRecord) -> tupl
         log.insert(0, f" - WARNING: {_IGNORED.format(instance.disk_template)}")
     if len({view.nodes[n].group for n in (instance.primary_node, *instance.secondary_nodes)}) > 1:
         log.insert(0, f" - INFO: {_TWO_GROUPS}")
-    if op.ip_check:
-        log.insert(0, " - WARNING: Whether the IP address is in use is not checked by this release")
     if not _starts(op):  # else the node says so when it starts the instance
         log += [f" - WARNING: {text}" for text in remarks(instance.hypervisor, instance.hvparams)]
     return tuple(log)
@@ -284,7 +285,7 @@ def _drafted(
     :param found: disks to adopt, as they were looked at.
     """
     _check_form(op)
-    name = resolved_name(op.instance_name, op.name_check)
+    name = host_name(op.instance_name)
     if name in view.names["instance"]:
         raise prereq(f"Instance '{name}' is already in the cluster", "already_exists")
     template, hypervisor = _template(op, view), _hypervisor(op, view)
@@ -331,14 +332,10 @@ def _sized(
 def _check_form(op: InstanceCreate) -> None:
     if op.mode == "remote-import":
         raise prereq(f"Instance creation mode '{op.mode}' is not offered by this release")
-    if op.forthcoming or op.commit:
-        raise prereq("Forthcoming instances are not offered by this release")
-    if op.ip_check and not op.name_check:
+    if op.ip_check:  # the checks have been made otherwise
         raise prereq("Cannot do IP address check without a name check")
     if op.iallocator is not None and op.pnode is not None:
         raise prereq("Do not specify both, iallocator and node")
-    if op.os_type is None and not op.no_install:
-        raise prereq("No guest OS or OS image specified")
     if op.instance_communication:
         raise prereq("Instance communication is not offered by this release")
     if len(op.disks) > disks.MAX_DISKS:

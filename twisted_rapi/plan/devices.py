@@ -14,12 +14,17 @@ from twisted_rapi.plan.condition import answering, primary
 from twisted_rapi.plan.view import View
 
 MAX_NICS = 8
-NIC_MODES = ("bridged", "routed")
+NIC_MODES = ("bridged", "routed", "openvswitch", "ext")
+SWITCHED = "openvswitch"
+
+AUTO = "auto"
+"""Instead of an address: the one of the new instance's name."""
 
 POOL = "pool"
 """Instead of an address: one of the NIC's network is to be chosen."""
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
+_VLAN = re.compile(r"(\.[0-9]{1,4})?(:[0-9]{1,4})*", re.ASCII)
 _WORD = re.compile(r"[\w.:@/+-]*", re.ASCII)
 
 
@@ -83,6 +88,8 @@ def mac_address(view: View, given: str, taken: Iterable[str], network: str | Non
 
 
 def _address(value: str | None, mode: str) -> str | None:
+    if value == AUTO:
+        raise prereq("Only a new instance whose name is checked gives its address to a NIC")
     if value is None or value == "none":
         if mode == "routed":
             raise prereq("Routed nic mode requires an ip address")
@@ -114,8 +121,12 @@ def nic_values(view: View, nic: NicRecord, given: Mapping[Any, str | None]) -> N
             raise prereq("Bridge can only be given for bridged NICs")
         custom["link"] = str(given["bridge"])
     custom = params.update(custom, {})
+    if custom.get("vlan"):
+        custom["vlan"] = vlan(custom["vlan"])
     filled = {**params.cluster_nicparams(view.cluster), **custom}
     check_attachment(filled)
+    if custom.get("vlan") and filled["mode"] != SWITCHED:
+        raise prereq(f"A VLAN can only be given for NICs of mode {SWITCHED}")
     if given.get("ip") == POOL:
         raise prereq("Only a NIC with a network gets its address from a pool")
     ip = _address(given.get("ip", nic.ip), filled["mode"])
@@ -133,8 +144,21 @@ def check_attachment(filled: Mapping[str, str]) -> None:
     for key in ("link", "vlan"):
         if not _WORD.fullmatch(filled[key]) or len(filled[key]) > 64:
             raise prereq(f"Invalid NIC {key} {filled[key]!r}")
-    if filled["vlan"]:
-        raise prereq("VLANs need an Open vSwitch, which this release does not drive")
+    if filled["mode"] == SWITCHED:
+        vlan(filled["vlan"])
+
+
+def vlan(given: str) -> str:
+    """
+    A VLAN in its one form: ``.N`` is untagged, ``:N:N`` a trunk, ``.N:N:N`` both; a bare number is untagged.
+
+    :raises OpPrereqError: ``wrong_input``.
+    """
+    text = f".{given}" if given.isascii() and given.isdigit() else given
+    numbers = [int(number) for number in re.split("[.:]", text)[1:]] if _VLAN.fullmatch(text) else [0]
+    if not all(0 < number < 4095 for number in numbers):
+        raise prereq(f"Invalid VLAN '{given}': .N, :N:N or .N:N:N, of 1 to 4094")
+    return text
 
 
 def _nic_name(nic: NicRecord, given: Mapping[Any, str | None]) -> str | None:

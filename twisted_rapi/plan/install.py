@@ -12,7 +12,7 @@ from twisted_rapi.plan.condition import at_rest, changed, known_osparams, primar
 from twisted_rapi.plan.disks import FILE_TEMPLATES
 from twisted_rapi.plan.leftover import leftovers
 from twisted_rapi.plan.machine import disk_spec, domain_spec
-from twisted_rapi.plan.naming import resolved_name
+from twisted_rapi.plan.naming import host_name
 from twisted_rapi.plan.stage import (
     Change,
     Do,
@@ -128,9 +128,9 @@ def plan_rename(op: InstanceRename, progress: Progress, view: View) -> Stage:
 
 def _reserve(op: InstanceRename, view: View) -> Stage:
     instance = view.instance(op.instance_name)
-    if op.ip_check and not op.name_check:
+    if op.ip_check:  # the checks have been made otherwise
         raise prereq("IP address check requires a name check")
-    new = resolved_name(op.new_name, op.name_check)
+    new = host_name(op.new_name)
     if new in view.names["instance"] and new != instance.name:
         raise prereq(f"Instance '{new}' is already in the cluster", "already_exists")
     at_rest(view, instance, "rename")

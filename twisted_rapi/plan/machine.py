@@ -6,6 +6,7 @@ from twisted_rapi.model import params
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord, Params
 from twisted_rapi.model.steps import DiskSpec, DomainSpec, NicSpec
 from twisted_rapi.plan.attachment import described
+from twisted_rapi.plan.devices import SWITCHED
 from twisted_rapi.plan.view import View
 
 
@@ -53,7 +54,7 @@ def nic_spec(view: View, nic: NicRecord) -> NicSpec:
         mac=nic.mac,
         mode=filled["mode"],
         link=filled["link"],
-        vlan=filled["vlan"],
+        vlan=filled["vlan"] if filled["mode"] == SWITCHED else "",
         ip=nic.ip,
         name=nic.name,
         network=None if nic.network is None else described(view.networks[nic.network]),

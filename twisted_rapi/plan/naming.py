@@ -26,19 +26,6 @@ def host_name(name: str) -> str:
     return lowered
 
 
-def resolved_name(name: str, name_check: bool) -> str:
-    """
-    A name in its one form.
-
-    :param name_check: it has to be fully qualified: no resolver is asked, so nothing could complete it.
-    :raises OpPrereqError: ``wrong_input``, or ``resolver_error``.
-    """
-    host = host_name(name)
-    if name_check and "." not in host:
-        raise prereq(f"The given name ({name}) does not resolve: it is not fully qualified", "resolver_error")
-    return host
-
-
 def object_name(name: str) -> str:
     """
     The name of a group or network: any text that can be shown (as observed).

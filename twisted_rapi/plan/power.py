@@ -157,6 +157,8 @@ def plan_reboot(op: InstanceReboot, progress: Progress, view: View) -> Stage:
 def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
     """Stop it, remove its disks, forget it; with `ignore_failures` what could not be done is left over."""
     instance = subject(op.instance_name, progress, view)
+    if instance.forthcoming:  # nothing of it is on any node
+        return Finish(deletes=(instance,), free=tuple(reservations(instance)))
     node = primary(view, instance)
     away = volumes.offline(view, instance)
     whole = removal(view, instance, op.shutdown_timeout)

@@ -12,6 +12,7 @@ from twisted_rapi.model.opcodes.moving import InstanceRecreateDisks
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, NodeRecord
 from twisted_rapi.model.steps import InspectDisks
 from twisted_rapi.plan import policy, volumes
+from twisted_rapi.plan.attachment import followed
 from twisted_rapi.plan.condition import at_rest, changed, primary, subject
 from twisted_rapi.plan.devices import disk_mode
 from twisted_rapi.plan.disks import MIRRORED, nodes_of, placed, size_of, spindles_of, usage
@@ -192,9 +193,10 @@ def _after(
     if nodes is None:
         return after
     uuids = [node.uuid for node in nodes]
-    return replace(
+    there = replace(
         after, primary_node=uuids[0], secondary_nodes=tuple(uuids[1:]), disks=_moved(view, after, uuids)
     )
+    return followed(view, there)
 
 
 def _moved(view: View, instance: InstanceRecord, nodes: list[str]) -> tuple[DiskRecord, ...]:

@@ -12,6 +12,7 @@ from twisted_rapi.model.steps import DeactivateVolume, LookAtDomain
 from twisted_rapi.plan import devices, policy, volumes
 from twisted_rapi.plan.allocation.consult import allocator, consult
 from twisted_rapi.plan.allocation.questions import Nodes, Relocate
+from twisted_rapi.plan.attachment import followed
 from twisted_rapi.plan.condition import answering, changed
 from twisted_rapi.plan.disks import MIRRORED
 from twisted_rapi.plan.place import Demand, place
@@ -112,7 +113,7 @@ def moved(instance: InstanceRecord, to: str) -> InstanceRecord:
 
 def recorded(view: View, instance: InstanceRecord, to: str) -> tuple[InstanceRecord, ...]:
     """The record with this node as the primary one, where that is a change."""
-    there = moved(instance, to)
+    there = followed(view, moved(instance, to))
     return () if there == instance else (changed(there, view),)
 
 
@@ -137,9 +138,9 @@ def check_target(op: Relocation, view: View, instance: InstanceRecord, node: Nod
         raise prereq(f"Node '{node.name}' has no hypervisor {instance.hypervisor}", "environment_error")
     if instance.disk_template not in ("diskless", *report.templates):
         raise prereq(f"Node '{node.name}' keeps no {instance.disk_template} disks", "environment_error")
-    there = moved(instance, node.uuid)
-    devices.check_bridges(view, there)
     _check_networks(view, instance, node)
+    there = followed(view, moved(instance, node.uuid))
+    devices.check_bridges(view, there)
     group = view.groups[node.group]
     violated = policy.violations(
         params.ipolicy(view.cluster, group), policy.spec_of(view, there), instance.disk_template

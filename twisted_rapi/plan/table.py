@@ -15,6 +15,7 @@ from twisted_rapi.plan.families import (
     queries,
     verification,
 )
+from twisted_rapi.plan.forthcoming import refusing
 from twisted_rapi.plan.locking import LockFunction, PlanFunction
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.view import View
@@ -33,7 +34,7 @@ _FAMILIES = (
 )
 
 PLANS: Mapping[type[Opcode], PlanFunction] = {
-    opcode: plan for family in _FAMILIES for opcode, plan in family.PLANS.items()
+    opcode: refusing(opcode, plan) for family in _FAMILIES for opcode, plan in family.PLANS.items()
 }
 
 LOCKS: Mapping[type[Opcode], LockFunction] = {

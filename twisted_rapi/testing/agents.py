@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from twisted_rapi.agent.names import TableNames
 from twisted_rapi.agent.node import Node
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.agent.settings import Simulated
@@ -43,6 +44,7 @@ def make_node(folder: Path, clock: IReactorTime, **parts: Any) -> Node:
         "volumes": {"file": MemoryVolumes()},
         "os_runner": FakeOsRunner(),
         "allocators": FakeAllocators(),
+        "names": TableNames({}),
         "clock": clock,
         "now": clock.seconds,
         "in_thread": at_once,

@@ -97,6 +97,9 @@ class FakeNode:
     :ivar unit_shelf: what is noted of storage units; `missing`: addresses it does not have.
     :ivar hooks: by path and phase (``instance-start-pre``), what its scripts answer.
     :ivar hypervisors: versions by kind; `oses`: the OS definitions it has.
+    :ivar bridges: those it has.
+    :ivar hosts: addresses by the names that resolve; `aliases`: names that are others' by alias;
+        `answering`: addresses at which somebody is.
     :ivar allocators: by name, what allocator scripts answer to a request.
     """
 
@@ -116,6 +119,10 @@ class FakeNode:
     boots: int = 0
     hypervisors: dict[str, str] = attrs.field(factory=lambda: {"fake": "1"})
     oses: tuple[OsSeen, ...] = (NOOP,)
+    bridges: tuple[str, ...] = ("br0",)
+    hosts: dict[str, str] = attrs.field(factory=dict)
+    aliases: dict[str, str] = attrs.field(factory=dict)
+    answering: set[str] = attrs.field(factory=set)
     allocators: dict[str, Callable[[Params], str]] = attrs.field(factory=dict)
     hooks: dict[str, tuple[tuple[str, bool, str], ...]] = attrs.field(factory=dict)
 
@@ -135,7 +142,7 @@ class FakeNode:
             disk_total=DISK,
             disk_free=self.disk_free(),
             volume_groups=dict.fromkeys(GROUPS, (DISK, self.disk_free())),
-            bridges=("br0",),
+            bridges=self.bridges,
             templates=("file", "sharedfile", *self.drivers()),
             oses=self.oses,
             hooks=tuple(sorted(self.hooks)),
@@ -168,6 +175,8 @@ class FakeNode:
                 return self._start(step)
             case (
                 steps.Ping()
+                | steps.ResolveName()
+                | steps.ProbeAddress()
                 | steps.Powercycle()
                 | steps.ListUnits()
                 | steps.ChangeUnit()
@@ -263,6 +272,10 @@ class FakeNode:
         match step:
             case steps.Ping() if step.address in self.missing:
                 raise StepFailed(f"the node does not have address {step.address}", "network")
+            case steps.ResolveName():
+                return self._resolve(step)
+            case steps.ProbeAddress():
+                return Outcome(text="yes" if step.address in self.answering else "")
             case steps.Powercycle():
                 self.domains.clear()
                 return Outcome(text=f"Reboot scheduled in {step.delay} seconds")
@@ -273,6 +286,13 @@ class FakeNode:
             case steps.RepairUnit():
                 self.groups().repair(step.kind, step.name)
         return Outcome()
+
+    def _resolve(self, step: steps.ResolveName) -> Outcome:
+        wanted = self.aliases.get(step.name, step.name)
+        for name, address in self.hosts.items():
+            if wanted in (name, name.partition(".")[0]):
+                return Outcome(text=name, addresses=(address,))
+        return Outcome(reason="Temporary failure in name resolution")
 
     def groups(self) -> Groups:
         """What there is of LVM."""

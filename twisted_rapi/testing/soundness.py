@@ -46,8 +46,8 @@ Volume = tuple[str, str, str]
 
 
 def _wanted_volumes(instance: InstanceRecord) -> Iterator[tuple[Volume, int]]:
-    """What each disk of an instance is made of, and its size."""
-    for disk in instance.disks:
+    """What each disk of an instance is made of, and its size; a forthcoming one has nothing yet."""
+    for disk in () if instance.forthcoming else instance.disks:
         match disk.dev_type:
             case "file":
                 yield (instance.primary_node, "file", disk.logical_id[1]), disk.size

@@ -10,8 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor.domain_xml import DomainRead, console_port, from_xml, to_xml
 from twisted_rapi.hypervisor.xml_base import NAMESPACE, QEMU, Found
-from twisted_rapi.hypervisor.xml_devices import NicRead, letters, tap_name
+from twisted_rapi.hypervisor.xml_devices import letters
 from twisted_rapi.hypervisor.xml_display import named_files, named_interfaces
+from twisted_rapi.hypervisor.xml_nics import NicRead, tap_name
 from twisted_rapi.model.kvm_limits import UNSUPPORTED, remarks
 from twisted_rapi.model.param_tables import HV_DEFAULTS
 from twisted_rapi.model.records import Params
@@ -220,7 +221,7 @@ class RoundTripTests(SynchronousTestCase):
         self.same(values)
 
     @given(
-        st.sampled_from(["routed", "openvswitch", "bridged"]),
+        st.sampled_from(["routed", "openvswitch", "bridged", "ext"]),
         NAMES,
         st.sampled_from(["", ".5", ":5:6", ".4:5:6"]),
         st.sampled_from([None, "10.0.0.5", "2001:db8::5"]),
@@ -419,7 +420,7 @@ class DeviceTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """Modes and VLANs that do not exist, and devices nobody knows."""
-        for mode, vlan in (("ext", ""), ("bridged", "5"), ("openvswitch", ":x")):
+        for mode, vlan in (("pool", ""), ("bridged", "5"), ("openvswitch", ":x")):
             nic = NicSpec(uuid=UUID, mac="aa:00:00:11:22:33", link="br0", mode=mode, vlan=vlan)
             self.assertRaises(StepFailed, made, spec((nic,)))
         self.assertRaises(StepFailed, made, spec(usb_devices="disk:/x"))

@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.hypervisor.routes import commands, set_up
-from twisted_rapi.hypervisor.xml_devices import tap_name
+from twisted_rapi.hypervisor.xml_nics import tap_name
 from twisted_rapi.model.steps import NicSpec
 
 UUID = "5a1e6a0e-94a2-4b2c-8d6f-0d6f6f6b1c11"

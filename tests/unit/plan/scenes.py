@@ -37,6 +37,10 @@ def _disks_are_gone(world: World) -> None:
     world.nodes.shared.mirrored.values.clear()
 
 
+def _is_a_host(world: World) -> None:
+    world.nodes.nodes[NODES[0]].hosts[A] = "192.0.2.80"
+
+
 def _a_script_answers(result: Any) -> Callable[[World], None]:
     """An allocator script on the master, which everybody is to ask."""
 
@@ -61,6 +65,13 @@ _INSTANCES: dict[str, Scene] = {
     "create diskless": ((), create(disk_template="diskless", disks=[])),
     "create mirrored": ((), made("drbd")),
     "create where a script says": ((_a_script_answers(["node2.example.com"]),), create(**DEVICES)),
+    "create with checks": (
+        (_is_a_host,),
+        create(name_check=True, ip_check=True, nics=[{"ip": "auto"}]),
+    ),
+    "reserve": ((), create(**DEVICES, forthcoming=True)),
+    "commit": ((create(**DEVICES, forthcoming=True),), create(**DEVICES, commit=True)),
+    "remove what is forthcoming": ((create(**DEVICES, forthcoming=True),), _about("REMOVE")),
     "remove": (RUNNING, _about("REMOVE")),
     "remove anyhow": (RUNNING, _about("REMOVE", ignore_failures=True)),
     "startup": (AT_REST, _about("STARTUP")),

@@ -29,11 +29,11 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any]]] = {
         {"instance_name": "../../etc"},
         ["OpPrereqError", ["Invalid hostname '../../etc'", "wrong_input"]],
     ),
-    "short name that is to be checked": (
-        {"instance_name": "inst", "name_check": True},
+    "address of a name that is not checked": (
+        {"nics": [{"ip": "auto"}]},
         [
             "OpPrereqError",
-            ["The given name (inst) does not resolve: it is not fully qualified", "resolver_error"],
+            ["Only a new instance whose name is checked gives its address to a NIC", "wrong_input"],
         ],
     ),
     "ip check": (
@@ -45,6 +45,10 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any]]] = {
         ["OpPrereqError", ["Do not specify both, iallocator and node", "wrong_input"]],
     ),
     "no OS": ({"os_type": None}, ["OpPrereqError", ["No guest OS or OS image specified", "wrong_input"]]),
+    "no OS without an installation": (
+        {"os_type": None, "no_install": True},
+        ["OpPrereqError", ["No guest OS or OS image specified", "wrong_input"]],
+    ),
     "node": (
         {"pnode": "nosuch"},
         ["OpPrereqError", ["Node 'nosuch' not known", "unknown_entity"]],
@@ -337,7 +341,7 @@ class CreateTests(SynchronousTestCase):
     def test_no_install(self) -> None:
         """Without installation no script runs and it is not started, whatever was asked for."""
         world = World()
-        ended = world.run(create(no_install=True, start=True, os_type=None))
+        ended = world.run(create(no_install=True, start=True))
         self.assertEqual(ended.steps, ["volume.create"])
         self.assertEqual(world.instance(A).admin_state, "down")
 

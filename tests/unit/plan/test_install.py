@@ -19,6 +19,13 @@ A, B = NAMES
 AT = "OS Parameters validation failed on node node1.example.com: "
 
 
+def _without_os() -> World:
+    """A world whose instance has no OS, as an earlier release could make them."""
+    world = world_with(no_install=True)
+    changed(world, os="")
+    return world
+
+
 class ReinstallTests(SynchronousTestCase):
     """``OP_INSTANCE_REINSTALL``."""
 
@@ -64,7 +71,7 @@ class ReinstallTests(SynchronousTestCase):
                 ["OpPrereqError", [f"Instance '{A}' has no disks", "wrong_input"]],
             ),
             (
-                world_with(os_type=None, no_install=True),
+                _without_os(),
                 {},
                 ["OpPrereqError", [f"Instance '{A}' has no OS and none was given", "wrong_input"]],
             ),
@@ -187,7 +194,8 @@ class RenameTests(SynchronousTestCase):
     @given(st.sampled_from(["c", "c.d", "0", "x_y.example.com"]), st.sampled_from([None, "sub", "c"]))
     def test_there_and_back(self, name: str, folder: str | None) -> None:
         """Renamed there and back again all is as before, but for the serial number."""
-        world = world_with(start=False, os_type=None, no_install=True, file_storage_dir=folder)
+        world = world_with(start=False, no_install=True, file_storage_dir=folder)
+        changed(world, os="")
         before = picture(world)
         self.run_in(world, new_name=name)
         ended = self.run_in(world, instance_name=name, new_name=A)

@@ -109,7 +109,7 @@ class InterruptionTests(SynchronousTestCase):
 
     def test_taken_back(self) -> None:
         """What fails before it took effect leaves no trace once the leftovers are settled."""
-        for name in ("create", "create without an OS", "rename", "activate"):
+        for name in ("create", "create without an OS", "commit", "rename", "activate"):
             before = picture(self.scene(name)[0])
             traceless = 0
             for told, world, ended in self._disturbed(name):

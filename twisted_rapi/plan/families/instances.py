@@ -6,22 +6,24 @@ from typing import Any
 from twisted_rapi.model.opcodes import Opcode, instance
 from twisted_rapi.plan.active import plan_activate_disks, plan_deactivate_disks
 from twisted_rapi.plan.create import plan_create
+from twisted_rapi.plan.forthcoming import reserving
 from twisted_rapi.plan.info import plan_query_data
 from twisted_rapi.plan.install import plan_reinstall, plan_rename
 from twisted_rapi.plan.locking import LockFunction, PlanFunction, named, new_name, of_instance
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.modify import plan_modify
 from twisted_rapi.plan.power import plan_reboot, plan_remove, plan_shutdown, plan_startup
+from twisted_rapi.plan.resolving import by_resolver
 from twisted_rapi.plan.view import View
 
 PLANS: Mapping[type[Opcode], PlanFunction] = {
-    instance.InstanceCreate: plan_create,
+    instance.InstanceCreate: by_resolver("instance_name", reserving(plan_create)),
     instance.InstanceRemove: plan_remove,
     instance.InstanceStartup: plan_startup,
     instance.InstanceShutdown: plan_shutdown,
     instance.InstanceReboot: plan_reboot,
     instance.InstanceReinstall: plan_reinstall,
-    instance.InstanceRename: plan_rename,
+    instance.InstanceRename: by_resolver("new_name", plan_rename),
     instance.InstanceSetParams: plan_modify,
     instance.InstanceQueryData: plan_query_data,
     instance.InstanceActivateDisks: plan_activate_disks,
@@ -30,7 +32,9 @@ PLANS: Mapping[type[Opcode], PlanFunction] = {
 
 
 def _create(op: instance.InstanceCreate, view: View) -> Iterator[Lock]:
-    yield Lock("instance", new_name(op.instance_name))
+    # One that is forthcoming is there already, and may be called by what is short for its name.
+    called = named if op.commit else lambda _, name: new_name(name)
+    yield Lock("instance", called(view, op.instance_name))
     yield from (Lock("nodegroup", group, shared=True) for group in view.groups)
     yield from _networks(view, op.nics)
     given = [view.find("node", name) for name in (op.pnode, op.snode) if name is not None]

@@ -1,0 +1,71 @@
+"""Steps about a node itself, its storage and what it finds in its networks."""
+
+from twisted_rapi.model.step_base import Step
+
+
+class Delay(Step, frozen=True, kw_only=True, tag="delay", omit_defaults=True):
+    """Do nothing for so many seconds."""
+
+    seconds: float
+
+
+class Ping(Step, frozen=True, kw_only=True, tag="node.ping", omit_defaults=True):
+    """
+    Answer; the only step that a node that is marked offline is sent.
+
+    :ivar address: an IP address the node must have; it fails, with kind ``network``, if it has not.
+    """
+
+    address: str = ""
+
+
+class Powercycle(Step, frozen=True, kw_only=True, tag="node.powercycle", omit_defaults=True):
+    """Restart the machine in `delay` seconds, whatever runs on it.  Outcome ``text`` says so."""
+
+    delay: int = 5
+
+
+class ListUnits(Step, frozen=True, kw_only=True, tag="storage.list", omit_defaults=True):
+    """
+    Say which storage units of a kind (constants.json ``storage_types``) the node has.
+
+    Outcome ``units``: ``{name, size, used, free, allocatable}`` of each, in MiB.
+    """
+
+    kind: str
+
+
+class ChangeUnit(Step, frozen=True, kw_only=True, tag="storage.change", omit_defaults=True):
+    """Set attributes of a storage unit; those it has already are well."""
+
+    kind: str
+    name: str
+    allocatable: bool
+
+
+class RepairUnit(Step, frozen=True, kw_only=True, tag="storage.repair", omit_defaults=True):
+    """Take out of a storage unit what is missing of it; one that is whole is left alone."""
+
+    kind: str
+    name: str
+
+
+class ResolveName(Step, frozen=True, kw_only=True, tag="name.resolve", omit_defaults=True):
+    """
+    Say what a host name stands for.
+
+    Outcome ``text``: its full name; ``addresses``: where it is.  A name that does not resolve has none, and
+    ``reason`` has the system's words for it.
+
+    :ivar family: of the addresses: 4, 6.
+    """
+
+    name: str
+    family: int = 4
+
+
+class ProbeAddress(Step, frozen=True, kw_only=True, tag="address.probe", omit_defaults=True):
+    """Say whether somebody answers at an address, if only to refuse; then outcome ``text`` is ``yes``."""
+
+    address: str
+    port: int
