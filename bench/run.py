@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.client import Client, idle_sockets, percentile, reads_per_second, timed
-from bench.lists import lists
 from bench.records import instance
 from twisted_rapi.model.records import name_key
 from twisted_rapi.state.database import Database
@@ -184,7 +183,6 @@ def main() -> None:
             full = memory(cluster.master.pid)
             say(f"resident memory: {empty:.0f} MiB without instances, {full:.0f} MiB with 5000")
             cluster.stop()
-            lists(say)
             subprocess.run([sys.executable, "-m", "bench.scale"], check=True)
         finally:
             cluster.stop()

@@ -18,15 +18,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutput
 
-from bench.lists import Reports, node
 from bench.records import instance
 from twisted_rapi.cluster.answers import Answers
-from twisted_rapi.model.records import ElectionRecord
-from twisted_rapi.model.seen import DomainSeen
+from twisted_rapi.model.records import ElectionRecord, NodeRecord
+from twisted_rapi.model.seen import DomainSeen, NodeReport
 from twisted_rapi.state.writer import commit_of
-from twisted_rapi.testing.cluster import NODES, FakeCluster, founding, make_cluster
+from twisted_rapi.testing.cluster import GROUP, NODES, FakeCluster, founding, make_cluster
 from twisted_rapi.testing.file_watch import LookedAt
 from twisted_rapi.testing.memory_store import MemoryStore
+from twisted_rapi.testing.nodes import FakeNode, FakeNodes
 from twisted_rapi.web.auth import Users
 from twisted_rapi.web.call import Api
 from twisted_rapi.web.rapi.routes import ROUTES
@@ -36,6 +36,37 @@ reactor: Any = global_reactor
 
 HOSTS, INSTANCES = 200, 10_000
 PASSWORD = "bench:secret"
+
+
+class Reports(FakeNodes):
+    """Nodes whose reports stay the same objects until they change, as those of real nodes do."""
+
+    def __init__(self, uuids: list[str]) -> None:
+        super().__init__(uuids)
+        self.told: dict[str, NodeReport] = dict.fromkeys(uuids, FakeNode().report())
+
+    @property
+    def reports(self) -> dict[str, NodeReport]:
+        """What was told last."""
+        return self.told
+
+    def tell(self, uuid: str, memory: int) -> None:
+        """One node says something new."""
+        self.told[uuid] = replace(self.told[uuid], memory_free=memory)
+        self.changed(uuid)
+
+
+def node(n: int) -> NodeRecord:
+    """The n-th node."""
+    return NodeRecord(
+        uuid=f"node-{n}",
+        name=f"large{n}.example.com",
+        group=GROUP,
+        primary_ip="192.0.2.1",
+        secondary_ip="192.0.2.1",
+        agent_host="192.0.2.1",
+        agent_port=1811,
+    )
 
 
 def resident() -> float:

@@ -22,6 +22,8 @@ LINES_TOLD = 20
 VERIFY_TIME = 60.0
 RUN_TIME = 7000.0
 LOG_READ = 64 * 1024  # bytes of a log's end that are looked at
+LOG_SIZE = 4 * 1024 * 1024  # bytes of a log that are kept, the last ones
+LOGS_KEPT = 500
 LONGEST = 128 * 1024 - 1  # bytes the kernel takes as one variable
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
@@ -31,7 +33,7 @@ class OsRunner:
     """
     `IOsRunner` over real directories and processes.
 
-    :param log_dir: where the output of scripts is kept.
+    :param log_dir: where the output of scripts is kept: the end of it, and of the latest scripts.
     :param run_dir: where it is noted which scripts run.
     """
 
@@ -129,6 +131,8 @@ class OsRunner:
             status = await self._scripts.run(session)
         except OSError as e:
             raise StepFailed(f"OS {command[0]} script of {definition.name}: {e.strerror}", "os") from e
+        finally:
+            await self._in_thread(_shorten, log)
         if status:
             lines = await self._in_thread(_last_lines, log)
             how = "took too long" if status == TOO_LATE else f"exited with {status}"
@@ -159,9 +163,31 @@ def _prepare(log: Path) -> None:
         raise StepFailed(f"{gone} is not installed (Debian package util-linux)", "os")
     try:
         log.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        _remove_old(log.parent)
         os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     except OSError as e:
         raise StepFailed(f"{e.filename}: {e.strerror}", "os") from e
+
+
+def _remove_old(folder: Path) -> None:
+    """Room for one more; others may remove logs, too."""
+    ages = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(folder) if entry.is_file())
+    for _, path in ages[: max(0, len(ages) - LOGS_KEPT + 1)]:
+        Path(path).unlink(missing_ok=True)
+
+
+def _shorten(log: Path) -> None:
+    """The script has ended, so nobody writes it any more."""
+    try:
+        size = log.stat().st_size
+        if size <= LOG_SIZE:
+            return
+        with log.open("rb") as f:
+            f.seek(size - LOG_SIZE)
+            end = f.read()
+        log.write_bytes(b"[%d bytes left out]\n" % (size - len(end)) + end)
+    except OSError:
+        return  # its folder is full or away: what matters is how the script ended
 
 
 def _last_lines(log: Path) -> list[str]:

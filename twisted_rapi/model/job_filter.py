@@ -16,6 +16,7 @@ import attrs
 
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.model import query as language
+from twisted_rapi.model import query_judging
 from twisted_rapi.model.query import All, Filter, FilterError, Not, Some, Term
 from twisted_rapi.model.records import FilterAction, FilterRecord, JobRecord
 
@@ -101,7 +102,7 @@ def _judge(kind: str, given: Any, watermark: int) -> Judge:
     parsed = language.parse(_with_watermark(given, watermark) if kind == "jobid" else given)
     if parsed is None:
         raise FilterError(f"The '{kind}' predicate has no filter", form=True)
-    if language.terms(parsed) > language.MOST_TERMS:
+    if query_judging.terms(parsed) > language.MOST_TERMS:
         raise FilterError(f"The filter has more than {language.MOST_TERMS} different terms")
     return _compiled(parsed)
 
@@ -129,7 +130,7 @@ def _compiled(part: Filter) -> Judge:
 
 
 def _term(term: Term) -> Judge:
-    test = language.predicate(term, lambda name: (lambda values: values[name], "plain"))
+    test = query_judging.predicate(term, lambda name: (lambda values: values[name], "plain"))
 
     def judge(values: Values) -> bool:
         if values.get(term.field) is None:

@@ -6,7 +6,9 @@ from typing import Any
 import attrs
 
 from twisted_rapi.model import query as language
-from twisted_rapi.model.query import Compare, Filter, FilterError, Predicate, Value
+from twisted_rapi.model import query_judging
+from twisted_rapi.model.query import Compare, Filter, FilterError
+from twisted_rapi.model.query_judging import Predicate, Value
 from twisted_rapi.plan.fields.base import Field, Missing, unknown
 from twisted_rapi.plan.fields.instance import with_strays
 from twisted_rapi.plan.fields.resources import RESOURCES, Resource
@@ -81,7 +83,7 @@ def prepare(what: str, fields: Sequence[str], given: Any) -> Query:
             raise FilterError(f"Unknown field '{name[:200]}' in filter")
         return _getter(resource.fields[name]), resource.fields[name].compare
 
-    predicate = language.predicate(parsed, value_of)
+    predicate = query_judging.predicate(parsed, value_of)
     return Query(resource, chosen(resource, fields), parsed, predicate)
 
 

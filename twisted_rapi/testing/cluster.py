@@ -106,6 +106,14 @@ def _now(awaitable: Awaitable[Any]) -> Any:
     return results[0]
 
 
+def _founded() -> IStateStore:
+    """A store with the founding records."""
+    store = MemoryStore()
+    records, names = founding()
+    _now(store.commit(commit_of(records, names=names)))
+    return store
+
+
 def make_cluster(
     store: IStateStore | None = None,
     nodes: FakeNodes | None = None,
@@ -118,12 +126,8 @@ def make_cluster(
 
     :param store: one that a cluster was founded in before is taken over; a new one gets the founding records.
     """
-    clock = clock or Clock()
-    nodes = nodes or FakeNodes(NODES)
-    if store is None:
-        store = MemoryStore()
-        records, names = founding()
-        _now(store.commit(commit_of(records, names=names)))
+    clock, nodes = clock or Clock(), nodes or FakeNodes(NODES)
+    store = _founded() if store is None else store
     snapshot: Snapshot = _now(load(store, clock))
     snapshot.startService()
     made: list[Any] = []

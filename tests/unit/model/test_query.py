@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rapi.model import query
-from twisted_rapi.model.query import FilterError, parse
+from twisted_rapi.model import query, query_judging
+from twisted_rapi.model.query import Compare, FilterError, parse
 
 HOSTS = ("name",)
 STAMPS = ("received",)
@@ -26,17 +26,17 @@ OBJECT: dict[str, Any] = {
 }
 
 
-def value_of(name: str) -> tuple[query.Value, query.Compare]:
+def value_of(name: str) -> tuple[query_judging.Value, Compare]:
     """How to get a value of `OBJECT`."""
     if name not in OBJECT:
         raise FilterError(f"Unknown field '{name}' in filter")
-    compare: query.Compare = "host" if name in HOSTS else "stamp" if name in STAMPS else "plain"
+    compare: Compare = "host" if name in HOSTS else "stamp" if name in STAMPS else "plain"
     return lambda item: item[name], compare
 
 
 def passes(given_: Any, item: Any = OBJECT) -> bool:
     """Whether an object passes a filter."""
-    return query.predicate(parse(given_), value_of)(item)
+    return query_judging.predicate(parse(given_), value_of)(item)
 
 
 class OperatorTests(SynchronousTestCase):
@@ -173,7 +173,7 @@ class BoundTests(SynchronousTestCase):
         self.assertTrue(passes(["|", *names, ["=", "role", "M"]]))
         parsed = parse(["|", *names, ["?", "down"], ["=", "name", "a"], ["=", "name", "b"]])
         assert parsed is not None
-        self.assertEqual(query.terms(parsed), 3)
+        self.assertEqual(query_judging.terms(parsed), 3)
 
 
 class WantedTests(SynchronousTestCase):
