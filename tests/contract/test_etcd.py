@@ -1,5 +1,6 @@
 """The contract of `IStateStore` on a real etcd of three members."""
 
+from random import Random
 from typing import Any
 
 from twisted.internet import reactor
@@ -8,13 +9,45 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.contract.etcd import shared_etcd
+from tests.contract.test_state_model import KEYS, PREFIXES
 from tests.requirements import missing
-from twisted_rapi.errors import StoreError
-from twisted_rapi.state.etcd import EtcdStore
+from twisted_rapi.errors import RapiError, StoreError
+from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.state.codec import encode
+from twisted_rapi.state.etcd import EtcdStore, open_etcd
 from twisted_rapi.state.interface import Commit, IStateStore
 from twisted_rapi.testing.contracts.state import StateStoreContract, put
+from twisted_rapi.testing.etcd_model import FakeGateway
+from twisted_rapi.testing.memory_store import MemoryStore
 
 any_reactor: Any = reactor
+
+
+async def _told(work: Any) -> Any:
+    """What it answers, an error as its class and text."""
+    try:
+        return await work
+    except RapiError as e:
+        return type(e), str(e)
+
+
+class FakeEtcdStoreTests(StateStoreContract, TestCase):
+    """The same over a gateway in memory, which so is like the real one."""
+
+    kept = 300
+
+    async def make(self) -> IStateStore:
+        self.etcd = FakeGateway()
+        return await open_etcd(self.etcd, any_reactor, "writer", history=self.kept)
+
+    async def many(self) -> None:
+        for n in range(self.kept + 50):
+            await self.store.commit(put(a=str(n)))
+
+    async def forget(self) -> None:
+        for n in range(5):
+            await self.store.commit(put(a=str(n)))
+        await self.etcd.call("kv/compaction", {"revision": self.etcd.revision}, 1.0)
 
 
 class EtcdStoreTests(StateStoreContract, TestCase):
@@ -52,6 +85,39 @@ class EtcdStoreTests(StateStoreContract, TestCase):
         self.addCleanup(lambda: Deferred.fromCoroutine(other.close()))
         found = await other.get(["k/a"])
         self.assertEqual((found["k/a"].revision, other.revision), (revision, revision))
+
+    async def test_as_in_memory(self) -> None:
+        """Whatever is done to it and to the store in memory, they answer alike."""
+        chance = Random(20261121)
+        for _ in range(40):
+            memory, store = MemoryStore(), await self.etcd.store(any_reactor)
+            try:
+                for _ in range(chance.randint(1, 12)):
+                    await self._both(chance, memory, store)
+                every = (*KEYS, "election")
+                self.assertEqual(await store.get(every), await memory.get(every))
+                self.assertEqual(store.revision, memory.revision)
+            finally:
+                await store.close()
+
+    async def _both(self, chance: Random, memory: MemoryStore, store: EtcdStore) -> None:
+        if chance.random() < 0.3:
+            asked = (chance.choice(PREFIXES), chance.choice(("", *KEYS)), chance.randint(1, 4))
+            self.assertEqual(await store.list(*asked), await memory.list(*asked), asked)
+            return
+        keys = chance.sample(KEYS, 4)
+        found = await memory.get(keys)
+        off = [0, 0, 0, 0, 1]
+        change = Commit(
+            expect={k: (found[k].revision if k in found else 0) + chance.choice(off) for k in keys[:2]},
+            puts={key: chance.randbytes(chance.randint(0, 3)) for key in keys[1:3]},
+            deletes=frozenset(keys[2:4]) if chance.random() < 0.4 else frozenset(),
+            term=chance.choice([None, 1, 2, 3]),
+        )
+        if chance.random() < 0.2:
+            won = encode(ElectionRecord(term=chance.randint(1, 3), node="n"))
+            change = Commit(puts={"election": won})
+        self.assertEqual(await _told(store.commit(change)), await _told(memory.commit(change)))
 
     async def test_bad_key(self) -> None:
         """What cannot be a key is refused; the store goes on."""

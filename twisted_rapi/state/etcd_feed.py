@@ -155,9 +155,9 @@ class Feed:
         question = range_of(self._space.base, keys_only=True)
         try:
             while True:
-                asked = self._clock.seconds()
+                asked, seen = self._clock.seconds(), self.revision + self._base
                 answer = await self._gateway.call("kv/range", question, PATIENCE, stream.endpoint)
-                if revision_of(answer) < self.revision + self._base:
+                if revision_of(answer) < seen:  # what came meanwhile may be newer
                     raise Compacted("the store's revision went back")
                 self.verified = asked
                 await deferLater(self._clock, ASK)
