@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 import attrs
+from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -24,6 +25,7 @@ from twisted_rapi.plan.table import PLANS, locks_for
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.state.snapshot import Snapshot
+from twisted_rapi.state.writer import commit_of
 
 
 @attrs.frozen(kw_only=True)
@@ -93,10 +95,23 @@ class Duties(Ladder):
             self._log.failure("term {term} could not begin", failure, term=self._term)
             self._office.deposed()
 
+    async def _show_master(self) -> None:
+        """The cluster's master is the node that has the term."""
+        office, snapshot = self._office, self._office.snapshot
+        election, cluster = snapshot.election, snapshot.cluster
+        if election is None or election.node == cluster.master_node or election.node not in snapshot.nodes:
+            return
+        shown = replace(
+            cluster, master_node=election.node, mtime=office.now(), serial_no=cluster.serial_no + 1
+        )
+        change = commit_of([shown], revision_of=snapshot.revision_of, term=self._term)
+        await snapshot.reached(await office.store.commit(change))
+
     async def _open(self) -> None:
         office, term = self._office, self._term
         # A candidate that was not master may not have been told of the last commits of who was.
         await office.snapshot.catch_up([ElectionRecord.KIND])
+        await self._show_master()
         table = self._table
         queue = await open_queue(
             office.store,
