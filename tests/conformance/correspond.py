@@ -115,6 +115,8 @@ class Correspondence:
             return
         if _moment(recorded) and _moment(ours):
             return
+        if _dependency(recorded) and _dependency(ours) and self.note(recorded[0], ours[0]):
+            recorded, ours = recorded[1:], ours[1:]
         if _reason(recorded) and _reason(ours):
             recorded, ours = [*recorded[:2], "ns"], [*ours[:2], "ns"]
         if _entry(recorded) and _entry(ours):
@@ -175,6 +177,11 @@ def _queried(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 _UNORDERED = frozenset({"node_list", "features", "tags"})
+
+
+def _dependency(value: list[Any]) -> bool:
+    """A job that another one depends on, and how it has to end."""
+    return len(value) == 2 and isinstance(value[0], int) and isinstance(value[1], list)
 
 
 def _moment(value: list[Any]) -> bool:

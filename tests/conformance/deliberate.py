@@ -126,6 +126,19 @@ DIFFERENCES: tuple[Difference, ...] = (
         lambda c, _: c.name in ("body without content-length", "body longer than content-length"),
     ),
     Difference(
+        "A lock's row is shown only while somebody has the lock or waits for it; there are no locks of"
+        " lock sets.",
+        lambda c, a: c.path == "/2/query/lock" and a.status == 200 and "pending" in c.query,
+    ),
+    Difference(
+        "``GET /2/jobs/N/wait`` answers ``null`` when nothing changed in 10 seconds, as the documents say.",
+        lambda c, a: c.path.endswith("/wait") and a.status == 200 and a.body == "null\n",
+    ),
+    Difference(
+        "An unknown job is 404, as the documents say; the original answers 200 with nothing but nulls.",
+        lambda c, a: c.path == "/2/jobs/999999/wait" and a.status == 404,
+    ),
+    Difference(
         "There is no separate job daemon that could be away: what the original answers with 504 is served.",
         lambda c, a: c.file == "16_down" and c.status == 504 and a.status == 200,
     ),

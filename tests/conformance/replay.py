@@ -1,7 +1,7 @@
 """Asking again, in order, and comparing."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -9,7 +9,7 @@ import attrs
 from tests.conformance.captures import Capture, history, read
 from tests.conformance.correspond import Correspondence
 from tests.conformance.deliberate import DIFFERENCES
-from tests.conformance.interludes import INTERLUDES
+from tests.conformance.interludes import HELD, INTERLUDES
 from tests.conformance.world import FINAL, Answer, World
 from twisted_rapi.errors import NotFound
 from twisted_rapi.web.rapi.routes import ROUTES
@@ -67,7 +67,9 @@ class Replay:
         """Ask everything of one recording."""
         captures = list(read(recording))
         for n, capture in enumerate(captures):
-            INTERLUDES.get((recording, capture.seq), _nothing)(self.world)
+            began = INTERLUDES.get((recording, capture.seq), _nothing)(self.world) or {}
+            for recorded, ours in began.items():
+                self.same.note(recorded, ours)
             self._before(capture, captures[n:])
             answer = self._ask(capture)
             self._note_job(capture, answer, captures[n + 1 :])
@@ -80,6 +82,10 @@ class Replay:
                 self.world.await_job(further)
             del self._open[ours]
         self._catch_up(capture, rest)
+        job = self.same.here.get(str(_job_of(capture)))
+        gone = capture.method == "DELETE" and "not found in queue" in capture.answer
+        if job is not None and (gone or _shows(capture)):
+            self.world.await_job(int(job))
 
     def _catch_up(self, capture: Capture, rest: list[Capture]) -> None:
         """Submit what was submitted before this request, but not by a request that is recorded."""
@@ -95,6 +101,8 @@ class Replay:
                 self.same.note(job, answer)
                 if _ends(job, [capture, *rest]):
                     self.world.await_job(answer)
+                else:
+                    self.world.await_status(answer, "waiting", "running", seconds=0.5)
         self._last = max(self._last, coming)
 
     def _as_given(self, op: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +119,7 @@ class Replay:
         if recorded is None or ours is None:
             return
         self.same.note(recorded, ours)
-        if _ends(recorded, rest):
+        if _ends(recorded, rest) and recorded not in HELD:
             self._open[ours] = recorded
 
     def _ask(self, capture: Capture) -> Answer:
@@ -119,10 +127,21 @@ class Replay:
             raw = _WHOLE.get(capture.name, capture.raw)
             return self.world.raw(self.same.translated(raw).encode("latin-1", "replace"), capture.method)
         body = None if capture.body is None else self.same.translated(capture.body).encode()
+        body = self._depending(body)
         if "invalid utf8" in capture.name:
             body = b'{"a":"\xff"}'  # the recording could not hold it
         uri = self._uri(capture)
         return self.world.ask(capture.method, uri, dict(capture.headers), body)
+
+    def _depending(self, body: bytes | None) -> bytes | None:
+        """A body whose dependencies are the jobs here."""
+        given = _decoded(body.decode()) if body is not None and b'"depends"' in body else None
+        if not isinstance(given, dict) or not isinstance(given.get("depends"), list):
+            return body
+        for item in given["depends"]:
+            if isinstance(item, list) and str(item[0]) in self.same.here:
+                item[0] = int(self.same.here[str(item[0])])
+        return json.dumps(given).encode()
 
     def _uri(self, capture: Capture) -> str:
         parts = capture.path.split("/")
@@ -171,6 +190,9 @@ class Replay:
                 yield f"{answer.body!r} instead of a job's id"
         elif capture.path == "/2/jobs" and capture.status == 200:
             yield from _same_form(recorded, ours)
+        elif capture.path.endswith("/wait") and not _shows(capture) and capture.status == 200:
+            # What is seen of a job on its way depends on the moment.
+            yield from _same_keys(recorded, ours)
         elif capture.path == "/2/query/job" and capture.status == 200:
             yield from self.same.differences(recorded["fields"], ours["fields"], ".fields")
             yield from _same_columns(recorded["data"], ours["data"])
@@ -178,8 +200,9 @@ class Replay:
             yield from self.same.differences(recorded, ours)
 
 
-def _nothing(world: World) -> None:
+def _nothing(world: World) -> Mapping[int, int] | None:
     """Most of the time nothing happens between two requests."""
+    return None
 
 
 def _job_of(capture: Capture) -> int | None:
@@ -209,6 +232,20 @@ def _number(text: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _shows(capture: Capture) -> bool:
+    """Whether an answer is about a job that has ended."""
+    if capture.method != "GET" or capture.status != 200 or not capture.path.startswith("/2/jobs/"):
+        return False
+    found = _decoded(capture.answer)
+    info = found.get("job_info", [])
+    return found.get("status") in FINAL or (bool(info) and info[0] in FINAL)
+
+
+def _same_keys(recorded: Any, ours: Any) -> Iterator[str]:
+    if ours is not None and list(recorded) != list(ours):
+        yield f"the keys {list(ours)} instead of {list(recorded)}"
+
+
 def _same_form(recorded: Any, ours: Any) -> Iterator[str]:
     """Lists of jobs depend on the whole history: their items are to be alike."""
     wanted = {tuple(item) for item in recorded}
@@ -229,6 +266,8 @@ def _same_columns(recorded: list[list[Any]], ours: list[list[Any]]) -> Iterator[
 def _ends(job: int, rest: list[Capture]) -> bool:
     """Whether the job had ended when the recording looks at it next."""
     for capture in rest:
+        if capture.path == f"/2/jobs/{job}" and capture.method == "DELETE":
+            return False
         if capture.path == f"/2/jobs/{job}" and capture.method == "GET" and capture.status == 200:
             return capture.json()["status"] in FINAL
         if capture.path == f"/2/jobs/{job}/wait":

@@ -176,6 +176,12 @@ class World:
         headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
         self.await_job(int(self.ask("DELETE", path, headers, json.dumps(tags).encode()).body))
 
+    def await_status(self, job: int, *statuses: str, seconds: float = 5.0) -> None:
+        """Wait until a job has one of these, or for so long."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.read(f"/2/jobs/{job}").get("status") not in statuses:
+            time.sleep(0.02)
+
     def await_job(self, job: int, seconds: float = 30.0) -> None:
         """Wait until a job has ended, or for so long."""
         deadline = time.monotonic() + seconds

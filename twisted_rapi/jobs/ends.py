@@ -48,7 +48,7 @@ def failed(job: JobRecord, index: int, error: JobError, lines: Iterable[str], no
         replace(op, status="error", result=preceding, end_ts=now) if n > index else op
         for n, op in enumerate(done.ops)
     )
-    return _closed(replace(done, ops=ops), now)
+    return _closed(replace(done, ops=ops, start_ts=job.start_ts or now), now)
 
 
 def canceled(job: JobRecord, index: int, now: Timestamp) -> JobRecord:

@@ -84,6 +84,7 @@ class Executor(Service):
         self._waiting: dict[int, Deferred[None]] = {}
         self._slots = 0
         self._for_slot: list[tuple[int, int, Deferred[None]]] = []
+        self._for_room: list[tuple[int, int, Deferred[None]]] = []
         self._stopping = False
         self._settled = False
         self._settling: list[Deferred[None]] = []
@@ -221,6 +222,21 @@ class Executor(Service):
             if granted is not None and not granted.called:
                 granted.callback(None)
 
+    async def room(self, job_id: int, priority: int) -> None:
+        """
+        Wait while as many jobs run as may: until then a job stays queued, and waits for no locks.
+
+        Nothing is taken: a job that then waits for locks keeps no other from running.
+        """
+        if self._room() > 0:
+            return
+        free: Deferred[None] = Deferred()
+        heappush(self._for_room, (priority, job_id, free))
+        await free
+
+    def _room(self) -> int:
+        return self._means.snapshot.cluster.max_running_jobs - self._slots
+
     async def slot(self, job_id: int, priority: int) -> None:
         """Wait until the limit on running jobs admits this one."""
         free: Deferred[None] = Deferred()
@@ -236,11 +252,17 @@ class Executor(Service):
     def _admit(self) -> None:
         if self._stopping:
             return
-        while self._for_slot and self._slots < self._means.snapshot.cluster.max_running_jobs:
+        while self._for_slot and self._room() > 0:
             free = heappop(self._for_slot)[2]
             if not free.called:  # cancelled ones are
                 self._slots += 1
                 free.callback(None)
+        for _ in range(self._room()):
+            if not self._for_room:  # what is let go may come here itself
+                break
+            waiting = heappop(self._for_room)[2]
+            if not waiting.called:
+                waiting.callback(None)
 
     async def cancel(self, job_id: int) -> tuple[bool, str]:
         """See `twisted_rapi.cluster.interface.ICluster.cancel`; texts as observed."""

@@ -121,8 +121,10 @@ class Life:
         await self._waiting(self._executor.settled())
         await self._leave_queue(index)
         if not self.job.ops[index].stage:
-            self._show(index, status="waiting", wait_ts=timestamp(self._means.now()))
+            # As observed, a job is queued still while it depends on others.
             await self._waiting(self._depend(op))
+            await self._waiting(self._executor.room(self.job.id, op.priority))
+            self._show(index, status="waiting", wait_ts=timestamp(self._means.now()))
         # One that had begun under an earlier master goes on: what it depended on was well then, and what it
         # has half made must not be left by cancelling it.
         await self._waiting(self._locks(op))

@@ -304,7 +304,7 @@ class LimitTests(SlowCase):
         self.limit(1)
         self.fake.nodes.hold()
         numbers = self.creations(3)
-        self.assertEqual([self.status(n) for n in numbers], ["running", "waiting", "waiting"])
+        self.assertEqual([self.status(n) for n in numbers], ["running", "queued", "queued"])
         self.limit(3)
         self.assertEqual([self.status(n) for n in numbers], ["running"] * 3)
 
@@ -316,7 +316,7 @@ class LimitTests(SlowCase):
         self.limit(1)
         first = self.fake.executor._lives[numbers[0]]
         self.fake.executor.leave_slot()
-        self.assertEqual((self.status(numbers[2]), first.job.id), ("waiting", numbers[0]))
+        self.assertEqual((self.status(numbers[2]), first.job.id), ("queued", numbers[0]))
         self.fake.executor._slots += 1
         self.fake.nodes.release()
         self.assertEqual([self.status(n) for n in numbers], ["success"] * 3)

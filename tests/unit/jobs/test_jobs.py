@@ -148,7 +148,7 @@ class OrderTests(JobCase):
         first = self.submit(create())
         after = self.submit(tag("after", depends=[[first, ["success"]]]))
         only_error = self.submit(tag("never", depends=[[first, ["error"]]]))
-        self.assertEqual(self.status(after), "waiting")
+        self.assertEqual(self.status(after), "queued")
         self.fake.nodes.release()
         self.assertEqual((self.status(after), self.status(only_error)), ("success", "error"))
         wanted = f"Dependency job {first} finished with status 'success', not one of 'error' as required"
@@ -181,7 +181,7 @@ class OrderTests(JobCase):
         self.now(self.fake.store.commit(commit_of([cluster])))
         self.fake.nodes.hold()
         numbers = [self.submit(create(f"w{n}.example.com", pnode=f"node{n}.example.com")) for n in (1, 2, 3)]
-        self.assertEqual([self.status(n) for n in numbers], ["running", "running", "waiting"])
+        self.assertEqual([self.status(n) for n in numbers], ["running", "running", "queued"])
         self.fake.nodes.release()
         self.assertEqual([self.status(n) for n in numbers], ["success"] * 3)
 

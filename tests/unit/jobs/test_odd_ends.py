@@ -194,7 +194,7 @@ class SubmittingTests(SlowCase):
         """They go on under the next master like any others."""
         self.fake.nodes.hold()
         self.submitting((create(),), (about("SHUTDOWN", depends=[[-1, ["success"]]]),))
-        self.assertEqual((self.status(1), self.status(2), self.status(3)), ("success", "running", "waiting"))
+        self.assertEqual((self.status(1), self.status(2), self.status(3)), ("success", "running", "queued"))
         self.fake.stop()
         self.fake.nodes.held = None
         self.next_master()
