@@ -25,8 +25,15 @@ def _begin(recorded: int, status: str, *ops: dict[str, Any]) -> Interlude:
     return begin
 
 
+def _idle(world: World) -> None:
+    """All jobs have ended."""
+    for job in world.read("/2/jobs"):
+        world.await_job(job["id"])
+
+
 def _do(*ops: dict[str, Any]) -> Interlude:
     def do(world: World) -> None:
+        _idle(world)
         job = world.post_job(list(ops))
         assert job is not None
         world.await_job(job)
@@ -66,6 +73,7 @@ INTERLUDES: Mapping[tuple[str, int], Interlude] = {
     ("10_jobs", 45): _begin(319, "error", {"OP_ID": "OP_TAGS_DEL", "kind": "cluster", "tags": ["nope"]}),
     ("10_jobs", 47): _busy,
     ("10_jobs", 52): _begin(326, "running", _limit(20), _delay(12)),
+    ("11_query", 1): _do({"OP_ID": "OP_INSTANCE_REMOVE", "instance_name": "jinst"}),
     ("12_tags", 6): lambda world: world.remove_tags(TAGS, ["three", "four"]),
     ("12_tags", 13): lambda world: world.remove_tags(TAGS, ["seven"]),
     ("12_tags", 47): lambda world: world.remove_tags(INST1, ["b"]),

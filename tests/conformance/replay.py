@@ -26,6 +26,8 @@ _WHOLE = {  # requests whose recording was cut
     "long header 4000": _GET.format("", f"X-A: {'x' * 4000}\r\n"),
     "many headers 3x3000": _GET.format("", "".join(f"X-{c}: {'x' * 3000}\r\n" for c in "ABC")),
 }
+# Which instances there were by then, and where, was brought about by other tools or an allocator.
+_FORM_ONLY = frozenset({("14_multialloc", 13), ("16_down", 0), ("16_down", 1), ("16_down", 2)})
 HEADERS = ("content-type", "www-authenticate", "server")
 
 
@@ -190,6 +192,8 @@ class Replay:
                 yield f"{answer.body!r} instead of a job's id"
         elif capture.path == "/2/jobs" and capture.status == 200:
             yield from _same_form(recorded, ours)
+        elif (capture.file, capture.seq) in _FORM_ONLY:
+            yield from _same_form(_listed(recorded), _listed(ours))
         elif capture.path.endswith("/wait") and not _shows(capture) and capture.status == 200:
             # What is seen of a job on its way depends on the moment.
             yield from _same_keys(recorded, ours)
@@ -244,6 +248,10 @@ def _shows(capture: Capture) -> bool:
 def _same_keys(recorded: Any, ours: Any) -> Iterator[str]:
     if ours is not None and list(recorded) != list(ours):
         yield f"the keys {list(ours)} instead of {list(recorded)}"
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _same_form(recorded: Any, ours: Any) -> Iterator[str]:
