@@ -98,9 +98,9 @@ def _begin(op: InstanceRecreateDisks, progress: Progress, view: View, instance: 
     if nodes is not None:
         policy.check(view, view.groups[primary(view, after).group], after)
     if progress.stage == "":
-        looks = tuple(_look(view, after, node, changes) for node in _touched(after))
+        looks = tuple(_look(view, which, node, changes) for which, node in _places(instance, after))
         return Perform(work=InParallel(looks), stage="looked", check=True)
-    _check_missing(progress, view, after, changes)
+    _check_missing(progress, view, _places(instance, after), changes)
     for node in _touched(after):
         volumes.check_space(view, view.nodes[node], [after.disks[n] for n in changes])
     had = reservations(instance)
@@ -226,15 +226,28 @@ def _look(view: View, after: InstanceRecord, node: str, changes: Mapping[int, An
     return Do(node, InspectDisks(instance=after.name, disks=disks))
 
 
-def _check_missing(progress: Progress, view: View, after: InstanceRecord, changes: Mapping[int, Any]) -> None:
+def _places(before: InstanceRecord, after: InstanceRecord) -> list[tuple[InstanceRecord, str]]:
+    """Where disks must be missing: as they will be, and as they are on nodes that keep being theirs."""
+    places = [(after, node) for node in _touched(after)]
+    if before.disks != after.disks:
+        places += [(before, node) for node in _touched(before) if node in _touched(after)]
+    return places
+
+
+def _check_missing(
+    progress: Progress,
+    view: View,
+    places: list[tuple[InstanceRecord, str]],
+    changes: Mapping[int, Any],
+) -> None:
     """What is there is never made anew."""
-    if after.disk_template == "blockdev":
+    if places[0][0].disk_template == "blockdev":
         return
-    for node, outcome in zip(_touched(after), progress.outcomes, strict=True):
+    for (which, node), outcome in zip(places, progress.outcomes, strict=True):
         states = outcome.disks if outcome is not None else ()
         for n, state in zip(sorted(changes), states, strict=False):
             if state is not None:
-                raise OpExecError(_exists(view, after, n, node, state["path"]))
+                raise OpExecError(_exists(view, which, n, node, state["path"]))
 
 
 def _exists(view: View, instance: InstanceRecord, index: int, node: str, path: str) -> str:
