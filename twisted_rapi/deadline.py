@@ -22,8 +22,9 @@ def within(
         work.cancel()
 
     def too_late() -> None:
-        answer.errback(late())
-        work.cancel()
+        if not answer.called:  # a process that was stopped may find both at once when it goes on
+            answer.errback(late())
+            work.cancel()
 
     def pass_on(result: Any) -> None:
         if not answer.called:
