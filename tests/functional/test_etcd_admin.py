@@ -1,9 +1,14 @@
 """``rapi-admin`` with a real etcd: certificates, founding, checking, moving; and the daemon."""
 
+import json
 import re
+import shutil
+import ssl
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
@@ -20,7 +25,7 @@ from twisted_rapi.state.database import Database
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.testing.etcd import EtcdCluster
 from twisted_rapi.testing.local import LocalCluster
-from twisted_rapi.testing.processes import await_true
+from twisted_rapi.testing.processes import Daemon, await_true, free_port, port_open, twistd
 
 
 class CertificatesTests(TestCase):
@@ -136,18 +141,54 @@ class AdminTests(TestCase):
         self.assertGreaterEqual(election.term, 40)
         self.assertEqual(decode("counter/job", found["counter/job"].value), CounterRecord(value=7))
 
-    def test_daemon(self) -> None:
-        """A whole cluster works over etcd, and survives the death of etcd's leader and its own."""
+    def in_etcd(self) -> LocalCluster:
+        """A cluster of two nodes that was moved to etcd, not started."""
         cluster = LocalCluster(self.folder / "cluster", nodes=2)
         self.addCleanup(cluster.stop)
         cluster.set_up()
         cluster.add_user("op", "secret")
         config = cluster.config / "rapi.toml"
         self.give_keys(cluster.config)
-        text = config.read_text()
         endpoints = ", ".join(f'"{endpoint}"' for endpoint in self.etcd.endpoints)
-        config.write_text(text.replace("[store]\n", f'[store]\nkind = "etcd"\nendpoints = [{endpoints}]\n'))
+        settings = f'[store]\nkind = "etcd"\nendpoints = [{endpoints}]\n'
+        config.write_text(config.read_text().replace("[store]\n", settings))
         self.assertEqual(self.admin("store", "copy", "--config", str(config), "sqlite", "etcd"), 0, self.said)
+        return cluster
+
+    def second(self, cluster: LocalCluster) -> tuple[Daemon, int]:
+        """Another candidate, on the second node, and its port."""
+        folder, port, metrics = cluster.directory / "master2", free_port(), free_port()
+        shutil.copytree(cluster.config, folder)
+        text = (folder / "rapi.toml").read_text().replace('node = "node1', 'node = "node2')
+        text = text.replace(f"127.0.0.1:{cluster.port}", f"127.0.0.1:{port}")
+        text = re.sub(r'(metrics\]\nlisten = "127.0.0.1:)\d+', rf"\g<1>{metrics}", text)
+        (folder / "rapi.toml").write_text(text)
+        command = twistd("rapi", folder / "rapi.toml", folder)
+        daemon = Daemon("rapi2", command, folder / "twistd.log", lambda: port_open(port))
+        self.addCleanup(daemon.kill)
+        return daemon, port
+
+    def test_two_candidates(self) -> None:
+        """One of two answers; the other one does at once when it is stopped, and soon when it is killed."""
+        cluster = self.in_etcd()
+        daemon, port = self.second(cluster)
+        first = cluster.port
+        cluster.start()
+        cluster.await_nodes()
+        daemon.start()
+        self.assertIsNone(_master(port))
+        self.assertEqual(_master(first), "node1.example.com")
+        cluster.master.stop()
+        await_true("the second is master", lambda: _master(port) == "node2.example.com", 5)
+        cluster.master.start(wait=False)
+        await_true("the first waits", lambda: port_open(first))
+        daemon.kill()
+        await_true("the first is master again", lambda: _master(first) == "node1.example.com", 15)
+
+    def test_daemon(self) -> None:
+        """A whole cluster works over etcd, and survives the death of etcd's leader and its own."""
+        cluster = self.in_etcd()
+        config = cluster.config / "rapi.toml"
         cluster.start()
         cluster.await_nodes()
         # A master runs: the cluster cannot be moved away under it.
@@ -159,3 +200,13 @@ class AdminTests(TestCase):
         cluster.master.start(wait=False)
         cluster.master.await_ready()
         cluster.await_nodes()
+
+
+def _master(port: int) -> str | None:
+    """The master by what a candidate answers; ``None`` when it is not the master."""
+    context = ssl._create_unverified_context()
+    try:
+        with urllib.request.urlopen(f"https://127.0.0.1:{port}/2/info", timeout=2, context=context) as answer:
+            return str(json.load(answer)["master"])
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
