@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-SUITES = ("unit", "contract", "functional", "acceptance")
+SUITES = ("unit", "contract", "functional", "acceptance", "conformance")
 MEASURED = ("unit", "contract", "functional")
 _COUNTS = re.compile(r"(failures|errors|skips|successes|expectedFailures|unexpectedSuccesses)=(\d+)")
 

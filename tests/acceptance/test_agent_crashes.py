@@ -1,74 +1,147 @@
 """kill -9 of an agent right before and right after each kind of step: nothing half made is left."""
 
 import importlib
+import json
 import pkgutil
-import signal
 from typing import Any
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.acceptance.test_crashes import CrashCase, creation
+from tests.acceptance.planted import PlantedCase, Request
+from tests.acceptance.test_crashes import creation
 from twisted_rapi import plan
-from twisted_rapi.model.steps import Step
-from twisted_rapi.testing.processes import await_true
+from twisted_rapi.model.steps import RunHooks, Step
 
-WEB1, WEB2 = "/2/instances/web1.example.com", "/2/instances/web2.example.com"
-WHOLE = {**creation("web1.example.com"), "os_type": "whole", "beparams": {"minmem": 32, "maxmem": 64}}
+NAME = "web1.example.com"
+WEB1, WEB2 = f"/2/instances/{NAME}", "/2/instances/web2.example.com"
+ONE, TWO, THREE = (f"node{n}.example.com" for n in (1, 2, 3))
+UNIT = "storage_type=lvm-pv&name=/dev/sim0"
 
-Request = tuple[str, str, Any]
-CREATE: Request = ("POST", "/2/instances", WHOLE)
-START: Request = ("PUT", f"{WEB1}/startup", None)
-SHUT_DOWN: Request = ("PUT", f"{WEB1}/shutdown", None)
-REMOVE: Request = ("DELETE", WEB1, None)
+
+def made(template: str, **more: Any) -> Request:
+    """An instance with two NICs and two disks, one if they are mirrored, on the first node."""
+    count = 1 if template == "drbd" else 2
+    given = {
+        "disk_template": template,
+        "disks": [{"size": 8}] * count,
+        "nics": [{}, {}],
+        "os_type": "whole",
+        "beparams": {"minmem": 32, "maxmem": 64},
+        "pnode": ONE,
+        **({"snode": TWO} if template == "drbd" else {}),
+    }
+    return ("POST", "/2/instances", {**creation(NAME), **given, **more})
+
+
+def about(method: str, what: str, **body: Any) -> Request:
+    """A request about the instance."""
+    return (method, f"{WEB1}/{what}", body or None)
 
 
 @attrs.frozen
 class Row:
     """
-    A kind of step, and a job that comes to it.
+    A job that comes to some kinds of steps.
 
-    :ivar step: its tag.
-    :ivar before: jobs that must have been done; `after`: those that take it back.
+    :ivar steps: their tags, in the order in which it first comes to them.
+    :ivar patient: the master waits for a node that dies meanwhile, and the job ends well.  Where it does not,
+        or where what was under way is lost, the job may fail, clearly, and is to succeed when repeated.
+    :ivar again: what has to be done before it can be repeated.
     """
 
-    step: str
+    steps: tuple[str, ...]
     job: Request
-    before: tuple[Request, ...] = ()
-    after: tuple[Request, ...] = ()
+    patient: bool = True
+    again: tuple[Request, ...] = ()
 
 
-# Each row finds the cluster as the one before has left it.
+REMOVE: Request = ("DELETE", WEB1, None)
+PLUG = about(
+    "PUT",
+    "modify",
+    disks=[["remove", 1, {}], ["add", -1, {"size": 8}]],
+    nics=[["remove", 1, {}], ["add", -1, {}]],
+    hotplug=True,
+)
+PLAIN = about("PUT", "modify", disk_template="plain")
+MIRRORED = about("PUT", "modify", disk_template="drbd", remote_node=TWO)
+ROLE = "/2/nodes/node3.example.com/role"
+IMPORT = ("POST", "/2/instances", {**made("plain")[2], "mode": "import", "src_path": NAME, "pnode": THREE})
+EVACUATE: Request = (
+    "POST",
+    f"/2/nodes/{THREE}/evacuate",
+    {"mode": "primary-only", "iallocator": "delaying"},
+)
+
+# Each row finds the cluster as the one before has left it, and the last of them leaves nothing.
 ROWS = (
-    Row("os.verify", CREATE, after=(REMOVE,)),
-    Row("volume.create", CREATE, after=(REMOVE,)),
-    Row("os.run", CREATE, after=(REMOVE,)),
-    Row("domain.start", START, before=(CREATE, SHUT_DOWN), after=(SHUT_DOWN, REMOVE)),
-    Row("volume.inspect", ("GET", f"{WEB1}/info", None), before=(CREATE,), after=(REMOVE,)),
-    Row("domain.memory", ("PUT", f"{WEB1}/modify", {"runtime_mem": 48}), before=(CREATE,), after=(REMOVE,)),
-    Row("domain.stop", SHUT_DOWN, before=(CREATE,), after=(REMOVE,)),
-    Row("volume.activate", ("PUT", f"{WEB1}/activate-disks", None), before=(CREATE,), after=(REMOVE,)),
+    Row(("os.verify", "volume.create", "os.run", "domain.start"), made("file")),
+    Row(("volume.inspect",), about("GET", "info"), patient=False),
+    Row(("domain.memory",), about("PUT", "modify", runtime_mem=48)),
+    Row(("domain.disk.detach", "domain.nic.detach"), PLUG),
+    Row(("domain.disk.attach",), PLUG, patient=False),
+    Row(("domain.nic.attach",), PLUG, patient=False),
+    Row(("volume.grow",), about("POST", "disk/0/grow", amount=8)),
+    Row(("domain.disk.grow",), about("POST", "disk/0/grow", amount=8), patient=False),
+    Row(("hooks.run",), about("POST", "reboot"), patient=False),
+    Row(("domain.stop",), about("PUT", "shutdown")),
+    Row(("volume.activate",), about("PUT", "activate-disks")),
+    Row(("volume.deactivate",), about("PUT", "deactivate-disks")),
+    Row(("volume.move",), about("PUT", "rename", new_name="web2.example.com")),
+    Row(("volume.delete",), ("DELETE", WEB2, None)),
+    Row(("allocator.run",), made("plain", pnode=None, iallocator="first", start=False)),
+    Row(("export.begin", "stream.open"), about("PUT", "export", destination=TWO, shutdown=True)),
+    Row(("stream.send",), about("PUT", "export", destination=TWO, shutdown=True), patient=False),
+    Row(("stream.await",), about("PUT", "export", destination=TWO, shutdown=True), patient=False),
+    Row(("stream.end", "export.finish"), about("PUT", "export", destination=TWO, shutdown=True)),
+    Row(("volume.delete",), REMOVE),
+    Row(("export.read",), IMPORT, again=(REMOVE,)),
+    Row(("certificate.create",), about("PUT", "prepare-export?mode=remote")),
+    Row(("export.remove",), ("DELETE", f"{WEB1}/export", None)),
+    Row(("delay",), EVACUATE, patient=False),
+    Row(("volume.delete",), REMOVE),
+    Row(("volume.create",), made("plain", start=False)),
+    Row(("volume.release",), PLAIN, patient=False, again=(MIRRORED,)),
+    Row(("volume.adopt", "volume.sync"), MIRRORED),
+    Row(("volume.renew",), about("POST", "replace-disks", mode="replace_on_secondary")),
+    Row(("domain.start",), about("PUT", "startup")),
+    Row(("domain.look", "domain.migrate"), about("PUT", "migrate")),
+    Row(("domain.stop",), about("PUT", "shutdown")),
+    Row(("volume.delete",), REMOVE),
     Row(
-        "volume.deactivate",
-        ("PUT", f"{WEB1}/deactivate-disks", None),
-        before=(CREATE, SHUT_DOWN),
-        after=(REMOVE,),
+        ("node.ping",),
+        ("PUT", f"{ROLE}?force=1", "regular"),
+        patient=False,
+        again=(("PUT", f"{ROLE}?force=1", "offline"),),
+    ),
+    Row(("node.powercycle",), ("POST", f"/2/nodes/{THREE}/powercycle?force=1", None), patient=False),
+    Row(
+        ("storage.list",),
+        ("GET", f"/2/nodes/{TWO}/storage?storage_type=lvm-vg&output_fields=name", None),
+        patient=False,
     ),
     Row(
-        "volume.move",
-        ("PUT", f"{WEB1}/rename", {"new_name": "web2.example.com"}),
-        before=(CREATE, SHUT_DOWN),
-        after=(("DELETE", WEB2, None),),
+        ("storage.change",),
+        ("PUT", f"/2/nodes/{TWO}/storage/modify?{UNIT}&allocatable=1", None),
+        patient=False,
     ),
-    Row("volume.delete", REMOVE, before=(CREATE,)),
+    Row(
+        ("storage.repair",),
+        ("PUT", f"/2/nodes/{TWO}/storage/repair?storage_type=lvm-vg&name=xenvg", None),
+        patient=False,
+    ),
 )
 
 
 def asked_for() -> set[str]:
-    """The tags of the steps that any plan knows."""
+    """The tags of the steps that any plan knows, and those of hooks."""
     names = [m.name for m in pkgutil.walk_packages(plan.__path__, f"{plan.__name__}.")]
     known = [value for name in names for value in vars(importlib.import_module(name)).values()]
-    kinds = [k for k in known if isinstance(k, type) and issubclass(k, Step) and k is not Step]
+    kinds: list[type[Step]] = [
+        k for k in known if isinstance(k, type) and issubclass(k, Step) and k is not Step
+    ]
+    kinds.append(RunHooks)
     return {str(kind.__struct_config__.tag) for kind in kinds}
 
 
@@ -77,65 +150,57 @@ class TableTests(SynchronousTestCase):
 
     def test_whole(self) -> None:
         """It has every kind of step that any plan knows."""
-        self.assertEqual(asked_for() - {row.step for row in ROWS}, set())
+        self.assertEqual(asked_for() - {step for row in ROWS for step in row.steps}, set())
 
 
-class AgentCrashTests(CrashCase):
-    """One cluster of one node goes through a table of step kinds."""
-
-    NODES = 1
+class AgentCrashTests(PlantedCase):
+    """One cluster goes through a table of step kinds."""
 
     def setUp(self) -> None:
         super().setUp()
-        self._write_definition()
-        self.agent = self.cluster.agents[0]
-        self.cluster.start()
-
-    def _write_definition(self) -> None:
-        """An OS definition that has every script."""
-        scripts = self.cluster.directory / "os"
-        folder = scripts / "whole"
-        folder.mkdir(parents=True)
-        (folder / "ganeti_api_version").write_text("20\n")
-        (folder / "parameters.list").write_text("")
-        for name in ("create", "import", "export", "rename", "verify"):
-            script = folder / name
-            script.write_text("#!/bin/sh\n")
-            script.chmod(0o755)
-        settings = self.cluster.directory / "node1/agent.toml"
-        text = settings.read_text().replace("os_search_path = []", f'os_search_path = ["{scripts}"]')
-        settings.write_text(text)
+        answer = json.dumps({"success": True, "info": "", "result": [ONE]})
+        self.script("allocators/first", f"echo '{answer}'")
+        job = [{"OP_ID": "OP_TEST_DELAY", "duration": 0.1, "on_nodes": [TWO], "on_master": False}]
+        answer = json.dumps({"success": True, "info": "", "result": [[[NAME, "default", [TWO]]], [], [job]]})
+        self.script("allocators/delaying", f"echo '{answer}'")
+        self.script("hooks/instance-reboot-pre.d/10-looks", "exit 0")
 
     def test_each_step(self) -> None:
-        """The job ends well once the agent is back, and leaves the cluster as if nothing had been."""
+        """
+        The job ends well once the agent is back, or says clearly why it cannot go on and does when repeated;
+        in the end the cluster is as if nothing had been.
+        """
+        before = self.things()
         for row in ROWS:
-            for when in ("before", "after"):
-                with self.subTest(step=row.step, when=when):
-                    self._through(row, f"{when} {row.step}")
+            if row.patient:
+                self._through(row)
+            else:
+                for when in ("before", "after"):
+                    for step in row.steps:
+                        self._at(row, f"{when} {step}")
+        self.assertEqual(self.things(), before)
+        self.assertEqual(self.api.ask("GET", "/2/instances"), [])
 
-    def _through(self, row: Row, place: str) -> None:
-        for request in row.before:
-            self._done(request)
-        self._restart_agent(RAPI_FAILPOINT=f"{place}:1")
-        job = self.api.ask(*row.job)
-        self.assertTrue(self.agent.ended(15), f"the job never came to {place}")
-        self._restart_agent()
-        self.all_ended()
-        found = self.api.ask("GET", f"/2/jobs/{job}")
-        self.assertEqual(found["status"], "success", (place, found))
-        self.check_consistent()
-        for request in row.after:
-            self._done(request)
+    def _through(self, row: Row) -> None:
+        """One job dies before and after each of its steps."""
+        places = [f"{when} {step}" for step in row.steps for when in ("before", "after")]
+        self.plant(*(f"{place}:1" for place in places))
+        found = self.ended(self.api.ask(*row.job))
+        self.assertEqual(self.died(), places, f"the job never came there: {found}")
+        self.assertEqual(found["status"], "success", (row.steps, found))
+        self.check_sound()
 
-    def _restart_agent(self, **environment: str) -> None:
-        self.agent.kill(signal.SIGTERM)
-        self.agent.environment = environment
-        self.agent.start()
-        await_true("the node answers", self._nodes_answer)
-
-    def _done(self, request: Request) -> None:
-        """Run a job that has to succeed."""
-        job = self.api.ask(*request)
-        self.all_ended()
-        found = self.api.ask("GET", f"/2/jobs/{job}")
-        self.assertEqual(found["status"], "success", (request, found))
+    def _at(self, row: Row, place: str) -> None:
+        """The job dies at one place, and is repeated where it failed."""
+        for request in row.again:
+            self.done(request)
+        self.plant(f"{place}:1")
+        found = self.ended(self.api.ask(*row.job))
+        self.assertEqual(self.died(), [place], f"the job never came there: {found}")
+        self.check_sound()
+        if found["status"] != "success":
+            self.assertRegex(
+                json.dumps(found["opresult"]), "did not answer|Connection refused|nothing is received", place
+            )
+            self.done(row.job)
+        self.check_sound()

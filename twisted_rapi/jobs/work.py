@@ -94,7 +94,6 @@ class Worker:
             return HypervisorError(f"Node {name}: {e.text}")
         if isinstance(e, NodeUnreachable):
             step = str(do.step.__struct_config__.tag)
-            return OpExecError(
-                f"Node {name} did not answer while asked for {step} of {do.step.instance}: {e}"
-            )
+            asked = f"{step} of {do.step.instance}" if do.step.instance else step
+            return OpExecError(f"Node {name} did not answer while asked for {asked}: {e}")
         return OpExecError(f"Node {name}: {e}")
