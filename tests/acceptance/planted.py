@@ -113,6 +113,7 @@ class PlantedCase(CrashCase):
     # What must hold.
 
     def _nodes_answer(self) -> bool:
+        self.revive()
         if not all(map(port_open, self._ports)):
             return False
         nodes = self.api.tried("GET", "/2/nodes?bulk=1")

@@ -113,7 +113,7 @@ ROWS = (
         ("node.ping",),
         ("PUT", f"{ROLE}?force=1", "regular"),
         patient=False,
-        again=(("PUT", f"{ROLE}?force=1", "offline"),),
+        again=(("PUT", f"{ROLE}?force=1&auto-promote=1", "offline"),),
     ),
     Row(("node.powercycle",), ("POST", f"/2/nodes/{THREE}/powercycle?force=1", None), patient=False),
     Row(

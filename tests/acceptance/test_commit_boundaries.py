@@ -37,15 +37,20 @@ class Row:
     A job the master dies in.
 
     :ivar submits: how many jobs it submits.
+    :ivar loses: all disks are lost beforehand.
     :ivar then: jobs done afterwards, for the rows that follow.
     """
 
     job: Request
     submits: int = 0
+    loses: bool = False
     then: tuple[Request, ...] = ()
 
 
-SEVERAL = [{**made(name, "sharedfile"), "pnode": None} for name in ("m1.example.com", "m2.example.com")]
+SEVERAL = [
+    {k: v for k, v in made(name, "sharedfile").items() if k not in ("__version__", "pnode")}
+    for name in ("m1.example.com", "m2.example.com")
+]
 
 DISKS = (
     Row(("POST", "/2/instances", made(A, "drbd"))),
@@ -54,7 +59,7 @@ DISKS = (
     Row(about("POST", "replace-disks", mode="replace_new_secondary", remote_node=THREE)),
     Row(about("PUT", "migrate")),
     Row(about("PUT", "failover"), then=(about("PUT", "shutdown"),)),
-    Row(about("POST", "recreate-disks", nodes=[ONE, TWO])),
+    Row(about("POST", "recreate-disks", nodes=[ONE, TWO]), loses=True),
     Row(about("PUT", "modify", disk_template="plain")),
 )
 MOVES = (
@@ -131,9 +136,16 @@ class CommitBoundaryTests(PlantedCase):
         self.cluster.master.kill()
         self.cluster.master.start()
 
+    def _lose_disks(self) -> None:
+        for place in ("node*/state/volumes/*.json", "shared-volumes/drbd/*.json"):
+            for note in self.cluster.directory.glob(place):
+                note.unlink()
+
     def _live(self, rows: tuple[Row, ...]) -> None:
         before = {job["id"] for job in self.api.ask("GET", "/2/jobs?bulk=1")}
         for row in rows:
+            if row.loses:
+                self._lose_disks()
             found = self._through(row, before)
             self.assertEqual(found["status"], "success", (row, found))
             jobs = {job["id"]: job for job in self.api.ask("GET", "/2/jobs?bulk=1")}
