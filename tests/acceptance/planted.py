@@ -65,7 +65,9 @@ class PlantedCase(CrashCase):
             settings = self.cluster.directory / f"node{n}/agent.toml"
             listen: str = tomllib.loads(settings.read_text())["listen"]
             self._ports.append(int(listen.rpartition(":")[2]))
-            settings.write_text(settings.read_text().replace("os_search_path = []", folders))
+            text = settings.read_text().replace("os_search_path = []", folders)
+            # What is simulated is the last of the file.
+            settings.write_text(f'{text}\nhosts = {{ "web1.example.com" = "192.0.2.7" }}\n')
 
     # Dying.
 

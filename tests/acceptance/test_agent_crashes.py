@@ -76,6 +76,8 @@ EVACUATE: Request = (
 
 # Each row finds the cluster as the one before has left it, and the last of them leaves nothing.
 ROWS = (
+    Row(("name.resolve", "address.probe"), made("file", name_check=True, ip_check=True)),
+    Row(("volume.delete",), REMOVE),
     Row(("os.verify", "volume.create", "os.run", "domain.start"), made("file")),
     Row(("volume.inspect",), about("GET", "info"), patient=False),
     Row(("domain.memory",), about("PUT", "modify", runtime_mem=48)),
