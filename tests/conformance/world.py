@@ -4,6 +4,7 @@ import base64
 import hashlib
 import http.client
 import json
+import shutil
 import socket
 import ssl
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import attrs
 from msgspec.structs import replace
 
+from twisted_rapi.agent.daemon import SHIPPED
 from twisted_rapi.model.records import ClusterRecord, NodeRecord
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.database import Database
@@ -65,6 +67,7 @@ class World:
         self.local = LocalCluster(self.directory, more=_SETTINGS, domain="gnt.example")
         self.local.set_up()
         self._as_recorded()
+        self._lenient_os()
         hashed = hashlib.md5(b"ha1:Ganeti Remote API:ha1pw", usedforsecurity=False).hexdigest()
         (self.local.config / "users").write_text(USERS % hashed, encoding="utf-8")
         self.local.start()
@@ -83,6 +86,17 @@ class World:
                 raise result
         finally:
             database.close()
+
+    def _lenient_os(self) -> None:
+        """The recorded OS definition ``noop`` takes any value of its parameters."""
+        noop = self.directory / "os" / "noop"
+        shutil.copytree(SHIPPED / "noop", noop)
+        (noop / "verify").write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+        for n in range(1, self.local.nodes + 1):
+            file = self.directory / f"node{n}" / "agent.toml"
+            text = file.read_text(encoding="utf-8")
+            found = f'os_search_path = ["{noop.parent}"]'
+            file.write_text(text.replace("os_search_path = []", found), encoding="utf-8")
 
     def tear_down(self) -> None:
         """End it and leave nothing."""
