@@ -19,7 +19,7 @@ from twisted_rapi.model.records import GroupRecord, NodeRecord, Params
 from twisted_rapi.model.steps import Outcome, RunAllocator
 from twisted_rapi.plan.allocation import consult
 from twisted_rapi.plan.allocation import questions as ask
-from twisted_rapi.plan.create import allocation
+from twisted_rapi.plan.drafting import allocation
 from twisted_rapi.plan.stage import Do, Perform, Progress
 from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.world import World

@@ -12,8 +12,8 @@ from twisted_rapi.model.opcodes.several import part, whole
 from twisted_rapi.model.records import NodeRecord, Params
 from twisted_rapi.plan.allocation import questions as ask
 from twisted_rapi.plan.allocation.consult import consult
-from twisted_rapi.plan.create import allocation
 from twisted_rapi.plan.disks import MIRRORED
+from twisted_rapi.plan.drafting import allocation
 from twisted_rapi.plan.stage import DryRun, Finish, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 

@@ -13,7 +13,7 @@ from twisted_rapi.plan.allocation.builtin import answer
 from twisted_rapi.plan.allocation.consult import CONSULTED, allocator, asking, heard
 from twisted_rapi.plan.allocation.request import request
 from twisted_rapi.plan.allocation.response import written
-from twisted_rapi.plan.create import allocation
+from twisted_rapi.plan.drafting import allocation
 from twisted_rapi.plan.stage import Finish, Progress, Stage
 from twisted_rapi.plan.view import View
 

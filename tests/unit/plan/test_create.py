@@ -44,6 +44,26 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any]]] = {
         {"iallocator": "hail", "pnode": "node1"},
         ["OpPrereqError", ["Do not specify both, iallocator and node", "wrong_input"]],
     ),
+    "opportunistic locking": (
+        {"opportunistic_locking": True, "pnode": "node1"},
+        ["OpPrereqError", ["Opportunistic locking is for nodes that an allocator chooses", "wrong_input"]],
+    ),
+    "instance communication": (
+        {"instance_communication": True},
+        ["OpPrereqError", ["Instance communication is not offered by this release", "wrong_input"]],
+    ),
+    "file driver": (
+        {"file_driver": "blktap"},
+        ["OpPrereqError", ["File driver 'blktap' is not offered by this release", "wrong_input"]],
+    ),
+    "some disks adopted": (
+        {"disks": [{"adopt": "a"}, {"size": 1}], "pnode": "node1"},
+        ["OpPrereqError", ["Either all disks are adopted or none is", "wrong_input"]],
+    ),
+    "adopted where an allocator says": (
+        {"disks": [{"adopt": "a"}]},
+        ["OpPrereqError", ["Disk adoption not allowed with an iallocator script", "wrong_input"]],
+    ),
     "no OS": ({"os_type": None}, ["OpPrereqError", ["No guest OS or OS image specified", "wrong_input"]]),
     "no OS without an installation": (
         {"os_type": None, "no_install": True},

@@ -13,7 +13,7 @@ from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.plan.allocation import questions as ask
 from twisted_rapi.plan.allocation.builtin import answer
 from twisted_rapi.plan.allocation.request import options, request
-from twisted_rapi.plan.create import allocation
+from twisted_rapi.plan.drafting import allocation
 from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.world import World
 
