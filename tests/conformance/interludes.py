@@ -71,6 +71,8 @@ _CREATE = {
 INTERLUDES: Mapping[tuple[str, int], Interlude] = {
     # The powercycle that 06_nodes asks for ends guests five seconds later, not those of later recordings.
     ("09_instances", 1): lambda _: time.sleep(6),
+    # The recorded evacuation failed: other jobs had just brought these to the node.
+    ("09_instances", 270): lambda world: world.gather(("inst2", "inst3", "inst5"), "node2.gnt.example"),
     ("10_jobs", 26): _do({**_CREATE, "start": False}),
     ("10_jobs", 36): _begin(315, "running", _delay(2)),
     ("10_jobs", 45): _begin(319, "error", {"OP_ID": "OP_TAGS_DEL", "kind": "cluster", "tags": ["nope"]}),

@@ -196,6 +196,17 @@ class World:
         while time.monotonic() < deadline and self.read(f"/2/jobs/{job}").get("status") not in statuses:
             time.sleep(0.02)
 
+    def gather(self, instances: tuple[str, ...], node: str) -> None:
+        """Have these run on one node, once all jobs have ended."""
+        for job in self.read("/2/jobs"):
+            self.await_job(job["id"])
+        for name in instances:
+            if self.read(f"/2/instances/{name}")["pnode"] != node:
+                go = {"OP_ID": "OP_INSTANCE_MIGRATE", "instance_name": name, "target_node": node}
+                job = self.post_job([{**go, "allow_failover": True}])
+                assert job is not None
+                self.await_job(job)
+
     def await_job(self, job: int, seconds: float = 30.0) -> None:
         """Wait until a job has ended, or for so long."""
         deadline = time.monotonic() + seconds
