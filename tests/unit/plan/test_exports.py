@@ -1,6 +1,7 @@
 """Exports, imports and moves: disks whose data goes from node to node."""
 
 from itertools import product
+from random import Random
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -333,12 +334,16 @@ SCENES: dict[str, tuple[tuple[Opcode, ...], Opcode]] = {
 class InterruptionTests(SynchronousTestCase):
     """The master, a node or a step fails at every single place."""
 
+    def setUp(self) -> None:
+        self.worlds: dict[str, World] = {}
+
     def _scene(self, name: str) -> tuple[World, Opcode]:
         before, opcode = SCENES[name]
-        world = world_with("file", **MACHINE)
-        for each in before:
-            well(world.run(each))
-        return world, opcode
+        if name not in self.worlds:
+            world = self.worlds[name] = world_with("file", **MACHINE)
+            for each in before:
+                well(world.run(each))
+        return self.worlds[name].fork(Random(0)), opcode
 
     def _end(self, world: World, opcode: Opcode) -> Any:
         ended = world.run(opcode)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from itertools import product
+from random import Random
 from typing import Any
 
 from msgspec.structs import replace
@@ -293,9 +294,14 @@ SCENES: dict[str, tuple[str, bool, Opcode]] = {
 class InterruptionTests(SynchronousTestCase):
     """The master, a node or a step fails at every single place."""
 
+    def setUp(self) -> None:
+        self.worlds: dict[str, World] = {}
+
     def _scene(self, name: str) -> tuple[World, Opcode]:
         template, runs, opcode = SCENES[name]
-        return world_with(template, start=runs), opcode
+        if name not in self.worlds:
+            self.worlds[name] = world_with(template, start=runs)
+        return self.worlds[name].fork(Random(0)), opcode
 
     def test_crash_anywhere(self) -> None:
         """Wherever the master dies, once or twice, the end is the same."""
