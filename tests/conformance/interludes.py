@@ -56,6 +56,14 @@ def _busy(world: World) -> None:
     _begin(0, "running", _delay(3))(world)
 
 
+def _only_default(world: World) -> None:
+    """The other groups, which have no nodes, are gone."""
+    _idle(world)
+    for group in world.read("/2/groups"):
+        if group["name"] != "default":
+            _do({"OP_ID": "OP_GROUP_REMOVE", "group_name": group["name"]})(world)
+
+
 _CREATE = {
     "OP_ID": "OP_INSTANCE_CREATE",
     "mode": "create",
@@ -77,6 +85,7 @@ INTERLUDES: Mapping[tuple[str, int], Interlude] = {
     ("10_jobs", 36): _begin(315, "running", _delay(2)),
     ("10_jobs", 45): _begin(319, "error", {"OP_ID": "OP_TAGS_DEL", "kind": "cluster", "tags": ["nope"]}),
     ("10_jobs", 47): _busy,
+    ("10_jobs", 54): _only_default,
     ("10_jobs", 52): _begin(326, "running", _limit(20), _delay(12)),
     ("11_query", 1): _do({"OP_ID": "OP_INSTANCE_REMOVE", "instance_name": "jinst"}),
     ("12_tags", 6): lambda world: world.remove_tags(TAGS, ["three", "four"]),
