@@ -1,66 +1,88 @@
 """
-Runs all suites with trial, one process a kind, and says at the end how many tests passed.
+Runs all suites with trial, several processes at once, and says at the end how many tests passed.
 
 ``python -m tests.run [SUITE…]``; without arguments all of them.  What the suites of `MEASURED` run is
 measured on the way; when all of those ran, less than pyproject's ``fail_under`` is a failure.
+
+Note [Parts].  Most of the time a suite of real processes waits: it is run in parts, one process a file, more
+of them than there are processors; what takes longest begins first.  A part's output is shown when it ends.
 """
 
+import os
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 
-SUITES = ("unit", "contract", "functional", "acceptance", "conformance")
+SUITES = ("acceptance", "conformance", "functional", "unit", "contract")
 MEASURED = ("unit", "contract", "functional")
+AT_ONCE = (os.cpu_count() or 1) + 1
 _COUNTS = re.compile(r"(failures|errors|skips|successes|expectedFailures|unexpectedSuccesses)=(\d+)")
 
 
-def data_file(suite: str) -> str:
-    """Where what a suite ran is noted."""
-    return f".coverage.{suite}"
+def parts(suite: str) -> Iterator[str]:
+    """The modules and packages of a suite that are run by a process each."""
+    folder = Path(__file__).parent / suite
+    if suite in ("contract", "conformance"):
+        yield f"tests.{suite}"
+        return
+    packages = sorted(path.parent.name for path in folder.glob("*/__init__.py"))
+    files = sorted(path.stem for path in folder.glob("test_*.py"))
+    yield from (f"tests.{suite}.{name}" for name in (*packages, *files))
 
 
-def command(suite: str) -> list[str]:
-    """What runs a suite."""
-    trial = ["twisted.trial", f"--temp-directory=_trial_temp_{suite}", f"tests.{suite}"]
-    measured = ["coverage", "run", f"--data-file={data_file(suite)}", "-m"] if suite in MEASURED else []
-    return [sys.executable, "-m", *measured, *trial]
+def data_file(part: str) -> str:
+    """Where what a part ran is noted."""
+    return f".coverage.{part}"
 
 
-def run(suite: str) -> dict[str, int]:
-    """The counts of one suite."""
+def command(part: str) -> list[str]:
+    """What runs a part."""
+    trial = ["twisted.trial", f"--temp-directory=_trial_temp_{part}", part]
+    measured = ["coverage", "run", f"--data-file={data_file(part)}", "-m"]
+    return [sys.executable, "-m", *(measured if part.split(".")[1] in MEASURED else []), *trial]
+
+
+def run(part: str) -> tuple[str, float, str, dict[str, int]]:
+    """The part, how many seconds it took, its output, and its counts."""
     begun = time.monotonic()
-    process = subprocess.Popen(command(suite), stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+    ended = subprocess.run(
+        command(part), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     last = ""
-    for line in process.stdout:
-        sys.stdout.write(line)
+    for line in ended.stdout.splitlines():
         last = line if line.startswith(("PASSED", "FAILED")) else last
-    status = process.wait()
     counts = {name: int(count) for name, count in _COUNTS.findall(last)}
-    if status and not counts.get("failures") and not counts.get("errors"):
+    if ended.returncode and not counts.get("failures") and not counts.get("errors"):
         counts["errors"] = 1
-    if not counts.get("successes"):
+    if not counts.get("successes") and not counts.get("skips"):
         counts["errors"] = counts.get("errors", 0) + 1
-    print(f"{suite}: {time.monotonic() - begun:.0f} s\n", flush=True)
-    return counts
+    return part, time.monotonic() - begun, ended.stdout, counts
 
 
-def enough_covered() -> bool:
-    """Whether the measured suites together ran as much as they have to; tells what they did not."""
+def enough_covered(measured: list[str]) -> bool:
+    """Whether the measured parts together ran as much as they have to; tells what they did not."""
     coverage = [sys.executable, "-m", "coverage"]
-    files = [data_file(suite) for suite in MEASURED]
-    subprocess.run([*coverage, "combine", "--quiet", *files], check=True)
+    subprocess.run([*coverage, "combine", "--quiet", *map(data_file, measured)], check=True)
     return subprocess.run([*coverage, "report"], check=False).returncode == 0
 
 
 def main(suites: list[str]) -> int:
     """Run them, and print the closing line."""
     total: dict[str, int] = {}
-    for suite in suites or SUITES:
-        for name, count in run(suite).items():
-            total[name] = total.get(name, 0) + count
-    if set(MEASURED) <= set(suites or SUITES) and not enough_covered():
+    wanted = suites or SUITES
+    every = [part for suite in wanted for part in parts(suite)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for future in as_completed([pool.submit(run, part) for part in every]):
+            part, seconds, output, counts = future.result()
+            print(f"{output}\n{part}: {seconds:.0f} s\n", flush=True)
+            for name, count in counts.items():
+                total[name] = total.get(name, 0) + count
+    measured = [part for part in every if part.split(".")[1] in MEASURED]
+    if set(MEASURED) <= set(wanted) and not enough_covered(measured):
         print("Too little of the program was run by the tests: see the report above")
         total["failures"] = total.get("failures", 0) + 1
     failed = sum(total.get(name, 0) for name in ("failures", "errors", "unexpectedSuccesses"))
