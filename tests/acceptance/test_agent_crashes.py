@@ -202,7 +202,9 @@ class AgentCrashTests(PlantedCase):
         self.check_sound()
         if found["status"] != "success":
             self.assertRegex(
-                json.dumps(found["opresult"]), "did not answer|Connection refused|nothing is received", place
+                json.dumps(found["opresult"]),
+                "did not answer|Connection refused|nothing is received|did not say that it has stored",
+                place,
             )
             self.done(row.job)
         self.check_sound()

@@ -19,7 +19,8 @@ class Exports:
     """
     The folder with exports.
 
-    One that is being made is called ``NAME.new``; it gets its name when it is whole.
+    One that is being made is called ``.NAME.new``; it gets its name when it is whole, and the one before it
+    is ``.NAME.old`` meanwhile.  No instance can be called so.
     """
 
     def __init__(self, folder: Path, in_thread: InThread) -> None:
@@ -76,7 +77,15 @@ class Exports:
     # In a thread.
 
     def _new(self, name: str) -> Path:
-        return self._folder / f"{_checked(name)}.new"
+        return self._folder / f".{_checked(name)}.new"
+
+    def _old(self, name: str) -> Path:
+        return self._folder / f".{_checked(name)}.old"
+
+    def _put_back(self, name: str) -> None:
+        """An older export that was put aside for one that never came is there again."""
+        if self._old(name).is_dir() and not (self._folder / name).exists():
+            self._old(name).rename(self._folder / name)
 
     def _inside(self, path: str) -> Path:
         """A path below the folder, or a name in it."""
@@ -88,10 +97,11 @@ class Exports:
     def _names(self) -> tuple[str, ...]:
         if not self._folder.is_dir():
             return ()
-        whole = [f for f in self._folder.iterdir() if not f.name.endswith(".new") and (f / CONFIG).is_file()]
+        whole = [f for f in self._folder.iterdir() if not f.name.startswith(".") and (f / CONFIG).is_file()]
         return tuple(sorted(f.name for f in whole))
 
     def _begin(self, name: str) -> None:
+        self._put_back(name)
         shutil.rmtree(self._new(name), ignore_errors=True)
         self._new(name).mkdir(mode=0o700, parents=True)
 
@@ -105,19 +115,25 @@ class Exports:
             f.write(config)
             f.flush()
             os.fsync(f.fileno())
-        shutil.rmtree(whole, ignore_errors=True)
+        old = self._old(name)
+        if whole.exists():
+            _remove_tree(old)
+            whole.rename(old)
         new.rename(whole)
         handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+        shutil.rmtree(old, ignore_errors=True)
 
     def _remove(self, name: str) -> None:
         self._abandon(name)
         _remove_tree(self._folder / name)
+        _remove_tree(self._old(name))
 
     def _abandon(self, name: str) -> None:
+        self._put_back(name)
         _remove_tree(self._new(name))
 
     def _config(self, path: str) -> str:

@@ -127,6 +127,8 @@ def _script(call: dict[str, Any], keep: ExitStack, **streams: Any) -> subprocess
     """A script of an OS definition, whose end is waited for by who uses it."""
     size = keep.enter_context(open(os.devnull, "wb"))  # noqa: SIM115 -- closed with `keep`
     environment = {**call["environment"], "EXP_SIZE_FD": str(size.fileno())}
+    if "RAPI_STREAM" in os.environ:  # by which what belongs to this transfer is found and ended
+        environment["RAPI_STREAM"] = os.environ["RAPI_STREAM"]
     return subprocess.Popen(  # noqa: S603 -- what the agent says
         call["command"],
         env=environment,

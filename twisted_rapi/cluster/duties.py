@@ -80,9 +80,13 @@ class Duties(Ladder):
         self._unobserve = lambda: None
         if self._opening is not None:
             self._opening.cancel()
+        # Who waits for a job in the table is let go last: a job that depends on others is not to fail for it.
         ended: Deferred[None] = super().stopService()
+        return ended.addBoth(self._ended)
+
+    def _ended(self, result: None) -> None:
         self._table.close()
-        return ended
+        return result
 
     def _look_at_election(self) -> None:
         election = self._office.snapshot.election

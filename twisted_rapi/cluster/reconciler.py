@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted_rapi.errors import RapiError
 from twisted_rapi.jobs.work import Worker
 from twisted_rapi.model.records import LeftoverRecord
-from twisted_rapi.plan.leftover import due
+from twisted_rapi.plan.leftover import due, outdated
 from twisted_rapi.plan.stage import Work
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.interface import IStateStore
@@ -112,10 +112,13 @@ class Reconciler(Service):
         """Carry it out and forget it; answers why that failed."""
         # As of now: one that is left anew meanwhile is not forgotten.
         change = commit_of(deletes=(record,), revision_of=self._snapshot.revision_of, term=self._term)
-        worker = Worker(self._nodes, 0.0, lambda uuid: uuid)
-        await worker.carry_out(work)
-        if worker.error is not None:
-            return worker.error
+        if outdated(record, self._snapshot.instances):
+            self._log.warn("leftover {uuid} is dropped: what it would remove is in use", uuid=record.uuid)
+        else:
+            worker = Worker(self._nodes, 0.0, lambda uuid: uuid)
+            await worker.carry_out(work)
+            if worker.error is not None:
+                return worker.error
         try:
             await self._snapshot.reached(await self._store.commit(change))
         except RapiError as e:

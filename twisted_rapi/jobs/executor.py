@@ -257,9 +257,7 @@ class Executor(Service):
             if not free.called:  # cancelled ones are
                 self._slots += 1
                 free.callback(None)
-        for _ in range(self._room()):
-            if not self._for_room:  # what is let go may come here itself
-                break
+        while self._for_room and self._room() > 0:
             waiting = heappop(self._for_room)[2]
             if not waiting.called:
                 waiting.callback(None)

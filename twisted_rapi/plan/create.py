@@ -171,9 +171,9 @@ def _announced(op: InstanceCreate, view: View, instance: InstanceRecord) -> tupl
     return tuple(log)
 
 
-def _installs(op: InstanceCreate) -> bool:
+def _installs(op: InstanceCreate, instance: InstanceRecord) -> bool:
     """Whether the OS definition's script runs; without disks it has nothing to write to (as observed)."""
-    return op.os_type is not None and not op.no_install and bool(op.disks)
+    return bool(instance.os) and not op.no_install and bool(instance.disks)
 
 
 def _make(view: View, instance: InstanceRecord, progress: Progress) -> Stage:
@@ -236,7 +236,7 @@ def _install(
         work = InSequence((*copy.ending(), *copy.openings()))
         stage = "receiving" if copy.ends else "installed"
         return Perform(work=work, stage=stage, failed="failed", log=told)
-    if not _installs(op):
+    if not _installs(op, instance):
         return Perform(work=InSequence(), stage="installed", log=log)
     private = params.private_osparams(view.cluster, instance)
     spec = domain_spec(view, instance, osparams={**private, **(op.osparams_secret or {})})

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import attrs
+
 from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model.opcodes.backup import BackupExport
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
@@ -69,7 +71,7 @@ def _begin(op: BackupExport, view: View, instance: InstanceRecord) -> Change:
         "target": target.uuid,
         "token": copying.new_token(view),
         # What runs now is to run again, though nobody wants it to.
-        "again": runs and op.shutdown and not op.remove_instance,
+        "again": runs and op.shutdown,
     }
     log: tuple[str, ...] = ()
     if runs and not op.shutdown:
@@ -159,6 +161,8 @@ def _rest(view: View, instance: InstanceRecord, progress: Progress) -> tuple[tup
 def _tidy(op: BackupExport, view: View, instance: InstanceRecord, progress: Progress) -> Stage:
     match progress.stage:
         case "finished":
+            if op.remove_instance:  # it is not to run again
+                progress = attrs.evolve(progress, kept={**progress.kept, "again": False})
             works, log = _rest(view, instance, progress)
             return Perform(work=InSequence(works), stage="rested", failed="rested", log=log)
         case "rested":

@@ -5,9 +5,9 @@ from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 
-from twisted_rapi.model.records import LeftoverRecord
+from twisted_rapi.model.records import InstanceRecord, LeftoverRecord
 from twisted_rapi.model.seen import NodeReport
-from twisted_rapi.model.steps import AnyStep, Outcome
+from twisted_rapi.model.steps import AnyStep, DeactivateVolume, DeleteVolume, DiskSpec, Outcome, StopDomain
 from twisted_rapi.plan.stage import Do, InSequence
 from twisted_rapi.plan.view import View
 
@@ -40,6 +40,31 @@ def warnings(left: Sequence[LeftoverRecord], view: View) -> tuple[str, ...]:
         f" - WARNING: {record.reason}: work is left for node {view.nodes[record.node].name}"
         for record in left
     )
+
+
+def outdated(record: LeftoverRecord, instances: Mapping[str, InstanceRecord]) -> bool:
+    """
+    Whether what a leftover would remove is in use again: its node has the instance's disk or guest now.
+
+    An instance may have come back to the node its leftovers are for, with its disks under their old names.
+    """
+    for step in msgspec.convert(record.steps, tuple[AnyStep, ...]):
+        match step:
+            case DeleteVolume() | DeactivateVolume():
+                if any(_has(i, record.node, step.disk) for i in instances.values()):
+                    return True
+            case StopDomain():
+                instance = instances.get(step.instance_uuid)
+                if instance is not None and instance.primary_node == record.node and not step.boot:
+                    return True
+    return False
+
+
+def _has(instance: InstanceRecord, node: str, disk: DiskSpec) -> bool:
+    if node not in (instance.primary_node, *instance.secondary_nodes):
+        return False
+    mine = [part for whole in instance.disks for part in (whole, *whole.children)]
+    return any(d.uuid == disk.uuid and list(d.logical_id) == list(disk.logical_id) for d in mine)
 
 
 def due(

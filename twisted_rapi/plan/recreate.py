@@ -61,6 +61,7 @@ def _noted(view: View, instance: InstanceRecord, after: InstanceRecord) -> Insta
         instance,
         view,
         disks=after.disks,
+        nics=after.nics,
         primary_node=after.primary_node,
         secondary_nodes=after.secondary_nodes,
     )

@@ -198,8 +198,11 @@ class Nodes(Service):
         while True:
             found = self._nodes.get(node)
             term = self._term()
-            if found is None or term is None:
-                raise NodeUnreachable("there is no such node" if found is None else "this is not the master")
+            if term is None:
+                # The job is the next master's: it must not end because this one is none any more.
+                raise StaleTerm(0, 0)
+            if found is None:
+                raise NodeUnreachable("there is no such node")
             if found.record.offline and not isinstance(step, Ping):
                 raise NodeUnreachable(f"{found.record.name} is marked offline")
             try:

@@ -103,6 +103,9 @@ def refusal(error: RequestError) -> Reply:
     return Reply(body, error.status, JSON, headers)
 
 
+MOST_LEVELS = 100  # of nesting: what is stored has to be read, copied and written again
+
+
 def parse(body: bytes) -> Any:
     """
     The JSON of a body.
@@ -117,19 +120,26 @@ def parse(body: bytes) -> Any:
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, OverflowError) as e:
         raise BadRequest("Unable to parse JSON data") from e
     # Every pair has its colon; what was read has fewer pairs where a later one took the place of another.
-    if _STRING.sub(b"", body).count(b":") != _pairs(value):
+    pairs, levels = _pairs_and_levels(value)
+    if levels > MOST_LEVELS:
+        raise BadRequest("Unable to parse JSON data")
+    if _STRING.sub(b"", body).count(b":") != pairs:
         raise BadRequest("Unable to parse JSON data: a key is given twice")
     return value
 
 
-def _pairs(value: Any) -> int:
-    """How many pairs all objects in a value have."""
-    count, left = 0, [value]
-    while left:
-        inner = left.pop()
-        if isinstance(inner, dict):
-            count += len(inner)
-            left += inner.values()
-        elif isinstance(inner, list):
-            left += inner
-    return count
+def _pairs_and_levels(value: Any) -> tuple[int, int]:
+    """How many pairs all objects in a value have, and how deeply it is nested."""
+    pairs, levels, level = 0, 0, [value]
+    while level:
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                pairs += len(item)
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        levels, level = levels + 1, inner
+        if levels > MOST_LEVELS:
+            break
+    return pairs, levels

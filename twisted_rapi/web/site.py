@@ -189,7 +189,7 @@ class ApiResource(Resource):
         api = self.api if self.certain() else None
         if api is None:
             raise ServiceUnavailable("There is no master at present")
-        body = _body(request)
+        body = _body(request, endpoint)
         call = Call(api=api, method=method, names=names, query=query, body=body, request_id=number)
         as_of = api.answers.changes
         answer = endpoint.handler(call)
@@ -222,11 +222,16 @@ class _Bug(RequestError):
     status = 500
 
 
-def _body(request: Any) -> Any:
+MOST_OF_ANYONE = 64 * 1024  # bytes of a body from who may be anyone: parsing takes time from all
+
+
+def _body(request: Any, endpoint: Endpoint) -> Any:
     """The decoded body; ``None`` for an empty one."""
     if request.too_large:
         raise BodyTooLarge
     content: bytes = request.content.read()
+    if endpoint.access == "anyone" and len(content) > MOST_OF_ANYONE:
+        raise BodyTooLarge
     if not content:
         return None
     kind = request.requestHeaders.getRawHeaders(b"content-type", [b""])[0]

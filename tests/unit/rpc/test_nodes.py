@@ -168,7 +168,7 @@ class WatchTests(SynchronousTestCase):
         self.term = None
         self.clock.advance(LONGEST_PAUSE)
         self.assertEqual(len(self.agent.watches), 1)
-        self.failureResultOf(Deferred.fromCoroutine(self.nodes.perform("a", STEP)), NodeUnreachable)
+        self.failureResultOf(Deferred.fromCoroutine(self.nodes.perform("a", STEP)), StaleTerm)
         self.assertEqual(self.agent.steps, [])
 
     def test_stopped(self) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
-from twisted_rapi.model.opcodes.base import Natural, NonEmpty, Number, Opcode, Positive, Private, Whole
+from twisted_rapi.model.opcodes.base import Natural, NonEmpty, Opcode, Positive, Private, Whole
 from twisted_rapi.model.opcodes.words import (
     DiskTemplate,
     EvacMode,
@@ -110,7 +110,7 @@ class TestDelay(Opcode, frozen=True, kw_only=True):
     OP_ID = "OP_TEST_DELAY"
     SUMMARY = "duration"
 
-    duration: Number
+    duration: Annotated[float, Meta(ge=0, le=86400)]
     on_master: bool = True
     on_nodes: list[NonEmpty] = field(default_factory=list)
     on_node_uuids: list[NonEmpty] | None = None
@@ -143,5 +143,5 @@ class TestAllocator(Opcode, frozen=True, kw_only=True):
     target_groups: list[NonEmpty] | None = None
     iallocator: NonEmpty | None = None
     spindle_use: Natural = 1
-    count: Natural = 1
+    count: Annotated[int, Meta(ge=0, le=1000)] = 1
     group_name: NonEmpty | None = None

@@ -7,6 +7,7 @@ from twisted_rapi.model.records import ArchivedJobRecord, JobRecord, OpRecord, j
 from twisted_rapi.plan.fields.base import Field, select
 
 _SECRET = ("osparams_private", "osparams_secret")
+_HIDDEN_BY_OS = "osparams_private_cluster"
 
 
 def _masked(op: OpRecord) -> dict[str, Any]:
@@ -18,7 +19,14 @@ def _masked(op: OpRecord) -> dict[str, Any]:
 
 
 def _hidden(values: Mapping[str, Any]) -> dict[str, Any]:
-    hidden = {k: dict.fromkeys(values[k]) for k in _SECRET if isinstance(values.get(k), Mapping)}
+    hidden: dict[str, Any] = {
+        k: dict.fromkeys(values[k]) for k in _SECRET if isinstance(values.get(k), Mapping)
+    }
+    by_os = values.get(_HIDDEN_BY_OS)
+    if isinstance(by_os, Mapping):
+        hidden[_HIDDEN_BY_OS] = {
+            os: dict.fromkeys(given) if isinstance(given, Mapping) else None for os, given in by_os.items()
+        }
     return {**values, **hidden}
 
 

@@ -1,12 +1,11 @@
 """RAPI resources of the cluster as a whole."""
 
-from twisted_rapi.errors import Forbidden
 from twisted_rapi.model.opcodes import cluster as opcodes
 from twisted_rapi.plan.info import shared_variants, usable_oses
 from twisted_rapi.plan.view import View
 from twisted_rapi.web.call import Call, Route
 from twisted_rapi.web.rapi.reads import no_locks, tags_of
-from twisted_rapi.web.rapi.rows import Submission, read, tags, write
+from twisted_rapi.web.rapi.rows import FORBIDDEN, Submission, forbidden, read, tags, write
 from twisted_rapi.web.reply import Reply, ready, success
 
 FEATURES = ("instance-create-reqv1", "instance-reinstall-reqv1", "node-migrate-reqv1", "node-evac-res1")
@@ -54,14 +53,13 @@ def oses(call: Call) -> Reply:
 
 
 _MODIFY = Submission(opcode=opcodes.ClusterSetParams, handler="cluster_modify")
-_FORBIDDEN = ("compression_tools",)
 
 
 async def modify(call: Call) -> Reply:
     """``PUT /2/modify``."""
-    for name in _FORBIDDEN:
+    for name in FORBIDDEN[opcodes.ClusterSetParams.OP_ID]:
         if name in call.arguments() or (isinstance(call.body, dict) and name in call.body):
-            raise Forbidden(f"The parameter {name} cannot be set via RAPI")
+            raise forbidden(name)
     return await _MODIFY(call)
 
 

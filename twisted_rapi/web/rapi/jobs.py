@@ -7,9 +7,10 @@ from twisted_rapi.errors import BadRequest, NotFound
 from twisted_rapi.model.opcodes import from_wire
 from twisted_rapi.plan.fields import job as job_fields
 from twisted_rapi.web.call import Call, Route
-from twisted_rapi.web.rapi.rows import live, trail, write
+from twisted_rapi.web.rapi.rows import FORBIDDEN, forbidden, live, trail, write
 from twisted_rapi.web.reply import Reply, ready, ready_list, success
 
+MOST_OPCODES = 1000
 WAIT = 10.0  # seconds, constants.json wait_for_job_change_rapi_s
 
 
@@ -46,6 +47,12 @@ async def submit(call: Call) -> Reply:
     """
     if not isinstance(call.body, list) or not all(isinstance(op, dict) for op in call.body):
         raise BadRequest("Body contents: a list of opcodes is expected")
+    for values in call.body:
+        for name in FORBIDDEN.get(str(values.get("OP_ID")), ()):
+            if name in values:
+                raise forbidden(name)
+    if len(call.body) > MOST_OPCODES:
+        raise BadRequest(f"A job has at most {MOST_OPCODES} opcodes")
     ops = [from_wire({"reason": trail(call, "jobs"), **values}) for values in call.body]
     return success(await call.api.cluster.submit(ops, call.request_id))
 

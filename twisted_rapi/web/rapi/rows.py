@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from twisted_rapi.errors import BadRequest
+from twisted_rapi.errors import BadRequest, Forbidden
 from twisted_rapi.model.opcodes import Opcode, cluster, decode
 from twisted_rapi.web.call import Access, Call, Endpoint, Handler, Route
 from twisted_rapi.web.doc import (
@@ -128,6 +128,15 @@ class Submission:
         if not self.body or not isinstance(call.body, dict):
             return {}
         return {name: value for name, value in call.body.items() if name in self.body}
+
+
+FORBIDDEN: Mapping[str, tuple[str, ...]] = {cluster.ClusterSetParams.OP_ID: ("compression_tools",)}
+"""Parameters that may not be set over the API, by opcode."""
+
+
+def forbidden(name: str) -> Forbidden:
+    """The refusal of such a parameter."""
+    return Forbidden(f"The parameter {name} cannot be set via RAPI")
 
 
 def renamed(values: dict[str, Any], renames: Mapping[str, str]) -> dict[str, Any]:
