@@ -20,6 +20,9 @@ NODES = [f"node{n}.example.com" for n in (1, 2, 3)]
 FINAL = ("success", "error", "canceled")
 
 
+_FIGURE = re.compile(r"\d+\.\d+")
+
+
 class HtoolsTests(SynchronousTestCase):
     """A cluster of real processes whose default allocator is hail."""
 
@@ -175,8 +178,8 @@ class HtoolsTests(SynchronousTestCase):
         self.unbalanced()
         over_rapi = self.run_tool("hbal", "-m", self.cluster.url, "-p")
         from_text = self.run_tool("hbal", "-t", str(self.text_data()), "-p")
-        self.assertEqual(steps(over_rapi), steps(from_text))
-        self.assertEqual(table(over_rapi), table(from_text))
+        self.alike("\n".join(steps(over_rapi)), "\n".join(steps(from_text)))
+        self.alike(table(over_rapi), table(from_text))
         self.assertNotEqual(steps(over_rapi), [])
         commands = self.directory / "commands"
         self.run_tool("hbal", "-m", self.cluster.url, f"-C{commands}")
@@ -189,6 +192,13 @@ class HtoolsTests(SynchronousTestCase):
         self.assertGreater(done, 0)
         # Its steps are greedy, and free space is measured: a small improvement may be left, no more.
         self.assertLess(len(steps(self.run_tool("hbal", "-m", self.cluster.url))), len(steps(over_rapi)))
+
+    def alike(self, over_rapi: str, from_text: str) -> None:
+        """The same but for what moves between two looks: the disks of this machine are not at rest."""
+        self.assertEqual(_FIGURE.sub("#", over_rapi), _FIGURE.sub("#", from_text))
+        figures = zip(_FIGURE.findall(over_rapi), _FIGURE.findall(from_text), strict=True)
+        for one, other in figures:
+            self.assertAlmostEqual(float(one), float(other), delta=0.05)
 
     def carry_out(self, words: list[str]) -> None:
         """A command of hbal's, as the request that stands for it."""
@@ -204,20 +214,15 @@ class HtoolsTests(SynchronousTestCase):
         self.unbalanced()
         over_rapi = self.run_tool("hspace", "-m", self.cluster.url)
         from_text = self.run_tool("hspace", "-t", str(self.text_data()))
-        self.assertEqual(rounded(over_rapi), rounded(from_text))
+        self.alike(over_rapi, from_text)
         self.assertIn("There are 4 initial instances on the cluster.", over_rapi)
 
 
 def steps(printed: str) -> list[str]:
     """The moves hbal proposes."""
-    return re.findall(r"^ +\d+\. .*$", rounded(printed), re.MULTILINE)
-
-
-def rounded(printed: str) -> str:
-    """Figures to two digits: the disks of this machine are not at rest between two looks."""
-    return re.sub(r"\d+\.\d+", lambda found: f"{float(found.group()):.2f}", printed)
+    return re.findall(r"^ +\d+\. .*$", printed, re.MULTILINE)
 
 
 def table(printed: str) -> str:
     """The nodes as hbal sees them at first."""
-    return rounded(printed).partition("Initial cluster status:")[2].partition("\n\n")[0]
+    return printed.partition("Initial cluster status:")[2].partition("\n\n")[0]
