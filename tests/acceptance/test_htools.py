@@ -198,7 +198,7 @@ class HtoolsTests(SynchronousTestCase):
         self.assertEqual(_FIGURE.sub("#", over_rapi), _FIGURE.sub("#", from_text))
         figures = zip(_FIGURE.findall(over_rapi), _FIGURE.findall(from_text), strict=True)
         for one, other in figures:
-            self.assertAlmostEqual(float(one), float(other), delta=0.05)
+            self.assertApproximates(float(one), float(other), 0.05)
 
     def carry_out(self, words: list[str]) -> None:
         """A command of hbal's, as the request that stands for it."""
