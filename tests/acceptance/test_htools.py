@@ -194,7 +194,7 @@ class HtoolsTests(SynchronousTestCase):
         self.assertLess(len(steps(self.run_tool("hbal", "-m", self.cluster.url))), len(steps(over_rapi)))
 
     def alike(self, over_rapi: str, from_text: str) -> None:
-        """The same but for what moves between two looks: the disks of this machine are not at rest."""
+        """The same but for what rounding makes of figures."""
         self.assertEqual(_FIGURE.sub("#", over_rapi), _FIGURE.sub("#", from_text))
         figures = zip(_FIGURE.findall(over_rapi), _FIGURE.findall(from_text), strict=True)
         for one, other in figures:

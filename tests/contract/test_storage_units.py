@@ -7,7 +7,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.errors import StepFailed
-from twisted_rapi.storage.units import MIB, FolderUnits, Groups, SimulatedUnits
+from twisted_rapi.storage.file import MIB
+from twisted_rapi.storage.units import FolderUnits, Groups, SimulatedUnits
 from twisted_rapi.testing.agents import at_once
 from twisted_rapi.testing.contracts.storage_units import StorageUnitsContract
 from twisted_rapi.testing.volumes import MemoryShelf
@@ -62,9 +63,9 @@ class FolderUnitsTests(StorageUnitsContract, SynchronousTestCase):
         [after] = self.well(self.units.listed("file"))
         self.assertIn(after["used"], (3, 4))
 
-    def test_most(self) -> None:
-        """A simulated node tells of no more than it is said to have."""
-        [unit] = self.well(FolderUnits(self.folder, at_once, most=7).listed("file"))
+    def test_simulated(self) -> None:
+        """A simulated node tells of what it is said to have."""
+        [unit] = self.well(FolderUnits(self.folder, at_once, simulated=7).listed("file"))
         self.assertEqual((unit["size"], unit["free"]), (7, 7))
 
     def test_broken(self) -> None:

@@ -56,6 +56,15 @@ class FileDriverTests(VolumeDriverContract, SynchronousTestCase):
         self.done(self.driver.create(self.disk, fresh=True))
         self.assertEqual(path.read_bytes(), bytes(4 << 20))
 
+    def test_simulated_size(self) -> None:
+        """Of a size that is given only what the files take is gone, whatever else the disk holds."""
+        driver = FileDriver("file", Path(self.base), at_once, total=100)
+        self.assertEqual(self.done(driver.space()), (100, 100))
+        path = Path(self.done(driver.create(self.disk)))
+        path.write_bytes(b"x" * (3 << 20))
+        Path(self.base, "..", "aside").write_bytes(b"x" * (2 << 20))
+        self.assertEqual(self.done(driver.space()), (100, 97))
+
     def test_directories(self) -> None:
         """Emptied directories go, others and the base stay."""
         other = replace(self.disk, logical_id=self.at("inst1/v.file.disk1"))

@@ -79,8 +79,11 @@ def _migration(settings: AgentSettings) -> dict[str, str]:
 
 def _volumes(settings: AgentSettings, in_thread: InThread) -> dict[str, IVolumeDriver]:
     folders = {"file": settings.file_storage_dir, "sharedfile": settings.shared_file_storage_dir}
-    found: dict[str, IVolumeDriver] = {t: FileDriver(t, Path(f), in_thread) for t, f in folders.items()}
     simulated, state = settings.simulated, Path(settings.state_dir)
+    total = None if simulated is None else simulated.disk
+    found: dict[str, IVolumeDriver] = {
+        template: FileDriver(template, Path(folder), in_thread, total) for template, folder in folders.items()
+    }
     if simulated is None:
         return found
     return found | simulated_drivers(
@@ -97,8 +100,8 @@ def _volumes(settings: AgentSettings, in_thread: InThread) -> dict[str, IVolumeD
 def _units(settings: AgentSettings, in_thread: InThread) -> dict[str, IStorageUnits]:
     folders = {"file": settings.file_storage_dir, "sharedfile": settings.shared_file_storage_dir}
     simulated, state = settings.simulated, Path(settings.state_dir)
-    most = None if simulated is None else simulated.disk
-    found: dict[str, IStorageUnits] = {k: FolderUnits(Path(f), in_thread, most) for k, f in folders.items()}
+    total = None if simulated is None else simulated.disk
+    found: dict[str, IStorageUnits] = {k: FolderUnits(Path(f), in_thread, total) for k, f in folders.items()}
     if simulated is None:
         return found
     plain = Volumes("plain", FolderShelf(state / "volumes"), simulated.disk)

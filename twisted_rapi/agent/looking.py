@@ -165,7 +165,7 @@ class Sight:
             return self._space
         # Its volume groups are parts of its one disk.
         total, grouped = self._parts.simulated.disk, self._groups[0] - self._groups[1]
-        return total, max(0, min(total, self._space[1]) - grouped)
+        return total, max(0, self._space[1] - grouped)
 
     def _guests(self) -> int:
         return sum(d.memory for d in self._known.values() if d.running)

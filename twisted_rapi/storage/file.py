@@ -29,12 +29,14 @@ class FileDriver:
 
     :param base: the directory; made when the first volume is.
     :param in_thread: runs blocking work elsewhere.
+    :param total: MiB to tell of instead of what the file system has, on a simulated node.
     """
 
-    def __init__(self, template: str, base: Path, in_thread: InThread) -> None:
+    def __init__(self, template: str, base: Path, in_thread: InThread, total: int | None = None) -> None:
         self.template = template
         self._base = base
         self._in_thread = in_thread
+        self._total = total
 
     async def create(self, disk: DiskSpec, fresh: bool = False) -> str:
         """See `IVolumeDriver.create`."""
@@ -199,11 +201,33 @@ class FileDriver:
         return None
 
     def _space(self) -> tuple[int, int]:
-        folder = self._base
-        while not folder.exists():
-            folder = folder.parent
-        found = os.statvfs(folder)
-        return found.f_blocks * found.f_frsize // MIB, found.f_bavail * found.f_frsize // MIB
+        return space(self._base, self._total)
+
+
+def space(folder: Path, total: int | None = None) -> tuple[int, int]:
+    """
+    The size of a folder's file system and what is free of it, in MiB.
+
+    :param total: a simulated size, of which only the files below the folder take: what else its disk holds
+        has no part in it.
+    :raises OSError: it cannot be read.
+    """
+    if total is not None:
+        return total, max(0, total - taken(folder))
+    while not folder.exists():
+        folder = folder.parent
+    found = os.statvfs(folder)
+    return found.f_blocks * found.f_frsize // MIB, found.f_bavail * found.f_frsize // MIB
+
+
+def taken(folder: Path) -> int:
+    """What the files below a folder take, in MiB; nothing when there is none."""
+    used = 0
+    for path, _, files in os.walk(folder):
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):
+                used += os.lstat(os.path.join(path, file)).st_blocks * 512
+    return used // MIB
 
 
 def _sync_folder(folder: Path) -> None:

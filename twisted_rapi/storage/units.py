@@ -1,6 +1,5 @@
 """Storage units of a node: the folders and volume groups its disks are kept in."""
 
-import os
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 from zope.interface import Interface, implementer
 
 from twisted_rapi.errors import StepFailed
+from twisted_rapi.storage.file import space, taken
 from twisted_rapi.storage.shelf import Shelf
 
-MIB = 1024 * 1024
 Unit = dict[str, Any]
 InThread = Callable[..., Awaitable[Any]]
 
@@ -104,16 +103,16 @@ class FolderUnits:
     """
     `IStorageUnits` of a kind that is kept as files below one folder.
 
-    :param most: MiB that are told of at most.
+    :param simulated: MiB to tell of instead of what the file system has.
     """
 
-    def __init__(self, folder: Path, in_thread: InThread, most: int | None = None) -> None:
-        self._folder, self._in_thread, self._most = folder, in_thread, most
+    def __init__(self, folder: Path, in_thread: InThread, simulated: int | None = None) -> None:
+        self._folder, self._in_thread, self._simulated = folder, in_thread, simulated
 
     async def listed(self, kind: str) -> tuple[Unit, ...]:
         """See `IStorageUnits.listed`."""
         try:
-            unit: Unit = await self._in_thread(_measured, self._folder, self._most)
+            unit: Unit = await self._in_thread(_measured, self._folder, self._simulated)
         except OSError as e:
             raise StepFailed(f"{self._folder}: {e.strerror or e}", "storage") from e
         return (unit,)
@@ -127,24 +126,6 @@ class FolderUnits:
         raise StepFailed(f"storage of type {kind} cannot be repaired", "storage")
 
 
-def _measured(folder: Path, most: int | None) -> Unit:
-    used, there = 0, folder
-    for path, _, files in os.walk(folder):
-        for file in files:
-            try:
-                used += os.lstat(os.path.join(path, file)).st_blocks * 512
-            except FileNotFoundError:
-                continue
-    while not there.exists():
-        there = there.parent
-    found = os.statvfs(there)
-    total, free = found.f_blocks * found.f_frsize // MIB, found.f_bavail * found.f_frsize // MIB
-    if most is not None:
-        total, free = min(total, most), min(free, most)
-    return {
-        "name": str(folder),
-        "size": total,
-        "used": used // MIB,
-        "free": free,
-        "allocatable": True,
-    }
+def _measured(folder: Path, simulated: int | None) -> Unit:
+    total, free = space(folder, simulated)
+    return {"name": str(folder), "size": total, "used": taken(folder), "free": free, "allocatable": True}
