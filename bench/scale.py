@@ -20,7 +20,8 @@ from twisted.internet.utils import getProcessOutput
 
 from bench.records import instance
 from twisted_rapi.cluster.answers import Answers
-from twisted_rapi.model.records import ElectionRecord, NodeRecord
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.model.seen import DomainSeen, NodeReport
 from twisted_rapi.state.writer import commit_of
 from twisted_rapi.testing.cluster import GROUP, NODES, FakeCluster, founding, make_cluster

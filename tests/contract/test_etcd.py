@@ -12,7 +12,7 @@ from tests.contract.etcd import shared_etcd
 from tests.contract.test_state_model import KEYS, PREFIXES
 from tests.requirements import missing
 from twisted_rapi.errors import RapiError, StoreError
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.codec import encode
 from twisted_rapi.state.etcd import EtcdStore, open_etcd
 from twisted_rapi.state.interface import Commit, IStateStore

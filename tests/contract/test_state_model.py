@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.errors import RapiError
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.codec import encode
 from twisted_rapi.state.database import Database
 from twisted_rapi.state.interface import Commit

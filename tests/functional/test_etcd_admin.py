@@ -18,7 +18,8 @@ from twisted_rapi.admin.certifying import certify_etcd
 from twisted_rapi.admin.files import set_user
 from twisted_rapi.config import load
 from twisted_rapi.errors import ConfigurationError
-from twisted_rapi.model.records import CounterRecord, ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.records import CounterRecord
 from twisted_rapi.rpc.authority import Role, role_of
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.database import Database

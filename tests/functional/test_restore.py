@@ -17,7 +17,8 @@ from twisted_rapi.admin.check import check_all
 from twisted_rapi.admin.command import run
 from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
 from twisted_rapi.admin.restoring import problems
-from twisted_rapi.model.records import CounterRecord, ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.records import CounterRecord
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.database import Database, integrity, schema
 from twisted_rapi.state.interface import Commit

@@ -11,14 +11,9 @@ import attrs
 
 from twisted_rapi.admin.files import Undo, refuse_existing
 from twisted_rapi.errors import ConfigurationError, OpPrereqError
-from twisted_rapi.model.records import (
-    ClusterRecord,
-    ElectionRecord,
-    GroupRecord,
-    NodeRecord,
-    Record,
-    name_key,
-)
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import ClusterRecord, GroupRecord, NodeRecord, name_key
 from twisted_rapi.plan.naming import host_name
 from twisted_rapi.rpc.authority import Role, issue, new_authority, new_key, new_request
 from twisted_rapi.state.database import Database

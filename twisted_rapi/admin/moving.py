@@ -17,7 +17,8 @@ from twisted_rapi.admin.restoring import ONWARD, problems, rank
 from twisted_rapi.config import StoreSection
 from twisted_rapi.errors import ConfigurationError, StoreLocked
 from twisted_rapi.ha.leased import SEAT, LeasedCandidate
-from twisted_rapi.model.records import ClusterRecord, ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.records import ClusterRecord
 from twisted_rapi.opening import open_etcd_of, read_keys
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.database import Database, Lock

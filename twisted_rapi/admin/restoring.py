@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 
 from twisted_rapi.errors import ConfigurationError, StoreError, StoreLocked
-from twisted_rapi.model.records import ClusterRecord, CounterRecord, ElectionRecord, Record
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import ClusterRecord, CounterRecord
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.database import Database, Lock, backup, integrity
 from twisted_rapi.state.interface import Commit

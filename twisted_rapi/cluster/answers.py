@@ -12,7 +12,8 @@ from random import Random
 from typing import Any
 
 from twisted_rapi.cluster.slices import Slices
-from twisted_rapi.model.records import InstanceRecord, NodeRecord, Record
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.seen import DomainSeen
 from twisted_rapi.plan.fields import cluster as cluster_fields
 from twisted_rapi.plan.fields import group as group_fields

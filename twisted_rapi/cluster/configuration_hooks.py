@@ -14,7 +14,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rapi.errors import RapiError
-from twisted_rapi.model.records import ElectionRecord, JoinTokenRecord, LeftoverRecord
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.records import JoinTokenRecord, LeftoverRecord
 from twisted_rapi.model.steps import RunHooks
 from twisted_rapi.plan.hooks import common
 from twisted_rapi.rpc.interface import INodes

@@ -20,7 +20,7 @@ from twisted_rapi.jobs.executor import Executor, Means
 from twisted_rapi.jobs.queue import Failpoint, open_queue
 from twisted_rapi.jobs.rules import Rules
 from twisted_rapi.jobs.table import JobTable
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.plan.table import PLANS, locks_for
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.interface import IStateStore

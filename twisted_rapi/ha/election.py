@@ -8,7 +8,8 @@ agents refuse whatever an earlier process of it may still be sending.
 from twisted.internet.defer import Deferred
 from zope.interface import Interface, implementer
 
-from twisted_rapi.model.records import ElectionRecord, key_of
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.records import key_of
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.interface import Commit, IStateStore
 

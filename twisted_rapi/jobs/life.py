@@ -26,14 +26,8 @@ from twisted_rapi.jobs.hooks import OperationHooks
 from twisted_rapi.jobs.queue import timestamp
 from twisted_rapi.jobs.work import Worker
 from twisted_rapi.model.opcodes import Opcode, from_wire, summary, to_wire
-from twisted_rapi.model.records import (
-    FINAL,
-    JobRecord,
-    JobStatus,
-    Record,
-    job_key,
-    job_status,
-)
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import FINAL, JobRecord, JobStatus, job_key, job_status
 from twisted_rapi.plan.expanding import expanded
 from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage, judges
 from twisted_rapi.state.codec import encode

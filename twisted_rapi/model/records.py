@@ -5,38 +5,16 @@ One small record a key, each with a version of its own (`Record.VERSION`); how t
 `twisted_rapi.state.codec`'s business.  Sizes are MiB, times are seconds since the epoch.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field
+
+from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, SwitchRecord
+from twisted_rapi.model.record_base import ObjectRecord, Record
 
 Params = dict[str, Any]
 Timestamp = tuple[int, int]  # seconds, microseconds
 LogEntry = tuple[int, Timestamp, str, Any]  # serial, when, type, message
-
-
-class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """
-    Something the store keeps under one key.
-
-    Records are trees, so they need no garbage collector; with many of them it would halt the process.
-
-    :cvar KIND: the first part of the key.
-    :cvar VERSION: the version that is written; older ones are upgraded on reading.
-    """
-
-    KIND: ClassVar[str]
-    VERSION: ClassVar[int] = 1
-
-
-class ObjectRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """What cluster, groups, nodes and instances have in common."""
-
-    uuid: str
-    name: str
-    ctime: float = 0.0
-    mtime: float = 0.0
-    serial_no: int = 1
-    tags: tuple[str, ...] = ()
 
 
 class ClusterRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):
@@ -328,15 +306,6 @@ class JoinTokenRecord(Record, frozen=True, kw_only=True):
     expires: float
 
 
-class ElectionRecord(Record, frozen=True, kw_only=True):
-    """Who is master: every commit of a master is fenced by this record's `term`."""
-
-    KIND = "election"
-
-    term: int
-    node: str  # uuid
-
-
 RECORDS: tuple[type[Record], ...] = (
     ClusterRecord,
     GroupRecord,
@@ -351,6 +320,8 @@ RECORDS: tuple[type[Record], ...] = (
     LeftoverRecord,
     JoinTokenRecord,
     ElectionRecord,
+    CandidateRecord,
+    SwitchRecord,
 )
 
 
@@ -364,9 +335,9 @@ def key_of(record: Record) -> str:
     match record:
         case JobRecord():
             return job_key(record.id, record.KIND)
-        case ClusterRecord() | ElectionRecord():
+        case ClusterRecord() | ElectionRecord() | SwitchRecord():
             return record.KIND
-        case ObjectRecord() | LeftoverRecord() | FilterRecord():
+        case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord():
             return f"{record.KIND}/{record.uuid}"
         case JoinTokenRecord():
             return f"{record.KIND}/{record.digest}"

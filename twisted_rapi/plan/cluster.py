@@ -11,7 +11,8 @@ from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model import group_params, params
 from twisted_rapi.model import param_tables as tables
 from twisted_rapi.model.opcodes.cluster import ClusterRedistConf, ClusterSetParams
-from twisted_rapi.model.records import ClusterRecord, Params, Record
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import ClusterRecord, Params
 from twisted_rapi.model.steps import VerifyOs
 from twisted_rapi.plan import candidates
 from twisted_rapi.plan.allocation.consult import check_script

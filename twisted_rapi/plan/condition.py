@@ -5,7 +5,8 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from twisted_rapi.errors import OpExecError, prereq
-from twisted_rapi.model.records import InstanceRecord, NodeRecord, ObjectRecord
+from twisted_rapi.model.record_base import ObjectRecord
+from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.seen import NodeReport, OsSeen
 from twisted_rapi.plan.stage import Progress
 from twisted_rapi.plan.view import View

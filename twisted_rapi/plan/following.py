@@ -4,7 +4,7 @@ from typing import Any
 
 import attrs
 
-from twisted_rapi.model.records import Record
+from twisted_rapi.model.record_base import Record
 from twisted_rapi.plan.stage import Change, DryRun, Finish, Stage
 from twisted_rapi.plan.view import View
 

@@ -20,7 +20,8 @@ import attrs
 
 from twisted_rapi.errors import JobError
 from twisted_rapi.model.opcodes import Opcode
-from twisted_rapi.model.records import Params, Record
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import Params
 from twisted_rapi.model.steps import Outcome, Step
 
 

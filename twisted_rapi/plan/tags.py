@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted_rapi.errors import prereq
 from twisted_rapi.model.opcodes.cluster import TagsDel, TagsSet
-from twisted_rapi.model.records import ObjectRecord
+from twisted_rapi.model.record_base import ObjectRecord
 from twisted_rapi.plan.condition import changed
 from twisted_rapi.plan.naming import check_tags, merged_tags
 from twisted_rapi.plan.stage import Finish, Progress, Stage

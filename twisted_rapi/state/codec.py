@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from twisted_rapi.errors import RecordTooNew, StoreError
-from twisted_rapi.model.records import RECORDS, Record
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import RECORDS
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 

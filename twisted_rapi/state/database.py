@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from twisted_rapi.errors import Conflict, StaleTerm, StoreError, StoreLocked, StoreTooNew
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import Commit, Entry, Page
 

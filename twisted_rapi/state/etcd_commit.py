@@ -38,7 +38,7 @@ from twisted_rapi.errors import (
     StoreUnreachable,
     Unanswered,
 )
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.etcd_asking import PAUSE, Asker, Deadline
 from twisted_rapi.state.etcd_gateway import NOT_FOUND, Refused

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from twisted_rapi.errors import StoreError, StoreUnreachable
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.etcd_asking import Deadline
 from twisted_rapi.state.etcd_wire import Document, Space, delete_of, put_of
 from twisted_rapi.state.interface import Commit

@@ -17,9 +17,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from twisted_rapi.errors import Compacted, StoreClosed, StoreError
+from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, SwitchRecord
+from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import (
     ClusterRecord,
-    ElectionRecord,
     FilterRecord,
     GroupRecord,
     InstanceRecord,
@@ -27,7 +28,6 @@ from twisted_rapi.model.records import (
     LeftoverRecord,
     NetworkRecord,
     NodeRecord,
-    Record,
 )
 from twisted_rapi.model.seen import NodeReport
 from twisted_rapi.plan.view import View
@@ -37,7 +37,7 @@ from twisted_rapi.state.order import NaturalOrder
 
 PREFIXES = (
     *("cluster", "group/", "node/", "instance/", "network/", "filter/"),
-    *("leftover/", "jointoken/", "election"),
+    *("leftover/", "jointoken/", "election", "candidate/", "switch"),
 )
 
 Observed = Sequence[tuple[str, Record | None, Record | None]]
@@ -46,6 +46,21 @@ Observed = Sequence[tuple[str, Record | None, Record | None]]
 Observer = Callable[[Observed], None]
 
 NAMED = ("group", "node", "instance", "network")
+
+_SINGLE = {"cluster": "_cluster", "election": "election", "switch": "switch"}
+"""Kinds of which there is one, and the attribute that has it."""
+
+_MAPPED = {
+    "group": ("groups", "uuid"),
+    "node": ("nodes", "uuid"),
+    "instance": ("instances", "uuid"),
+    "network": ("networks", "uuid"),
+    "filter": ("filters", "uuid"),
+    "leftover": ("leftovers", "uuid"),
+    "jointoken": ("join_tokens", "digest"),
+    "candidate": ("candidates", "uuid"),
+}
+"""The other kinds: the mapping that has them, and by which of their fields."""
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between attempts to read a store that fails
 
@@ -72,7 +87,9 @@ class Snapshot(Service):
     filters: dict[str, FilterRecord] = attrs.field(factory=dict)
     leftovers: dict[str, LeftoverRecord] = attrs.field(factory=dict)
     join_tokens: dict[str, JoinTokenRecord] = attrs.field(factory=dict)
+    candidates: dict[str, CandidateRecord] = attrs.field(factory=dict)
     election: ElectionRecord | None = None
+    switch: SwitchRecord | None = None
     names: dict[str, dict[str, str]] = attrs.field(factory=lambda: {kind: {} for kind in NAMED})
     order: dict[str, NaturalOrder] = attrs.field(factory=lambda: {kind: NaturalOrder() for kind in NAMED})
     _cluster: ClusterRecord | None = None
@@ -277,32 +294,19 @@ class Snapshot(Service):
                 self._log.failure("an observer of the snapshot failed")
 
     def _remove(self, record: Record) -> None:
-        match record:
-            case InstanceRecord():
-                del self.instances[record.uuid]
-                self._unname("instance", record.name, record.uuid)
-                self._primary[record.primary_node].pop(record.uuid, None)
-                for node in record.secondary_nodes:
-                    self._secondary[node].pop(record.uuid, None)
-            case NodeRecord():
-                del self.nodes[record.uuid]
-                self._unname("node", record.name, record.uuid)
-            case GroupRecord():
-                del self.groups[record.uuid]
-                self._unname("group", record.name, record.uuid)
-            case NetworkRecord():
-                del self.networks[record.uuid]
-                self._unname("network", record.name, record.uuid)
-            case FilterRecord():
-                del self.filters[record.uuid]
-            case LeftoverRecord():
-                del self.leftovers[record.uuid]
-            case JoinTokenRecord():
-                del self.join_tokens[record.digest]
-            case ClusterRecord():
-                self._cluster = None
-            case ElectionRecord():
-                self.election = None
+        kind = record.KIND
+        if kind in _SINGLE:
+            setattr(self, _SINGLE[kind], None)
+            return
+        mapping, key = _MAPPED[kind]
+        uuid = getattr(record, key)
+        del getattr(self, mapping)[uuid]
+        if kind in NAMED:
+            self._unname(kind, record.name, uuid)  # type: ignore[attr-defined]
+        if isinstance(record, InstanceRecord):
+            self._primary[record.primary_node].pop(uuid, None)
+            for node in record.secondary_nodes:
+                self._secondary[node].pop(uuid, None)
 
     def _name(self, kind: str, name: str, uuid: str) -> None:
         self.names[kind][name] = uuid
@@ -314,32 +318,19 @@ class Snapshot(Service):
             del self.names[kind][name]
 
     def _add(self, record: Record) -> None:
-        match record:
-            case InstanceRecord():
-                self.instances[record.uuid] = record
-                self._name("instance", record.name, record.uuid)
-                self._primary[record.primary_node][record.uuid] = None
-                for node in record.secondary_nodes:
-                    self._secondary[node][record.uuid] = None
-            case NodeRecord():
-                self.nodes[record.uuid] = record
-                self._name("node", record.name, record.uuid)
-            case GroupRecord():
-                self.groups[record.uuid] = record
-                self._name("group", record.name, record.uuid)
-            case NetworkRecord():
-                self.networks[record.uuid] = record
-                self._name("network", record.name, record.uuid)
-            case FilterRecord():
-                self.filters[record.uuid] = record
-            case LeftoverRecord():
-                self.leftovers[record.uuid] = record
-            case JoinTokenRecord():
-                self.join_tokens[record.digest] = record
-            case ClusterRecord():
-                self._cluster = record
-            case ElectionRecord():
-                self.election = record
+        kind = record.KIND
+        if kind in _SINGLE:
+            setattr(self, _SINGLE[kind], record)
+            return
+        mapping, key = _MAPPED[kind]
+        uuid = getattr(record, key)
+        getattr(self, mapping)[uuid] = record
+        if kind in NAMED:
+            self._name(kind, record.name, uuid)  # type: ignore[attr-defined]
+        if isinstance(record, InstanceRecord):
+            self._primary[record.primary_node][uuid] = None
+            for node in record.secondary_nodes:
+                self._secondary[node][uuid] = None
 
 
 async def load(store: IStateStore, clock: IReactorTime) -> Snapshot:

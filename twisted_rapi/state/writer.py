@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from twisted_rapi.model.records import NameRecord, Record, key_of
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import NameRecord, key_of
 from twisted_rapi.state.codec import encode
 from twisted_rapi.state.interface import Commit
 

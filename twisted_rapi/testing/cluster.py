@@ -14,14 +14,9 @@ from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.queue import Failpoint
 from twisted_rapi.jobs.table import JobTable
-from twisted_rapi.model.records import (
-    ClusterRecord,
-    ElectionRecord,
-    GroupRecord,
-    NodeRecord,
-    Record,
-    name_key,
-)
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import ClusterRecord, GroupRecord, NodeRecord, name_key
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.state.snapshot import Snapshot, load
 from twisted_rapi.state.writer import commit_of

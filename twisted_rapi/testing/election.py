@@ -4,7 +4,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from twisted_rapi.ha.election import IElection, next_term
-from twisted_rapi.model.records import ElectionRecord, key_of
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.records import key_of
 from twisted_rapi.state.codec import encode
 from twisted_rapi.state.interface import Commit, IStateStore
 

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from twisted_rapi.errors import Conflict, LeaseGone, StaleTerm, StoreClosed, StoreError
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.history import History, Watch
 from twisted_rapi.state.interface import Changes, Commit, Entry, ILeases, IStateStore, Page

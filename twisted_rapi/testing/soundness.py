@@ -8,14 +8,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from twisted_rapi.model.record_base import ObjectRecord, Record
 from twisted_rapi.model.records import (
     GroupRecord,
     InstanceRecord,
     LeftoverRecord,
     NetworkRecord,
     NodeRecord,
-    ObjectRecord,
-    Record,
     name_key,
 )
 from twisted_rapi.plan.naming import reservations

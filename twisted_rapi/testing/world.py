@@ -19,6 +19,7 @@ from twisted_rapi.jobs.life import MOST_CONFLICTS
 from twisted_rapi.jobs.work import Outcomes, Worker
 from twisted_rapi.model.opcodes import Opcode, from_wire, to_wire
 from twisted_rapi.model.opcodes.cluster import ClusterSetParams
+from twisted_rapi.model.record_base import ObjectRecord, Record
 from twisted_rapi.model.records import (
     ClusterRecord,
     GroupRecord,
@@ -26,9 +27,7 @@ from twisted_rapi.model.records import (
     LeftoverRecord,
     NetworkRecord,
     NodeRecord,
-    ObjectRecord,
     Params,
-    Record,
     key_of,
 )
 from twisted_rapi.model.steps import Outcome, Step

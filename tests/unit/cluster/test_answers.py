@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.cluster.answers import MOST_ANSWERS, Answers
-from twisted_rapi.model.records import InstanceRecord, NodeRecord, Record
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.seen import DomainSeen, NodeReport
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.state.writer import commit_of

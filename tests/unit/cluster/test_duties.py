@@ -3,7 +3,7 @@
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.state.writer import commit_of
 from twisted_rapi.testing.cluster import NODES, founding, make_cluster

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.errors import StaleTerm
 from twisted_rapi.ha.leased import SEAT
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.testing.candidates import Candidate

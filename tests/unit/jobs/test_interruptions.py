@@ -14,8 +14,9 @@ from twisted_rapi.errors import ServiceUnavailable, StaleTerm, StepFailed
 from twisted_rapi.jobs.archive import Archive
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model import steps
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.model.opcodes import Opcode
-from twisted_rapi.model.records import FINAL, ElectionRecord, JobRecord, job_status
+from twisted_rapi.model.records import FINAL, JobRecord, job_status
 from twisted_rapi.plan.stage import Finish
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.state.writer import commit_of

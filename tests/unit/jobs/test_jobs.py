@@ -114,7 +114,7 @@ class QueueTests(JobCase):
     def test_old_term(self) -> None:
         """A master whose term is over accepts nothing."""
         from twisted_rapi.errors import StaleTerm
-        from twisted_rapi.model.records import ElectionRecord
+        from twisted_rapi.model.mastership import ElectionRecord
 
         self.now(self.fake.store.commit(commit_of([ElectionRecord(term=2, node="x")])))
         self.failureResultOf(Deferred.fromCoroutine(self.fake.cluster.submit([tag()])), StaleTerm)

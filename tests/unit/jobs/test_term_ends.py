@@ -11,7 +11,8 @@ from tests.unit.jobs.test_jobs import about, create, tag
 from twisted_rapi.errors import ServiceUnavailable, StaleTerm, StepFailed
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.jobs.work import Worker
-from twisted_rapi.model.records import ElectionRecord, JobRecord
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.records import JobRecord
 from twisted_rapi.model.steps import DeleteVolume, DiskSpec
 from twisted_rapi.plan.stage import Do, InParallel, InSequence
 from twisted_rapi.state.writer import commit_of

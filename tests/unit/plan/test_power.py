@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.plan.programs import DEVICES, NAMES, create, op
 from tests.unit.plan.test_create import pair
-from twisted_rapi.model.records import InstanceRecord, NodeRecord, Record, name_key
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import InstanceRecord, NodeRecord, name_key
 from twisted_rapi.model.steps import StartDomain, StopDomain
 from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.soundness import complaints, picture

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.errors import CommitTooLarge, Compacted, Conflict, StaleTerm, StoreUnreachable, Unanswered
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.codec import encode
 from twisted_rapi.state.etcd import EtcdStore, open_etcd
 from twisted_rapi.state.interface import Commit

@@ -11,7 +11,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.errors import OpPrereqError, RecordTooNew, StoreClosed, StoreError
-from twisted_rapi.model.records import ElectionRecord, InstanceRecord, Record
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import InstanceRecord
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.state.snapshot import Snapshot, load
 from twisted_rapi.state.writer import commit_of

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.web.http import Browser
 from twisted_rapi.model.query import MOST_LEVELS, MOST_PARTS, OPERATORS
-from twisted_rapi.model.records import ArchivedJobRecord, FilterRecord, InstanceRecord, OpRecord, Record
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import ArchivedJobRecord, FilterRecord, InstanceRecord, OpRecord
 from twisted_rapi.model.seen import DomainSeen
 from twisted_rapi.plan.fields.resources import RESOURCES
 from twisted_rapi.plan.locks import Lock

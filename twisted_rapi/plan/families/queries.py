@@ -7,7 +7,7 @@ from twisted_rapi.errors import prereq
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.opcodes.query import ClusterQuery, Query, QueryFields, TagsGet, TagsSearch
 from twisted_rapi.model.query import FilterError, pattern
-from twisted_rapi.model.records import ObjectRecord
+from twisted_rapi.model.record_base import ObjectRecord
 from twisted_rapi.plan.fields import cluster as cluster_fields
 from twisted_rapi.plan.fields.base import natural, shown
 from twisted_rapi.plan.fields.resources import RESOURCES

@@ -7,7 +7,7 @@ from zope.interface.verify import verifyObject
 
 from twisted_rapi.errors import StaleTerm, StoreError
 from twisted_rapi.ha.election import IElection
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import Commit, IStateStore
 

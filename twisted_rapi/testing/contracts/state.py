@@ -8,7 +8,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from twisted_rapi.errors import Compacted, Conflict, StaleTerm, StoreClosed
-from twisted_rapi.model.records import ElectionRecord
+from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.codec import encode
 from twisted_rapi.state.interface import Changes, Commit, IStateStore, IWatch
 

@@ -1,0 +1,44 @@
+"""The records of who is master, and of who may follow."""
+
+from twisted_rapi.model.record_base import Record
+
+
+class ElectionRecord(Record, frozen=True, kw_only=True):
+    """Who is master: every commit of a master is fenced by this record's `term`."""
+
+    KIND = "election"
+
+    term: int
+    node: str  # uuid
+
+
+class CandidateRecord(Record, frozen=True, kw_only=True):
+    """
+    A daemon that is there to take over; it hangs on a lease and vanishes with the daemon.
+
+    :ivar since: when it began, seconds since the epoch; `version`: of its program.
+    """
+
+    KIND = "candidate"
+
+    uuid: str  # the node's
+    since: float
+    version: str
+
+
+class SwitchRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    The wish that another candidate be master; it means nothing in a later term.
+
+    :ivar term: the term that is to end; `target`: uuid of the node that is to follow, "" for any.
+    :ivar asked: when, seconds since the epoch; `who`: the user or tool that asked.
+    :ivar refused: why the master does not follow it.
+    """
+
+    KIND = "switch"
+
+    term: int
+    target: str
+    asked: float
+    who: str
+    refused: str = ""
