@@ -29,7 +29,9 @@ class AdminTests(SynchronousTestCase):
         self.told: list[str] = []
 
     def admin(self, *arguments: str) -> int:
-        return run(arguments, self.told.append)
+        status = run(arguments, self.told.append)
+        assert isinstance(status, int)
+        return status
 
     def init(self) -> int:
         return self.admin(
@@ -254,7 +256,9 @@ class JoiningTests(SynchronousTestCase):
                 "--state-dir",
                 str(where / "var"),
             ]
-            return run([*arguments, "--hypervisor", "fake"], told.append)
+            status = run([*arguments, "--hypervisor", "fake"], told.append)
+            assert isinstance(status, int)
+            return status
 
         self.assertEqual(join("node9.example.com", token), 0, told)
         self.assertEqual((folder / "node9.example.com/node.key").stat().st_mode & 0o777, 0o600)

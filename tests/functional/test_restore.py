@@ -60,7 +60,9 @@ class AdminCase(SynchronousTestCase):
         self.config = str(self.folder / "etc/rapi.toml")
 
     def admin(self, *arguments: str) -> int:
-        return run([arguments[0], "-c", self.config, *arguments[1:]], self.told.append)
+        status = run([arguments[0], "-c", self.config, *arguments[1:]], self.told.append)
+        assert isinstance(status, int)
+        return status
 
 
 class RestoreTests(AdminCase):

@@ -7,21 +7,20 @@ import sqlite3
 import ssl
 import stat
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from twisted_rapi.admin.check_etcd import Looked, look_at_etcd
+from twisted_rapi.admin.check_etcd import Looked
 from twisted_rapi.admin.clocks import MOST_APART, ask_clocks, other_nodes, others
 from twisted_rapi.admin.files import users
-from twisted_rapi.admin.waiting import complete
 from twisted_rapi.agent.os_definitions import discover
 from twisted_rapi.agent.settings import AgentSettings
 from twisted_rapi.agent.settings import load as load_agent
-from twisted_rapi.config import Config, listen_address, load
+from twisted_rapi.config import Config, StoreSection, listen_address, load
 from twisted_rapi.errors import ConfigurationError, RapiError
 from twisted_rapi.model.records import NodeRecord, name_key
 from twisted_rapi.rpc.authority import Role, expires, role_of
@@ -39,18 +38,31 @@ class Finding:
     text: str
 
 
-def check_all(directory: Path) -> Iterator[Finding]:
-    """Look at everything the configurations in this folder speak of."""
+def etcd_of(directory: Path) -> StoreSection | None:
+    """Where etcd is, when the cluster is kept there: that is looked at before anything else."""
+    try:
+        store = load(directory / "rapi.toml").store
+    except ConfigurationError:
+        return None  # `check_all` tells
+    return store if store.kind == "etcd" else None
+
+
+def check_all(directory: Path, looked: Looked | None = None) -> Iterator[Finding]:
+    """
+    Look at everything the configurations in this folder speak of.
+
+    :param looked: what was found of etcd, where the cluster is kept there.
+    """
     master, agent = directory / "rapi.toml", directory / "agent.toml"
     if not master.exists() and not agent.exists():
         yield Finding("configuration", False, f"none in {directory}; run rapi-admin init or join")
     if master.exists():
-        yield from _master(master)
+        yield from _master(master, looked)
     if agent.exists():
         yield from _agent(agent)
 
 
-def _master(path: Path) -> Iterator[Finding]:
+def _master(path: Path, looked: Looked | None) -> Iterator[Finding]:
     try:
         config = load(path)
     except ConfigurationError as e:
@@ -62,9 +74,9 @@ def _master(path: Path) -> Iterator[Finding]:
     yield from _certificate("API's certificate", rpc.authority, api.certificate, api.key, Role.API)
     yield _secret("authority's key", config.authority.key)
     nodes = []
-    if config.store.kind == "etcd":
-        looked = yield from _etcd(config)
-        nodes = [] if looked is None else others(looked.nodes, config.node)
+    if looked is not None:
+        yield from _etcd(config, looked)
+        nodes = others(looked.nodes, config.node)
     else:
         yield from _store(config)
         with contextlib.suppress(OSError, sqlite3.Error, ValueError, RapiError):  # has been told
@@ -154,14 +166,9 @@ def _store(config: Config) -> Iterator[Finding]:
         yield Finding("store's mode", False, f"others may read {path}; mend it with chmod 600")
 
 
-def _etcd(config: Config) -> Generator[Finding, None, Looked | None]:
+def _etcd(config: Config, looked: Looked) -> Iterator[Finding]:
     store = config.store
     yield _secret("key for etcd", store.key)
-    try:
-        looked: Looked = complete(lambda reactor: look_at_etcd(store, reactor))
-    except RapiError as e:
-        yield Finding("store", False, str(e))
-        return None
     for member in looked.members():
         yield Finding(*member)
     yield Finding("store", not looked.wrong, looked.wrong or f"etcd, below {store.prefix}")
@@ -170,7 +177,6 @@ def _etcd(config: Config) -> Generator[Finding, None, Looked | None]:
         text = config.node if known else f"the cluster has no node {config.node}; mend 'node' in rapi.toml"
         yield Finding("node", known, text)
         yield Finding("size of commits", not looked.small, looked.small or "enough")
-    return looked
 
 
 def _node(config: Config, path: Path) -> Finding:

@@ -44,17 +44,12 @@ class Looked:
 
 
 async def look_at_etcd(section: StoreSection, reactor: Any) -> Looked:
-    """
-    Ask each member, then the store.
-
-    :raises ConfigurationError: a certificate or key cannot be read.
-    :raises StoreError: they cannot be used.
-    """
-    keys = read_keys(section)
+    """Ask each member, then the store; keys that cannot be used are among what is wrong."""
     looked = Looked({}, {})
-    for endpoint in section.endpoints:
-        await _ask_member(endpoint, keys, reactor, looked)
     try:
+        keys = read_keys(section)
+        for endpoint in section.endpoints:
+            await _ask_member(endpoint, keys, reactor, looked)
         return await _ask_store(section, keys, reactor, looked)
     except RapiError as e:
         return attrs.evolve(looked, wrong=str(e))

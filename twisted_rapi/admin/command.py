@@ -5,19 +5,28 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import react
+from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
 from twisted_rapi.admin import joining
-from twisted_rapi.admin.check import check_all
+from twisted_rapi.admin.check import check_all, etcd_of
+from twisted_rapi.admin.check_etcd import Looked, look_at_etcd
 from twisted_rapi.admin.files import remove_user, set_user, users
 from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
-from twisted_rapi.admin.parts import CONFIG, STATE, Command, run_sub, say_out
+from twisted_rapi.admin.parts import CONFIG, STATE, Command, Work, run_sub, say_out
 from twisted_rapi.admin.restoring import restore
 from twisted_rapi.admin.storing import EtcdCertificates, Store, fill_new_etcd, only_sqlite, store_settings
-from twisted_rapi.config import load
+from twisted_rapi.config import StoreSection, load
 from twisted_rapi.errors import ConfigurationError, RapiError
 from twisted_rapi.state.database import backup
+
+INTERRUPTED = 130  # as shells have it
+_TOLD = (usage.UsageError, RapiError, OSError, UnicodeDecodeError, CancelledError)
+"""What an operator can mend, or has done; anything else is our mistake, and shows where it is."""
 
 
 class Init(Command):
@@ -36,7 +45,7 @@ class Init(Command):
         ["etcd", None, "", "Members of etcd, https://HOST:PORT,…; the cluster is kept there."],
     ]
 
-    def run(self) -> int:
+    def run(self) -> int | Work:
         """Do it."""
         self.need("cluster", "node", "address")
         self.check_hypervisor()
@@ -63,8 +72,14 @@ class Init(Command):
             shared_file_storage_dir=str(shared),
         )
         found(plan)
-        if self["etcd"]:
-            fill_new_etcd(directory / "rapi.toml")
+        return self._fill if self["etcd"] else self._founded()
+
+    async def _fill(self, reactor: Any) -> int:
+        await fill_new_etcd(Path(self["directory"]) / "rapi.toml", reactor)
+        return self._founded()
+
+    def _founded(self) -> int:
+        directory = self["directory"]
         say_out(f"The cluster {self['cluster']} is founded; its configuration is in {directory}.")
         say_out("Next: rapi-admin user add --write NAME, rapi-admin check, then start rapi-agent and rapi.")
         return 0
@@ -191,7 +206,7 @@ class User(Command):
         ["list", None, UserList, "List users and their rights."],
     ]
 
-    def run(self) -> int:
+    def run(self) -> int | Work:
         """Do what was named after it."""
         return run_sub(self)
 
@@ -238,10 +253,18 @@ class Check(Command):
     longdesc = "Look at configuration, certificates, store, users, libvirt and OS definitions."
     optParameters = [["directory", None, CONFIG, "Folder of the configuration."]]
 
-    def run(self) -> int:
+    def run(self) -> int | Work:
         """Do it; 1 when there is a problem."""
+        store = etcd_of(Path(self["directory"]))
+        return self._tell(None) if store is None else lambda reactor: self._look(store, reactor)
+
+    async def _look(self, store: StoreSection, reactor: Any) -> int:
+        looked = await look_at_etcd(store, reactor)
+        return await deferToThreadPool(reactor, reactor.getThreadPool(), self._tell, looked)
+
+    def _tell(self, looked: Looked | None) -> int:
         problems = 0
-        for finding in check_all(Path(self["directory"])):
+        for finding in check_all(Path(self["directory"]), looked):
             mark = "OK     " if finding.good else "PROBLEM"
             say_out(f"{mark} {finding.what}: {finding.text}")
             problems += not finding.good
@@ -264,7 +287,7 @@ class Options(Command):
         ["check", None, Check, "Find out what is wrong, and how to mend it."],
     ]
 
-    def run(self) -> int:
+    def run(self) -> int | Work:
         """Do what was named."""
         return run_sub(self)
 
@@ -280,20 +303,60 @@ def _ask_twice() -> str:
     return password
 
 
-def run(arguments: Sequence[str], say: Callable[[str], None]) -> int:
-    """Do what the arguments say; answers the exit status, and tells what was wrong."""
+def run(arguments: Sequence[str], say: Callable[[str], None]) -> int | Work:
+    """
+    Do what the arguments say, and tell what was wrong.
+
+    :returns: the exit status, or what is left to do on the network, which answers it.
+    """
     options = Options()
     try:
         options.parseOptions(list(arguments))
-        return options.run()
-    except usage.UsageError as e:
-        say(f"rapi-admin: {e}")
-        return 2
-    except (RapiError, OSError, UnicodeDecodeError) as e:
-        say(f"rapi-admin: {e}")
-        return 1
+        outcome = options.run()
+    except _TOLD as e:
+        return _status_of(e, say)
+    return outcome if isinstance(outcome, int) else telling(outcome, say)
 
 
-def main() -> None:
-    """The console script."""
-    sys.exit(run(sys.argv[1:], lambda text: print(text, file=sys.stderr)))
+def telling(work: Work, say: Callable[[str], None]) -> Work:
+    """The work, with what goes wrong in it being told, too."""
+
+    async def told(reactor: Any) -> int:
+        try:
+            return await work(reactor)
+        except _TOLD as e:
+            return _status_of(e, say)
+
+    return told
+
+
+def _status_of(error: Exception, say: Callable[[str], None]) -> int:
+    if isinstance(error, CancelledError):
+        say("rapi-admin: interrupted")
+        return INTERRUPTED
+    say(f"rapi-admin: {error}")
+    return 2 if isinstance(error, usage.UsageError) else 1
+
+
+def on_network(reactor: Any, work: Work) -> Deferred[None]:
+    """Do the work; the process ends with its status.  A signal makes it give back what it holds first."""
+
+    async def end() -> None:
+        raise SystemExit(await work(reactor))
+
+    ended = Deferred.fromCoroutine(end())
+
+    def interrupt() -> Deferred[None]:
+        ended.cancel()
+        return ended
+
+    reactor.addSystemEventTrigger("before", "shutdown", interrupt)
+    return ended
+
+
+def main() -> NoReturn:
+    """The console script: the one place where commands get the reactor, by Twisted's `react`."""
+    outcome = run(sys.argv[1:], lambda text: print(text, file=sys.stderr))
+    if isinstance(outcome, int):
+        sys.exit(outcome)
+    react(on_network, (outcome,))

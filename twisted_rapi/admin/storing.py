@@ -3,13 +3,13 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from twisted.python import usage
 
 from twisted_rapi.admin.certifying import certify_etcd
 from twisted_rapi.admin.moving import move
-from twisted_rapi.admin.parts import CONFIG, Command, run_sub, say_out
-from twisted_rapi.admin.waiting import complete
+from twisted_rapi.admin.parts import CONFIG, Command, Work, run_sub, say_out
 from twisted_rapi.config import Config, load
 from twisted_rapi.errors import ConfigurationError, RapiError
 
@@ -34,15 +34,14 @@ def store_settings(path: Path, etcd: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fill_new_etcd(file: Path) -> None:
+async def fill_new_etcd(file: Path, reactor: Any) -> None:
     """
     Move a cluster that was just founded to etcd.
 
     :raises ConfigurationError: it could not be; what to do is said.
     """
     try:
-        section = load(file).store
-        complete(lambda reactor: move(section, "sqlite", "etcd", reactor))
+        await move(load(file).store, "sqlite", "etcd", reactor)
     except RapiError as e:
         raise ConfigurationError(
             f"the cluster is founded, but not in etcd: {e}; mend that, then run"
@@ -62,11 +61,13 @@ class StoreCopy(Command):
         """Take the two."""
         self["source"], self["target"] = source, target
 
-    def run(self) -> int:
+    def run(self) -> Work:
         """Do it."""
-        section = load(Path(self["config"])).store
-        source, target = self["source"], self["target"]
-        count = complete(lambda reactor: move(section, source, target, reactor))
+        return self._copy
+
+    async def _copy(self, reactor: Any) -> int:
+        section, target = load(Path(self["config"])).store, self["target"]
+        count = await move(section, self["source"], target, reactor)
         say_out(f"{count} records were moved to {target}.")
         if section.kind != target:
             say_out(f'Next: set kind = "{target}" in [store] of {self["config"]}, then start rapi.')
@@ -78,7 +79,7 @@ class Store(Command):
 
     subCommands = [["copy", None, StoreCopy, "Move the cluster to another store."]]
 
-    def run(self) -> int:
+    def run(self) -> int | Work:
         """Do what was named after it."""
         return run_sub(self)
 
