@@ -257,7 +257,7 @@ class LeaseGone(StoreError):
 
 
 class CommitTooLarge(StoreError):
-    """A commit has more keys than the store takes at once; nothing was written."""
+    """A commit has more keys or bytes than the store takes at once; nothing was written."""
 
 
 class RecordTooNew(StoreError):

@@ -1,6 +1,7 @@
 """Archiving jobs by age: they are no longer listed, but can be read by their id."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 
 from msgspec.structs import asdict
 from twisted.application.service import Service
@@ -8,13 +9,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from twisted_rapi.errors import RapiError
+from twisted_rapi.errors import CommitTooLarge, RapiError
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.records import FINAL, ArchivedJobRecord, JobRecord, job_key, job_status
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.interface import Commit, IStateStore
 
-BATCH = 200
+BATCH = 200  # jobs of one commit
+PAGE = 100  # jobs that are read at once
 
 
 async def archived(store: IStateStore, job_id: int) -> JobRecord | None:
@@ -40,7 +42,7 @@ async def archive_page(store: IStateStore, after: str) -> tuple[list[JobRecord],
 
     :raises StoreError: the store cannot be read.
     """
-    page = await store.list(f"{ArchivedJobRecord.KIND}/", after)
+    page = await store.list(f"{ArchivedJobRecord.KIND}/", after, PAGE)
     jobs = [decode(key, entry.value) for key, entry in page.entries.items()]
     return [job for job in jobs if isinstance(job, JobRecord)], page.more
 
@@ -110,15 +112,32 @@ class Archive(Service):
         now = self._now()
         old = [j for j in self._table if job_status(j) in FINAL and age_of(j, now) >= self._age]
         try:
-            for start in range(0, len(old), BATCH):
-                await self._move(old[start : start + BATCH])
+            while old:
+                old = old[await self._move(old) :]
         except RapiError as e:
             self._log.error("jobs could not be archived: {reason}", reason=str(e))
         self._schedule(self._table)
 
-    async def _move(self, jobs: list[JobRecord]) -> None:
+    async def _move(self, old: Sequence[JobRecord]) -> int:
+        """Move as many of the first as go into one commit; answers how many are dealt with."""
+        values = [encode(ArchivedJobRecord(**asdict(job))) for job in old[:BATCH]]
+        sizes = list(accumulate(map(len, values)))
+        largest: int = self._store.largest
+        count = max(1, sum(size <= largest for size in sizes))
+        while True:
+            try:
+                await self._commit(old[:count], values)
+            except CommitTooLarge as e:
+                if count == 1:
+                    self._log.error("job {job} is not archived: {reason}", job=old[0].id, reason=str(e))
+                    return 1
+                count //= 2
+            else:
+                return count
+
+    async def _commit(self, jobs: Sequence[JobRecord], values: Sequence[bytes]) -> None:
         puts = {
-            job_key(job.id, ArchivedJobRecord.KIND): encode(ArchivedJobRecord(**asdict(job))) for job in jobs
+            job_key(job.id, ArchivedJobRecord.KIND): value for job, value in zip(jobs, values, strict=False)
         }
         gone = frozenset(job_key(job.id) for job in jobs)
         await self._store.commit(Commit(puts=puts, deletes=gone, term=self._term))

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from twisted_rapi.errors import JobError, OpExecError
+from twisted_rapi.jobs.sizes import cut_error, logged
 from twisted_rapi.model.opcodes import from_wire, to_wire
 from twisted_rapi.model.records import FINAL, JobRecord, LogEntry, OpRecord, Params, Timestamp, job_status
 
@@ -26,10 +27,10 @@ def filled(job: JobRecord, index: int, values: Mapping[str, Any]) -> JobRecord:
 
 
 def log_with(job: JobRecord, index: int, lines: Iterable[str], now: Timestamp) -> tuple[LogEntry, ...]:
-    """An opcode's log with more lines; their serials go on over the whole job."""
-    serial = sum(len(op.log) for op in job.ops)
+    """An opcode's log with more lines; their serials go on over the whole job, which keeps only so many."""
+    serial = max((entry[0] for op in job.ops for entry in op.log), default=0)
     more = tuple((serial + n, now, "message", text) for n, text in enumerate(lines, 1))
-    return (*job.ops[index].log, *more)
+    return (*job.ops[index].log, *logged(job, more))
 
 
 def succeeded(job: JobRecord, index: int, result: Any, lines: Iterable[str], now: Timestamp) -> JobRecord:
@@ -42,7 +43,9 @@ def succeeded(job: JobRecord, index: int, result: Any, lines: Iterable[str], now
 def failed(job: JobRecord, index: int, error: JobError, lines: Iterable[str], now: Timestamp) -> JobRecord:
     """The job, one of whose opcodes has ended in an error; those after it do not run."""
     log = log_with(job, index, lines, now)
-    done = with_op(job, index, status="error", result=error.pair(), end_ts=now, log=log, stage="", kept={})
+    done = with_op(
+        job, index, status="error", result=cut_error(error.pair()), end_ts=now, log=log, stage="", kept={}
+    )
     preceding = OpExecError("Preceding opcode failed").pair()
     ops = tuple(
         replace(op, status="error", result=preceding, end_ts=now) if n > index else op

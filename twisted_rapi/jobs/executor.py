@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from twisted_rapi.errors import ServiceUnavailable, StaleTerm, StoreError
 from twisted_rapi.jobs.admission import Admission
+from twisted_rapi.jobs.archive import PAGE
 from twisted_rapi.jobs.life import Canceled, Life
 from twisted_rapi.jobs.queue import Failpoint, Queue
 from twisted_rapi.jobs.table import JobTable
@@ -136,7 +137,7 @@ class Executor(Service):
         """
         after: str | None = ""
         while after is not None:
-            page = await self._means.store.list("job/", after)
+            page = await self._means.store.list("job/", after, PAGE)
             for key, entry in page.entries.items():
                 job = decode(key, entry.value)
                 assert isinstance(job, JobRecord)

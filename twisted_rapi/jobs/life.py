@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from twisted_rapi.errors import (
     BadRequest,
+    CommitTooLarge,
     Conflict,
     JobError,
     OpExecError,
@@ -22,16 +23,15 @@ from twisted_rapi.errors import (
 )
 from twisted_rapi.jobs import ends
 from twisted_rapi.jobs.archive import archived
+from twisted_rapi.jobs.commits import Commits
 from twisted_rapi.jobs.hooks import OperationHooks
 from twisted_rapi.jobs.queue import timestamp
+from twisted_rapi.jobs.sizes import room_for, size_of
 from twisted_rapi.jobs.work import Worker
 from twisted_rapi.model.opcodes import Opcode, from_wire, summary, to_wire
-from twisted_rapi.model.record_base import Record
-from twisted_rapi.model.records import FINAL, JobRecord, JobStatus, job_key, job_status
+from twisted_rapi.model.records import FINAL, JobRecord, JobStatus, job_status
 from twisted_rapi.plan.expanding import expanded
 from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage, judges
-from twisted_rapi.state.codec import encode
-from twisted_rapi.state.writer import commit_of
 
 if TYPE_CHECKING:
     from twisted_rapi.jobs.executor import Executor, Means
@@ -60,6 +60,7 @@ class Life:
     def __init__(self, job: JobRecord, means: Means, executor: Executor) -> None:
         self.job = job
         self._means = means
+        self._commits = Commits(means)
         self._executor = executor
         self._waits: Deferred[None] | None = None
         self._canceled = False
@@ -87,6 +88,9 @@ class Life:
                 await self._end_in_error(index, error)
                 return
             except _Stored:
+                return
+            except CommitTooLarge as e:
+                await self._end_in_error(index, OpExecError(f"It cannot be stored: {e}"))
                 return
             except (StaleTerm, StoreError):
                 raise
@@ -309,11 +313,11 @@ class Life:
         log = ends.log_with(self.job, index, stage.log, self._now())
         before = ends.filled(self.job, index, stage.filled)
         job = ends.with_op(before, index, stage=stage.stage, kept=kept, status="running", log=log)
-        await self._commit("stage.changed", job, stage.puts, stage.deletes, stage.names, stage.free)
-        self._set(job)
+        self._set(await self._commits.make("stage.changed", job, index, stage))
         return Progress(stage=stage.stage, kept=kept, error=progress.error, job=self.job.id)
 
     async def _finish(self, index: int, stage: Finish) -> None:
+        stage = self._answerable(index, stage)
         drafts = self._means.queue.draft(stage.jobs, self.job.request_id, self.job.ops[index].input)
         job = ends.filled(self.job, index, stage.filled)
         if stage.error is not None:
@@ -321,7 +325,7 @@ class Life:
         else:
             job = ends.succeeded(job, index, _result(stage, drafts), stage.log, self._now())
         more = [draft for draft in drafts if isinstance(draft, JobRecord)]
-        await self._commit("op.finished", job, stage.puts, stage.deletes, stage.names, stage.free, more)
+        job = await self._commits.make("op.finished", job, index, stage, more)
         for draft in more:  # first: who is told of the end learns their ids
             self._means.table.put(draft)
         self._set(job)
@@ -330,17 +334,26 @@ class Life:
         if stage.error is not None:
             raise _Stored
 
+    def _answerable(self, index: int, stage: Finish) -> Finish:
+        """The end of an opcode that only looked is an error where what it found cannot be kept."""
+        written = (stage.puts, stage.deletes, stage.names, stage.free, stage.jobs)
+        if stage.error is not None or any(written) or self.job.ops[index].stage:
+            return stage
+        size = size_of(ends.succeeded(self.job, index, stage.result, (), self._now()))
+        if size <= room_for(self.job, index, self._commits.most):
+            return stage
+        text = f"The result is too large to be kept: {size} bytes with what the job has already"
+        return Finish(error=OpExecError(f"{text}; please ask for less at once"), log=stage.log)
+
     # Ends.
 
     async def _end_in_error(self, index: int, error: JobError) -> None:
         job = ends.failed(self.job, index, error, (), self._now())
-        await self._commit("op.finished", job)
-        self._set(job)
+        self._set(await self._commits.make("op.finished", job, index, Finish()))
 
     async def _end_canceled(self, index: int) -> None:
         job = ends.canceled(self.job, index, self._now())
-        await self._commit("op.finished", job)
-        self._set(job)
+        self._set(await self._commits.make("op.finished", job, index, Finish()))
         gone, self._gone = self._gone, []
         for d in gone:
             if not d.called:  # who asked may have gone away
@@ -350,33 +363,6 @@ class Life:
 
     def _now(self) -> tuple[int, int]:
         return timestamp(self._means.now())
-
-    async def _commit(
-        self,
-        what: str,
-        job: JobRecord,
-        puts: tuple[Record, ...] = (),
-        deletes: tuple[Record, ...] = (),
-        names: dict[str, str] | None = None,
-        free: tuple[str, ...] = (),
-        more: Sequence[JobRecord] = (),
-    ) -> None:
-        snapshot = self._means.snapshot
-        blind = {job_key(record.id): encode(record) for record in (job, *more)}
-        change = commit_of(
-            puts,
-            deletes,
-            names,
-            free,
-            revision_of=snapshot.revision_of,
-            term=self._means.term,
-            blind={**blind, **self._means.queue.counter()} if more else blind,
-        )
-        self._means.failpoint(f"before {what}")
-        revision = await self._means.store.commit(change)
-        self._means.failpoint(f"after {what}")
-        if puts or deletes:  # names are not among what the snapshot follows
-            await snapshot.reached(revision)
 
     def _set(self, job: JobRecord) -> None:
         self.job = job

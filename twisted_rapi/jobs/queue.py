@@ -5,7 +5,8 @@ from typing import Any
 
 from msgspec.structs import replace as with_values
 
-from twisted_rapi.errors import BadRequest, QueueDrained, RequestError, ServiceUnavailable
+from twisted_rapi.errors import BadRequest, BodyTooLarge, QueueDrained, RequestError, ServiceUnavailable
+from twisted_rapi.jobs.sizes import Sizes, size_of
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.opcodes import Opcode, summary, to_wire
 from twisted_rapi.model.records import CounterRecord, JobRecord, OpRecord, Params, Timestamp, job_key
@@ -47,6 +48,7 @@ class Queue:
         self._store, self._table, self._now, self._term = store, table, now, term
         self._last, self._drained, self._failpoint, self._limit = last, drained, failpoint, limit
         self._accepting = 0
+        self._sizes = Sizes(store.largest)
 
     @property
     def last(self) -> int:
@@ -85,21 +87,24 @@ class Queue:
 
         :param parent: its opcode in the wire form, whose reason trail, priority and comment they inherit.
 
-        A job that cannot be accepted is answered as the reason.
+        A job that cannot be accepted is answered as the reason; also one that does not go into a commit with
+        those before it.
         """
         drafts: list[JobRecord | str] = []
+        room = self._sizes.submitted
         before: list[int | None] = []
         for ops in jobs:
             try:
                 if len(self._table) + self._accepting + len(drafts) >= self._limit:
                     raise ServiceUnavailable("Job queue is full, needs archiving")
-                job = self._new_job([_inheriting(op, parent) for op in ops], request_id, before)
+                job = self._new_job([_inheriting(op, parent) for op in ops], request_id, before, room)
             except RequestError as e:
                 drafts.append(str(e))
                 before.append(None)
             else:
                 drafts.append(job)
                 before.append(job.id)
+                room -= size_of(job)
         return drafts
 
     def counter(self) -> dict[str, bytes]:
@@ -107,13 +112,22 @@ class Queue:
         return {COUNTER: encode(CounterRecord(value=self._last))}
 
     def _new_job(
-        self, ops: Sequence[Opcode], request_id: str, before: Sequence[int | None] = ()
+        self,
+        ops: Sequence[Opcode],
+        request_id: str,
+        before: Sequence[int | None] = (),
+        room: int | None = None,
     ) -> JobRecord:
         job_id = self._last + 1
         now = self._now()
         records = tuple(self._record(op, job_id, index, now, before) for index, op in enumerate(ops))
+        job = JobRecord(id=job_id, ops=records, received_ts=timestamp(now), request_id=request_id)
+        most = self._sizes.accepted if room is None else room
+        size = size_of(job)
+        if size > most:
+            raise BodyTooLarge(f"The job is too large: {size} bytes of {most} at most")
         self._last = job_id
-        return JobRecord(id=job_id, ops=records, received_ts=timestamp(now), request_id=request_id)
+        return job
 
     def _record(
         self, op: Opcode, job_id: int, index: int, now: float, before: Sequence[int | None]

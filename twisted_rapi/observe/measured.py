@@ -21,6 +21,11 @@ class MeasuredStore:
         self._store, self._metrics, self._clock = store, metrics, clock
 
     @property
+    def largest(self) -> int:
+        """As the store's."""
+        return int(self._store.largest)
+
+    @property
     def revision(self) -> int:
         """As the store's."""
         return int(self._store.revision)

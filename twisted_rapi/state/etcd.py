@@ -41,7 +41,7 @@ from twisted_rapi.state.etcd_wire import (
     written_at,
 )
 from twisted_rapi.state.history import Watch
-from twisted_rapi.state.interface import Commit, Entry, ILeases, IStateStore, Page
+from twisted_rapi.state.interface import LARGEST, Commit, Entry, ILeases, IStateStore, Page
 
 SCHEMA = 1
 KEYS_AT_ONCE = 100  # asked for in one transaction; etcd takes 128 if it was not told otherwise
@@ -56,6 +56,8 @@ class EtcdStore:
     :ivar doubtful: called when a commit of this process stays in doubt: who relies on what is in memory
         should read everything anew.
     """
+
+    largest = LARGEST
 
     def __init__(
         self, asker: Asker, space: Space, writer: str, base: int, revision: int, history: int, end: Any

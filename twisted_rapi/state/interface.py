@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 import attrs
 from zope.interface import Attribute, Interface
 
+LARGEST = 8 * 1024 * 1024
+"""What every store has to take in one commit, in bytes of values."""
+
 
 @attrs.frozen
 class Entry:
@@ -79,6 +82,7 @@ class IStateStore(Interface):
     All reads are of committed state.  A commit that was answered survives kill -9 and power loss.
     """
 
+    largest = Attribute("How many bytes the values of one commit may have; of more it may not take any.")
     revision = Attribute("The revision of the newest commit this process knows of; 0 for an empty store.")
 
     async def get(keys: Sequence[str]) -> Mapping[str, Entry]:
@@ -102,6 +106,7 @@ class IStateStore(Interface):
         :raises Conflict: an expectation does not hold; nothing was written.
         :raises StaleTerm: the election record names a higher term; nothing was written.
         :raises LeaseGone: a lease it names is over; nothing was written.
+        :raises CommitTooLarge: the store takes less at once; nothing was written.
         :raises Unanswered: a store over a network did not say whether it was written.  No later commit of
             this process with one of its keys is made before that is known.
         :raises StoreError: it could not be written.

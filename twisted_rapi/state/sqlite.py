@@ -22,7 +22,7 @@ from zope.interface import implementer
 from twisted_rapi.errors import StoreClosed
 from twisted_rapi.state.database import Database, Failpoint
 from twisted_rapi.state.history import History, Watch
-from twisted_rapi.state.interface import Changes, Commit, Entry, IStateStore, Page
+from twisted_rapi.state.interface import LARGEST, Changes, Commit, Entry, IStateStore, Page
 
 GROUP = 500  # commits made durable together at most
 
@@ -54,6 +54,7 @@ _Job = _Read | _Write | _End
 class SQLiteStore:
     """`IStateStore` in one file; made by `open_store`."""
 
+    largest = LARGEST
     _log = Logger()
 
     def __init__(self, reactor: IReactorFromThreads) -> None:

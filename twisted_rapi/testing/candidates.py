@@ -90,6 +90,11 @@ class Link:
         self.mode, self.delay = "up", 0.0
 
     @property
+    def largest(self) -> int:
+        """As the store's."""
+        return self._store.largest
+
+    @property
     def revision(self) -> int:
         """As the store's."""
         return self._store.revision

@@ -7,11 +7,11 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from twisted_rapi.errors import Conflict, LeaseGone, StaleTerm, StoreClosed, StoreError
+from twisted_rapi.errors import CommitTooLarge, Conflict, LeaseGone, StaleTerm, StoreClosed, StoreError
 from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.history import History, Watch
-from twisted_rapi.state.interface import Changes, Commit, Entry, ILeases, IStateStore, Page
+from twisted_rapi.state.interface import LARGEST, Changes, Commit, Entry, ILeases, IStateStore, Page
 
 
 @attrs.define
@@ -29,11 +29,15 @@ class MemoryStore:
     `IStateStore` and `ILeases` in a dictionary; every call answers at once.
 
     :param clock: when leases end; without one there are none.
+    :ivar largest: bytes of values a commit may have; `refused`: from which on it is refused, as by one that
+        is set up to take less than it should; `most_keys`: how many keys it may have.
     :ivar commits: how many commits were made or refused, for tests.
     """
 
     def __init__(self, history_length: int = 10_000, clock: IReactorTime | None = None) -> None:
         self._clock = clock
+        self.largest = self.refused = LARGEST
+        self.most_keys = 100_000
         self._leases: dict[int, _Lease] = {}
         self._granted = 0
         self.revision = 0
@@ -66,6 +70,7 @@ class MemoryStore:
         """Make the change."""
         self._check_open()
         self.commits += 1
+        self._check_size(change)
         self._check_term(change.term)
         stale = [k for k, r in change.expect.items() if self._revision_of(k) != r]
         if stale:
@@ -86,6 +91,11 @@ class MemoryStore:
         revision = self.revision  # whoever is told of the change may commit at once
         self._history.add(Changes(revision, {**change.puts, **dict.fromkeys(change.deletes)}))
         return revision
+
+    def _check_size(self, change: Commit) -> None:
+        size, keys = sum(map(len, change.puts.values())), len(change.puts) + len(change.deletes)
+        if size > self.refused or keys > self.most_keys:
+            raise CommitTooLarge(f"{size} bytes under {keys} keys: the store takes {self.refused}")
 
     def _revision_of(self, key: str) -> int:
         entry = self._entries.get(key)

@@ -19,6 +19,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from twisted_rapi.errors import (
     BadRequest,
     BodyTooLarge,
+    CommitTooLarge,
     Forbidden,
     MethodNotImplemented,
     NotFound,
@@ -170,6 +171,9 @@ class ApiResource(Resource):
             reply = refusal(NotFound())
         except CancelledError:
             raise
+        except CommitTooLarge as e:
+            self._log.warn("a request is too large for the store: {reason}", reason=str(e))
+            reply = refusal(BodyTooLarge("What is asked for is too large to be stored"))
         except RapiError as e:
             self._log.error("a request could not be served: {reason}", reason=str(e))
             reply = refusal(ServiceUnavailable(str(e)))

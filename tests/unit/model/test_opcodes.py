@@ -60,6 +60,15 @@ class DecodeTests(SynchronousTestCase):
         for repeat in (1001, 2**40, -1):
             self.assertRaises(BadRequest, decode, cls, {"duration": 0, "repeat": repeat})
 
+    def test_long_repeats(self) -> None:
+        """All repetitions of a trial together have a bound."""
+        cls = OPCODES["OP_TEST_DELAY"]
+        for duration, repeat in ((86400, 0), (86400, 1), (86.4, 1000), (43200, 2)):
+            decode(cls, {"duration": duration, "repeat": repeat})
+        for duration, repeat in ((86400, 2), (87, 1000), (43201, 2)):
+            error = self.assertRaises(BadRequest, decode, cls, {"duration": duration, "repeat": repeat})
+            self.assertEqual(error.message, fails("OP_TEST_DELAY", "repeat"))
+
     def test_missing(self) -> None:
         """A parameter that has to be there and is not fails as a wrong one does."""
         for name in CREATE:

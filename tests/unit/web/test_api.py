@@ -279,6 +279,28 @@ class BadBodyTests(ApiCase):
         auth = b"Authorization: Basic YWRtaW46c2VjcmV0\r\nContent-Type: application/json\r\n\r\n"
         self.assertIn(b"413", self.browser.raw(head + auth + chunked).split(b"\r\n")[0])
 
+    def test_large_job(self) -> None:
+        """A job that is too large is refused, however it is submitted; so is what the store does not take."""
+        comment = "c" * 2_200_000
+        body = {"__version__": 1, **CREATION, "comment": comment}
+        asked: tuple[tuple[str, str, Any], ...] = (
+            ("POST", "/2/instances", body),
+            ("POST", "/2/jobs", [{"OP_ID": "OP_CLUSTER_VERIFY", "comment": comment}]),
+            ("PUT", "/2/tags", ["t" * 120] * 20_000),
+            ("PUT", "/2/instances/web1/modify", {"comment": comment}),
+            ("POST", "/2/instances-multi-alloc", {"instances": [], "comment": comment}),
+        )
+        for method, path, given_ in asked:
+            answer = self.browser.ask(method, path, given_)
+            self.assertEqual((answer.status, path), (413, path), answer.body[:500])
+            self.assertEqual(sorted(answer.json()), ["code", "explain", "message"])
+        self.assertEqual(list(self.browser.cluster.table), [])
+        store: Any = self.browser.cluster.store
+        store.refused = 100_000
+        rule = {"priority": 1, "predicates": [["jobid", [">", "id", 1]]], "action": "ACCEPT"}
+        reason = [["x", "r" * 200_000, 1]]
+        self.assertEqual(self.browser.ask("POST", "/2/filters", {**rule, "reason": reason}).status, 413)
+
     def test_media_type(self) -> None:
         """A character set of UTF-8 is accepted with the media type, others are not."""
         for kind, status in (

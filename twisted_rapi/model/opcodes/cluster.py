@@ -4,7 +4,15 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
-from twisted_rapi.model.opcodes.base import Natural, NonEmpty, Opcode, Positive, Private, Whole
+from twisted_rapi.model.opcodes.base import (
+    InvalidParameter,
+    Natural,
+    NonEmpty,
+    Opcode,
+    Positive,
+    Private,
+    Whole,
+)
 from twisted_rapi.model.opcodes.words import (
     DiskTemplate,
     EvacMode,
@@ -16,6 +24,7 @@ from twisted_rapi.model.opcodes.words import (
 from twisted_rapi.model.records import Params
 
 MOST_REPEATS = 1000
+LONGEST_DELAY = 86400  # seconds, of all repetitions together
 
 
 class TagsSet(Opcode, frozen=True, kw_only=True):
@@ -110,13 +119,19 @@ class TestDelay(Opcode, frozen=True, kw_only=True):
     OP_ID = "OP_TEST_DELAY"
     SUMMARY = "duration"
 
-    duration: Annotated[float, Meta(ge=0, le=86400)]
+    duration: Annotated[float, Meta(ge=0, le=LONGEST_DELAY)]
     on_master: bool = True
     on_nodes: list[NonEmpty] = field(default_factory=list)
     on_node_uuids: list[NonEmpty] | None = None
     repeat: Annotated[int, Meta(ge=0, le=MOST_REPEATS)] = 0
     interruptible: bool = False
     no_locks: bool = True
+
+    @classmethod
+    def check(cls, values: dict[str, Any]) -> None:
+        """All repetitions together have to end, too: while they go on others cannot run."""
+        if values["duration"] * max(1, values.get("repeat", 0)) > LONGEST_DELAY:
+            raise InvalidParameter(cls.OP_ID, "repeat")
 
 
 class TestAllocator(Opcode, frozen=True, kw_only=True):
