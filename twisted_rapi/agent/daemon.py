@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import attrs
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, wrapServerTLS
@@ -185,55 +186,90 @@ class Listening(Service):
         await self._node.end()
 
 
-def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiService:
-    """The whole agent, not started."""
+@attrs.frozen
+class _Threads:
+    """Where what blocks is done; servers of files or names that are away keep nobody else waiting."""
 
-    def in_thread(work: Any, *args: Any) -> Awaitable[Any]:
+    general: InThread
+    storage: Threads
+    names: Threads
+
+
+def _threads(reactor: Any) -> _Threads:
+    def general(work: Any, *args: Any) -> Awaitable[Any]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
 
-    # Name servers and file servers that are away are not to keep the rest of the agent waiting.
-    storing, naming = Threads(reactor, "storage", 8), Threads(reactor, "names", 4)
+    return _Threads(general, Threads(reactor, "storage", 8), Threads(reactor, "names", 4))
+
+
+@attrs.frozen
+class _Runners:
+    """What starts processes of its own."""
+
+    os: OsRunner
+    allocators: Allocators
+    hooks: HookRunner
+    streams: Streams
+
+    def cleaners(self) -> Cleaners:
+        """What ends those that an agent before this one left behind."""
+        return (self.os.clean, self.allocators.clean, self.hooks.clean, self.streams.clean)
+
+
+def _runners(settings: AgentSettings, reactor: Any, in_thread: InThread) -> _Runners:
     state = Path(settings.state_dir)
+    run = (reactor, reactor, in_thread)
     search = [*map(Path, settings.os_search_path), SHIPPED]
-    runner = OsRunner(
-        search, Path(settings.log_dir), state / "scripts", reactor, reactor, time.time, in_thread
-    )
-    iallocators = list(map(Path, settings.iallocator_search_path))
-    allocators = Allocators(iallocators, state, reactor, reactor, in_thread)
-    hooks = HookRunner(
-        Path(settings.hooks_dir), state / "hooks", reactor, reactor, in_thread, watch_tree(reactor)
-    )
     credentials = Credentials(
         certificate=settings.certificate, key=settings.key, authority=settings.authority
     )
     host, _ = listen_address(settings.listen, "listen")
-    streams = Streams(credentials, state, reactor, reactor, in_thread, "" if host == "::" else host)
-    parts = Parts(
-        hypervisors=_hypervisors(settings, reactor, random, in_thread),
-        volumes=_volumes(settings, storing.run),
-        units=_units(settings, storing.run),
+    return _Runners(
+        os=OsRunner(
+            search, Path(settings.log_dir), state / "scripts", reactor, reactor, time.time, in_thread
+        ),
+        allocators=Allocators([*map(Path, settings.iallocator_search_path)], state, *run),
+        hooks=HookRunner(Path(settings.hooks_dir), state / "hooks", *run, watch_tree(reactor)),
+        streams=Streams(credentials, state, *run, "" if host == "::" else host),
+    )
+
+
+def _parts(
+    settings: AgentSettings, reactor: Any, random: Random, threads: _Threads, runners: _Runners
+) -> Parts:
+    state = Path(settings.state_dir)
+    return Parts(
+        hypervisors=_hypervisors(settings, reactor, random, threads.general),
+        volumes=_volumes(settings, threads.storage.run),
+        units=_units(settings, threads.storage.run),
         powercycle=_powercycle(settings, reactor),
-        os_runner=runner,
-        allocators=allocators,
-        names=_names(settings, naming.run),
-        hooks=hooks,
+        os_runner=runners.os,
+        allocators=runners.allocators,
+        names=_names(settings, threads.names.run),
+        hooks=runners.hooks,
         clock=reactor,
         now=time.time,
-        in_thread=in_thread,
+        in_thread=threads.general,
         state_dir=state,
         simulated=settings.simulated,
         migration=_migration(settings),
-        streams=streams,
-        certificates=Certificates(state / "crypto", time.time, in_thread),
-        exports=Exports(Path(settings.export_dir), storing.run),
+        streams=runners.streams,
+        certificates=Certificates(state / "crypto", time.time, threads.general),
+        exports=Exports(Path(settings.export_dir), threads.storage.run),
         failpoint=from_environment(),
     )
+
+
+def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiService:
+    """The whole agent, not started."""
+    threads = _threads(reactor)
+    runners = _runners(settings, reactor, threads.general)
+    node = Node(_parts(settings, reactor, random, threads, runners), __version__)
     whole = MultiService()
-    for threads in (storing, naming):
-        threads.setServiceParent(whole)
+    for pool in (threads.storage, threads.names):
+        pool.setServiceParent(whole)
     if settings.log_file:
         LogToFile(Path(settings.log_file)).setServiceParent(whole)
-    cleaners = (runner.clean, allocators.clean, hooks.clean, streams.clean)
-    Listening(settings, Node(parts, __version__), cleaners, reactor).setServiceParent(whole)
+    Listening(settings, node, runners.cleaners(), reactor).setServiceParent(whole)
     Notifier(reactor).setServiceParent(whole)
     return whole

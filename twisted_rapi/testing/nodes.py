@@ -1,7 +1,6 @@
 """Nodes in memory: what steps do to them, and what they report, at once and without a clock."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import attrs
 from msgspec.structs import replace
@@ -14,13 +13,11 @@ from twisted_rapi.model.records import Params
 from twisted_rapi.model.seen import DomainSeen, NodeReport, OsSeen
 from twisted_rapi.model.steps import Outcome, Step
 from twisted_rapi.rpc.interface import INodes
-from twisted_rapi.storage.simulated import Volumes
-from twisted_rapi.storage.simulated_driver import SHARED, cores
-from twisted_rapi.storage.simulated_mirror import Mirrors
 from twisted_rapi.storage.units import Groups, Unit
+from twisted_rapi.testing.node_disks import DISK, Shared, copies
+from twisted_rapi.testing.node_exports import TRANSFERS, NodeExports
 from twisted_rapi.testing.volumes import MemoryShelf
 
-DISK = 1048576  # MiB of each node
 GROUPS = ("xenvg", "othervg")
 FOLDERS = {"file": "/files", "sharedfile": "/shared"}
 
@@ -39,58 +36,12 @@ _LIVE = (
 )
 
 
-_TRANSFERS = (
-    *(steps.OpenStream, steps.SendStream, steps.AwaitStream, steps.EndStreams),
-    *(steps.BeginExport, steps.FinishExport, steps.RemoveExport, steps.ReadExport, steps.CreateCertificate),
-)
-
-
 @attrs.define(eq=False)
-class Shared:
-    """
-    What the nodes of a cluster have in common.
-
-    :ivar time: seconds, for disks that are being filled; it goes on only while that is awaited.
-    :ivar nodes: all of them by uuid, for guests that migrate.
-    :ivar files: sizes in MiB of files that all nodes see, by path.
-    :ivar mirrored: the sides of mirrored disks; `shelves`: volumes of shared storage by template.
-    """
-
-    time: float = 0.0
-    nodes: "dict[str, FakeNode]" = attrs.field(factory=dict)
-    files: dict[str, int] = attrs.field(factory=dict)
-    mirrored: MemoryShelf = attrs.field(factory=MemoryShelf)
-    shelves: dict[str, MemoryShelf] = attrs.field(
-        factory=lambda: {template: MemoryShelf() for template in (*SHARED, "blockdev")}
-    )
-
-    def fork(self) -> "Shared":
-        """What is as it is here now, without nodes."""
-        shelves = {template: _copy(shelf) for template, shelf in self.shelves.items()}
-        return Shared(**{**_copies(self), "shelves": shelves, "nodes": {}})
-
-
-def _copy(value: Any) -> Any:
-    """What changes of its own is another one; what shelves hold never changes."""
-    if isinstance(value, MemoryShelf):
-        return MemoryShelf(dict(value.values))
-    return value.copy() if isinstance(value, dict | set | list) else value
-
-
-def _copies(thing: Any) -> dict[str, Any]:
-    return {a.alias: _copy(getattr(thing, a.name)) for a in attrs.fields(type(thing)) if a.init}
-
-
-@attrs.define(eq=False)
-class FakeNode:
+class FakeNode(NodeExports):
     """
     One node.
 
-    :ivar shared: what it has in common with other nodes.
-    :ivar volumes: sizes in MiB of files, by path; `shelf`: of the node's logical volumes, by ``group/name``.
     :ivar domains: what runs, by name.
-    :ivar exports: configurations by name; `half_exports`: those being made.
-    :ivar streams: by token the instance it listens for, and whether everything has come.
     :ivar faults: per type of step, errors that the next ones end with.
     :ivar done: all steps that were carried out, in order.
     :ivar down: whether it answers nobody.
@@ -104,15 +55,9 @@ class FakeNode:
     """
 
     uuid: str = ""
-    shared: "Shared" = attrs.field(factory=Shared)
-    volumes: dict[str, int] = attrs.field(factory=dict)
-    shelf: MemoryShelf = attrs.field(factory=MemoryShelf)
     unit_shelf: MemoryShelf = attrs.field(factory=MemoryShelf)
     missing: set[str] = attrs.field(factory=set)
     domains: dict[str, DomainSeen] = attrs.field(factory=dict)
-    exports: dict[str, str] = attrs.field(factory=dict)
-    half_exports: set[str] = attrs.field(factory=set)
-    streams: dict[str, tuple[str, bool]] = attrs.field(factory=dict)
     faults: dict[type[Step], list[Exception]] = attrs.field(factory=dict)
     done: list[Step] = attrs.field(factory=list)
     down: bool = False
@@ -128,7 +73,7 @@ class FakeNode:
 
     def fork(self, shared: Shared) -> "FakeNode":
         """Another node that is as this one is now."""
-        return FakeNode(**{**_copies(self), "shared": shared})
+        return FakeNode(**{**copies(self), "shared": shared})
 
     def report(self) -> NodeReport:
         """What it says of itself."""
@@ -151,15 +96,6 @@ class FakeNode:
             migration=dict.fromkeys(self.hypervisors, self.uuid),
             exports=tuple(sorted(self.exports)),
         )
-
-    def disk_free(self) -> int:
-        """MiB that files and logical volumes leave."""
-        return self.drivers()["plain"].space()[1] - sum(self.volumes.values())
-
-    def drivers(self) -> dict[str, Volumes | Mirrors]:
-        """What keeps the disks that are no files."""
-        shared = self.shared
-        return cores(self.shelf, shared.mirrored, shared.shelves, DISK, lambda: shared.time)
 
     def carry_out(self, step: Step) -> Outcome:
         """
@@ -191,63 +127,15 @@ class FakeNode:
                 pass
             case steps.RunAllocator():
                 return self._allocate(step)
-            case _ if isinstance(step, _TRANSFERS):
-                return self._on_transfers(step)
+            case _ if isinstance(step, TRANSFERS):
+                return self.on_transfers(step)
             case _ if isinstance(step, _LIVE):
                 return self._on_guest(step)
             case steps.RunOs():
                 for disk in step.domain.disks:
-                    self._path(disk)
+                    self.path_of(disk)
             case _:
-                return self._on_disks(step)
-        return Outcome()
-
-    def _on_transfers(self, step: Step) -> Outcome:
-        match step:
-            case steps.OpenStream():
-                if isinstance(step.into, steps.DumpEnd) and step.into.export not in self.half_exports:
-                    raise StepFailed("there is no export to write to", "storage")
-                self.streams.setdefault(step.token, (step.instance, False))
-                return Outcome(port=4321)
-            case steps.SendStream():
-                self._send(step)
-            case steps.AwaitStream():
-                if not self.streams.get(step.token, ("", False))[1]:
-                    raise StepFailed("nothing came", "stream")
-            case steps.EndStreams():
-                self.streams = {t: s for t, s in self.streams.items() if s[0] != step.instance}
-            case _:
-                return self._on_exports(step)
-        return Outcome()
-
-    def _send(self, step: steps.SendStream) -> None:
-        listening = [n for n in self.shared.nodes.values() if step.token in n.streams and not n.down]
-        if not listening:
-            raise StepFailed("nobody listens", "stream")
-        if isinstance(step.source, steps.VolumeEnd):
-            self._path(step.source.disk)
-        listening[0].streams[step.token] = (step.instance, True)
-
-    def _on_exports(self, step: Step) -> Outcome:
-        match step:
-            case steps.BeginExport():
-                self.half_exports.add(step.export)
-            case steps.FinishExport():
-                if step.export in self.half_exports:
-                    self.half_exports.discard(step.export)
-                    self.exports[step.export] = step.config
-                elif self.exports.get(step.export) != step.config:
-                    raise StepFailed("it has not been begun", "storage")
-            case steps.RemoveExport():
-                self.half_exports.discard(step.export)
-                if not step.half:
-                    self.exports.pop(step.export, None)
-            case steps.CreateCertificate():
-                return Outcome(path="x509-1", text=f"certificate of {step.common_name}\n")
-            case steps.ReadExport():
-                if step.path not in self.exports:
-                    raise StepFailed(f"there is no export in {step.path}", "storage")
-                return Outcome(text=self.exports[step.path])
+                return self.on_disks(step)
         return Outcome()
 
     def _on_guest(self, step: Step) -> Outcome:
@@ -305,102 +193,10 @@ class FakeNode:
         sizes = {"size": DISK, "used": used, "free": DISK - used, "allocatable": True}
         return ({"name": FOLDERS[kind], **sizes},)
 
-    def _on_disks(self, step: Step) -> Outcome:
-        match step:
-            case steps.InspectDisks():
-                return Outcome(disks=tuple(self._look(disk) for disk in step.disks))
-            case steps.AwaitSync():
-                return self._await(step)
-            case steps.CreateVolume() if self._filed(step.disk):
-                return self._create(step)
-            case steps.DeleteVolume() if self._filed(step.disk):
-                self._files(step.disk).pop(step.disk.logical_id[1], None)
-            case steps.ActivateVolume() if self._filed(step.disk):
-                return Outcome(path=self._path(step.disk))
-            case steps.MoveVolume() if self._filed(step.disk):
-                self._move(step)
-            case steps.GrowVolume() if self._filed(step.disk):
-                path = self._path(step.disk)
-                files = self._files(step.disk)
-                files[path] = max(step.disk.size, files[path])
-            case steps.DeactivateVolume() if self._filed(step.disk):
-                pass
-            case _ if hasattr(step, "disk"):
-                return self._by_driver(step)
-        return Outcome()
-
-    def _filed(self, disk: steps.DiskSpec) -> bool:
-        return disk.template in ("file", "sharedfile")
-
-    def _files(self, disk: steps.DiskSpec) -> dict[str, int]:
-        """The files the disk is one of."""
-        return self.shared.files if disk.template == "sharedfile" else self.volumes
-
-    def _by_driver(self, step: Any) -> Outcome:
-        driver = self.drivers()[step.disk.template]
-        match step:
-            case steps.CreateVolume():
-                return Outcome(path=driver.create(step.disk, step.fresh))
-            case steps.DeleteVolume():
-                driver.delete(step.disk)
-            case steps.GrowVolume():
-                driver.grow(step.disk)
-            case steps.MoveVolume():
-                driver.move(step.disk, step.to)
-            case steps.DeactivateVolume():
-                driver.deactivate(step.disk)
-            case steps.ActivateVolume() if isinstance(driver, Mirrors):
-                return Outcome(path=driver.attach(step.disk, step.primary, step.ignore_size, step.force))
-            case steps.ActivateVolume():
-                return Outcome(path=driver.activate(step.disk, step.ignore_size))
-            case _:
-                assert isinstance(driver, Mirrors)
-                self._by_mirror(driver, step)
-        return Outcome()
-
-    def _by_mirror(self, driver: Mirrors, step: Step) -> None:
-        match step:
-            case steps.RenewVolume():
-                driver.renew(step.disk, step.token)
-            case steps.AdoptVolume():
-                driver.adopt(step.disk)
-            case steps.ReleaseVolume():
-                driver.release(step.disk)
-            case _:
-                raise AssertionError(f"not a step: {step!r}")
-
-    def _await(self, step: steps.AwaitSync) -> Outcome:
-        """The nodes' own clock goes on as far as is waited."""
-        drivers = [(self.drivers()[d.template], d) for d in step.disks if not self._filed(d)]
-        waits = [driver.remaining(disk) for driver, disk in drivers if isinstance(driver, Mirrors)]
-        self.shared.time += min(max(waits, default=0.0), step.at_most)
-        return Outcome(disks=tuple(self._look(disk) for disk in step.disks))
-
-    def _path(self, disk: steps.DiskSpec) -> str:
-        if not self._filed(disk):
-            return self.drivers()[disk.template].activate(disk)
-        path: str = disk.logical_id[1]
-        if path not in self._files(disk):
-            raise StepFailed(f"{path} does not exist", "storage")
-        return path
-
-    def _create(self, step: steps.CreateVolume) -> Outcome:
-        path = step.disk.logical_id[1]
-        self._files(step.disk)[path] = step.disk.size
-        return Outcome(path=path)
-
-    def _move(self, step: steps.MoveVolume) -> None:
-        source, target = step.disk.logical_id[1], step.to[1]
-        files = self._files(step.disk)
-        if source in files:
-            files[target] = files.pop(source)
-        elif target not in files:
-            raise StepFailed(f"{source} does not exist", "storage")
-
     def _start(self, step: steps.StartDomain) -> Outcome:
         domain = step.domain
         for disk in domain.disks:
-            self._path(disk)
+            self.path_of(disk)
         there = self.domains.get(domain.name)
         if there is None:
             self.boots += 1
@@ -428,7 +224,7 @@ class FakeNode:
             raise StepFailed(f"{step.target.uri} does not take {seen.name}", "hypervisor")
         for disk in step.domain.disks:
             if disk.template != "drbd":
-                target._path(disk)
+                target.path_of(disk)
         target.boots += 1
         target.domains[seen.name] = replace(seen, boot=f"boot{target.boots}")
         del self.domains[seen.name]
@@ -443,7 +239,7 @@ class FakeNode:
         name = steps.device_name(device)
         kept = tuple(d for d in seen.devices if d != name)
         if isinstance(step, steps.AttachDisk):
-            self._path(step.disk)
+            self.path_of(step.disk)
         added = (name,) if isinstance(step, steps.AttachDisk | steps.AttachNic) else ()
         self.domains[seen.name] = replace(seen, devices=(*kept, *added))
 
@@ -456,13 +252,6 @@ class FakeNode:
         for name, domain in list(self.domains.items()):
             if domain.uuid == step.instance_uuid and step.boot in ("", domain.boot):
                 del self.domains[name]
-
-    def _look(self, disk: steps.DiskSpec) -> dict[str, object] | None:
-        if not self._filed(disk):
-            return self.drivers()[disk.template].inspect(disk)
-        path = disk.logical_id[1]
-        size = self._files(disk).get(path)
-        return None if size is None else {"path": path, "size": size, "allocated": 0}
 
 
 @implementer(INodes)

@@ -8,13 +8,13 @@ would; the master dies where a test says so and goes on from what was stored.  N
 import json
 from collections.abc import Callable, Iterable, Mapping
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from twisted_rapi.errors import Conflict, JobError, NodeUnreachable, RapiError, StepFailed, prereq
+from twisted_rapi.errors import Conflict, JobError, RapiError, prereq
 from twisted_rapi.jobs.life import MOST_CONFLICTS
 from twisted_rapi.jobs.work import Outcomes, Worker
 from twisted_rapi.model.opcodes import Opcode, from_wire, to_wire
@@ -30,7 +30,7 @@ from twisted_rapi.model.records import (
     Params,
     key_of,
 )
-from twisted_rapi.model.steps import Outcome, Step
+from twisted_rapi.model.steps import Step
 from twisted_rapi.plan.leftover import due
 from twisted_rapi.plan.locks import Level, Lock
 from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage, Work, judges
@@ -38,13 +38,11 @@ from twisted_rapi.plan.table import PLANS, locks_for
 from twisted_rapi.plan.view import View
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.testing.cluster import NODES, NOW, founding
+from twisted_rapi.testing.faulty_nodes import Fault, FaultyNodes
 from twisted_rapi.testing.nodes import FakeNodes
 
 MOST_STAGES = 200
 DRY_RUN = "dry run"
-
-Fault = Literal["fails", "fails late", "dies", "dies late"]
-"""A step fails or its node dies, before or after the step was carried out."""
 
 AnyObject = TypeVar("AnyObject", bound=ObjectRecord)
 
@@ -82,33 +80,6 @@ class Ended:
     jobs: tuple[tuple[Opcode, ...], ...] = ()
 
 
-class _Hands(FakeNodes):
-    """The nodes as the world lets the master reach them."""
-
-    def __init__(self, world: "World") -> None:
-        super().__init__(NODES)
-        self._world = world
-
-    async def perform(self, node: str, step: Step, patience: float = 0.0) -> Outcome:
-        """Carry it out, unless a fault is planted here."""
-        fault = self._world.before_step(step)
-        found = self.nodes[node]
-        if fault == "dies":
-            found.down = True
-        if found.down:
-            raise NodeUnreachable("it is down")
-        if fault == "fails":
-            raise StepFailed("a planted fault")
-        outcome = found.carry_out(step)
-        if fault == "fails late":
-            raise StepFailed("a planted fault")
-        if fault == "dies late":
-            found.down = True
-            raise NodeUnreachable("it is down")
-        self._world.moment()
-        return outcome
-
-
 @attrs.define(eq=False, kw_only=True)
 class World:
     """
@@ -136,7 +107,7 @@ class World:
     _runs: list[Ended] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self.nodes = _Hands(self)
+        self.nodes = FaultyNodes(NODES, self.before_step, self.moment)
         records, self.names = founding()
         self.records = {key_of(record): record for record in records}
 

@@ -27,6 +27,11 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def list_of(items: Schema) -> Schema:
+    """A list of any length."""
+    return {"type": "array", "items": items}
+
+
 @lru_cache(maxsize=500)
 def choice(kind: Any) -> Schema:
     """The schema of a type that opcodes use."""

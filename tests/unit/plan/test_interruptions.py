@@ -12,8 +12,9 @@ from tests.unit.plan.scenes import SCENES, world_before
 from tests.unit.plan.test_properties import FAULTS, end
 from twisted_rapi.model.opcodes import Opcode, to_wire
 from twisted_rapi.plan.table import PLANS
+from twisted_rapi.testing.faulty_nodes import Fault
 from twisted_rapi.testing.soundness import complaints, picture
-from twisted_rapi.testing.world import Ended, Fault, World
+from twisted_rapi.testing.world import Ended, World
 
 SECOND: tuple[Fault, ...] = ("fails", "dies late")
 

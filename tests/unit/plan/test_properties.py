@@ -12,8 +12,9 @@ from tests.unit.plan.programs import programs
 from twisted_rapi.model.opcodes import OPCODES, Opcode
 from twisted_rapi.model.opcodes.instance import InstanceRemove
 from twisted_rapi.plan.table import PLANS
+from twisted_rapi.testing.faulty_nodes import Fault
 from twisted_rapi.testing.soundness import complaints, picture
-from twisted_rapi.testing.world import Ended, Fault, World
+from twisted_rapi.testing.world import Ended, World
 
 thorough = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -9,7 +9,7 @@ from tests.unit.plan.programs import create, op
 from tests.unit.plan.test_create import pair
 from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.testing.cluster import NODES
-from twisted_rapi.testing.nodes import DISK
+from twisted_rapi.testing.node_disks import DISK
 from twisted_rapi.testing.world import Ended, World
 
 DISABLED = [

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from twisted_rapi.model.opcodes import backup, cluster, instance, moving, node
-from twisted_rapi.model.opcodes.results import row_of
+from twisted_rapi.model.opcodes import backup, cluster, moving, node
 from twisted_rapi.model.opcodes.words import MigrationMode, ReplaceMode, StorageType
 from twisted_rapi.web.call import Route
 from twisted_rapi.web.doc import (
@@ -24,16 +23,17 @@ from twisted_rapi.web.doc import (
     Schema,
     body_of,
     choice,
+    list_of,
     ref,
     submits,
 )
+from twisted_rapi.web.rapi import bodies
 
 _ROLES = ("drained", "master", "master-candidate", "offline", "regular")
 _SOME: Schema = {"type": "string", "minLength": 1}
 _FIELDS = Argument("fields", "Names of the wanted fields, separated by commas", _SOME)
 _INSTANCE = frozenset({"instance_name", "reason"})
 _NODE = frozenset({"node_name", "reason"})
-_OS = {"os": "os_type", "name": "instance_name"}
 
 
 def _object(**properties: Schema) -> dict[str, object]:
@@ -42,10 +42,6 @@ def _object(**properties: Schema) -> dict[str, object]:
 
 def _links(key: str) -> Schema:
     return _object(**{key: TEXT, "uri": TEXT})
-
-
-def _list(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
 
 
 def _required(name: str, doc: str, schema: Schema = _SOME) -> Argument:
@@ -77,31 +73,11 @@ _CLUSTER: Mapping[str, Doc] = {
     "PUT /2/redistribute-config": submits("Tell all nodes again how the cluster is set up.", (REASON,)),
 }
 
-_KNOWN = Body(
-    "What the client knows of the job",
-    {
-        "type": "object",
-        "properties": {
-            "fields": {**NAMES, "description": "Names of fields of jobs"},
-            "previous_job_info": {
-                "anyOf": [{"type": "array"}, NULL],
-                "description": "Values that were told of these fields before; null: none were",
-            },
-            "previous_log_serial": {
-                "anyOf": [{"type": "integer"}, NULL],
-                "description": "Serial number of the last log entry that was told; null: none was",
-            },
-        },
-        "required": ["fields"],
-    },
-    required=True,
-)
-
 _JOBS: Mapping[str, Doc] = {
     "GET /2/jobs": Doc(
         summary="List the jobs that are not in the archive.",
         answer="Id and URI of each; with bulk what GET /2/jobs/ID has, but neither log nor results",
-        schema=_list(
+        schema=list_of(
             {"anyOf": [_object(id=ref("JobId"), uri=TEXT), ref("JobWithoutResults")]},
         ),
         query=(BULK,),
@@ -109,7 +85,7 @@ _JOBS: Mapping[str, Doc] = {
     "POST /2/jobs": submits(
         "Submit any opcodes as one job; an extension.",
         (REASON,),
-        Body("Opcodes, carried out in their order", {**_list(ref("Opcode")), "minItems": 1}, required=True),
+        Body("Opcodes, carried out in their order", {**list_of(ref("Opcode")), "minItems": 1}, required=True),
     ),
     "GET /2/jobs/[job_id]": Doc(
         summary="Show one job, also from the archive.", answer="All about the job", schema=ref("Job")
@@ -122,66 +98,16 @@ _JOBS: Mapping[str, Doc] = {
     "GET /2/jobs/[job_id]/wait": Doc(
         summary="Wait for a job to change, for 10 seconds at most.",
         answer="Nothing (null) if it has not; else values of the fields, and what was logged since",
-        schema={"anyOf": [NULL, _object(job_info={"type": "array"}, log_entries=_list(ref("LogEntry")))]},
-        body=_KNOWN,
+        schema={"anyOf": [NULL, _object(job_info={"type": "array"}, log_entries=list_of(ref("LogEntry")))]},
+        body=bodies.KNOWN,
     ),
 }
 
 
-def _creation() -> Body:
-    """What an instance is made from, and the version of that form."""
-    body = body_of(instance.InstanceCreate, frozenset({"reason", "dry_run"}), _OS)
-    schema = dict(body.schema)
-    version = {"const": 1, "description": "Version of this form of a request"}
-    schema["properties"] = {"__version__": version, **schema["properties"]}
-    schema["required"] = ["__version__", *schema["required"]]
-    return Body(body.doc, schema, required=True)
-
-
-def _allocation() -> Body:
-    """Several instances; each as it is created alone."""
-    body = body_of(moving.InstanceMultiAlloc, frozenset({"reason", "dry_run"}), {})
-    schema = dict(body.schema)
-    each = {"type": "object", "description": "As the body of POST /2/instances, without __version__"}
-    several = {**_list(each), "description": "What is to be made; all name their nodes, or none does"}
-    schema["properties"] = {**schema["properties"], "instances": several}
-    schema["required"] = ["instances"]
-    return Body(body.doc, schema, required=True)
-
-
-def _replacement() -> Body:
-    body = body_of(moving.InstanceReplaceDisks, _INSTANCE, {})
-    schema = dict(body.schema)
-    disks = schema["properties"]["disks"]
-    text = {"type": "string", "pattern": "^[0-9]+(,[0-9]+)*$"}
-    either = {"anyOf": [{"type": "array", "items": disks["items"]}, text]}
-    schema["properties"] = {
-        **schema["properties"],
-        "disks": {**either, "description": disks["description"]},
-    }
-    del schema["required"]  # the older form has no body
-    return Body(body.doc, schema)
-
-
-_REINSTALLATION = Body(
-    "What is installed; other keys are ignored",
-    {
-        "type": "object",
-        "properties": {
-            "os": {"anyOf": [TEXT, NULL], "description": "OS to install; null: the one it has"},
-            "start": {"type": "boolean", "default": True, "description": "Whether it is started then"},
-            **{
-                name: {"anyOf": [{"type": "object"}, NULL], "description": "Parameters of the OS"}
-                for name in ("osparams", "osparams_private", "osparams_secret")
-            },
-        },
-    },
-)
-
 _INSTANCES: Mapping[str, Doc] = {
-    "POST /2/instances": submits("Create or import an instance.", (DRY_RUN, REASON), _creation()),
+    "POST /2/instances": submits("Create or import an instance.", (DRY_RUN, REASON), bodies.creation()),
     "POST /2/instances-multi-alloc": submits(
-        "Find room for several instances at once, and create them.", (DRY_RUN, REASON), _allocation()
+        "Find room for several instances at once, and create them.", (DRY_RUN, REASON), bodies.allocation()
     ),
     "GET /2/instances/[instance_name]/info": submits(
         "Show all about an instance, as its nodes report it; what they say is the job's result.",
@@ -198,7 +124,7 @@ _INSTANCES: Mapping[str, Doc] = {
             Argument("os", "Older form: OS to install"),
             Argument("nostartup", "Older form: with 1, the instance is not started then", FLAG),
         ),
-        _REINSTALLATION,
+        bodies.REINSTALLATION,
     ),
     "POST /2/instances/[instance_name]/replace-disks": submits(
         "Rebuild or relocate mirrored disks.",
@@ -210,7 +136,7 @@ _INSTANCES: Mapping[str, Doc] = {
             Argument("early_release", "Older form: give up the old disks as soon as possible", FLAG),
             REASON,
         ),
-        _replacement(),
+        bodies.replacement(),
     ),
     "POST /2/instances/[instance_name]/disk/[disk_index]/grow": submits(
         "Enlarge a disk.",
@@ -252,7 +178,7 @@ _NODES: Mapping[str, Doc] = {
     "POST /2/nodes/[node_name]/evacuate": Doc(
         summary="Move instances off a node: submit the jobs that do it.",
         answer=f"{JOB_ID}; in the older form [job id, instance, new secondary node] for each instance",
-        schema={"anyOf": [ref("JobId"), _list(ref("Evacuated"))]},
+        schema={"anyOf": [ref("JobId"), list_of(ref("Evacuated"))]},
         query=(
             Argument("iallocator", "Older form, without a body: who says where secondary instances go"),
             Argument("remote_node", "Older form, without a body: where secondary instances go"),
@@ -291,58 +217,24 @@ _NODES: Mapping[str, Doc] = {
     ),
 }
 
-_RULE = Body(
-    "A rule about jobs",
-    {
-        "type": "object",
-        "properties": {
-            "priority": {
-                "type": "integer",
-                "minimum": 0,
-                "default": 0,
-                "description": "Rules of lower numbers are asked first",
-            },
-            "predicates": {
-                "type": "array",
-                "items": {"type": "array"},
-                "default": [],
-                "description": 'What has to be true of a job: [["jobid", FILTER], ["opcode", FILTER],'
-                ' ["reason", FILTER] ...]',
-            },
-            "action": {
-                "anyOf": [
-                    {"enum": ["ACCEPT", "CONTINUE", "PAUSE", "REJECT"]},
-                    row_of({"const": "RATE_LIMIT"}, {"type": "integer", "minimum": 0}),
-                ],
-                "default": "CONTINUE",
-                "description": "What becomes of such a job",
-            },
-            "reason": {"type": "array", "default": [], "description": "Why the rule is there"},
-        },
-        "additionalProperties": False,
-    },
-    required=True,
-)
 _UUID = "The rule's UUID"
 
 _FILTERS: Mapping[str, Doc] = {
     "GET /2/filters": Doc(
         summary="List the rules about jobs, in the order they are asked.",
         answer="UUID and URI of each; with bulk all about each",
-        schema=_list({"anyOf": [_links("uuid"), ref("Filter")]}),
+        schema=list_of({"anyOf": [_links("uuid"), ref("Filter")]}),
         query=(BULK,),
     ),
-    "POST /2/filters": Doc(summary="Add a rule about jobs.", answer=_UUID, schema=TEXT, body=_RULE),
+    "POST /2/filters": Doc(summary="Add a rule about jobs.", answer=_UUID, schema=TEXT, body=bodies.RULE),
     "GET /2/filters/[filter_uuid]": Doc(
         summary="Show one rule.", answer="All about the rule", schema=ref("Filter")
     ),
     "PUT /2/filters/[filter_uuid]": Doc(
-        summary="Replace a rule, or add one with this UUID.", answer=_UUID, schema=TEXT, body=_RULE
+        summary="Replace a rule, or add one with this UUID.", answer=_UUID, schema=TEXT, body=bodies.RULE
     ),
     "DELETE /2/filters/[filter_uuid]": Doc(summary="Remove a rule.", answer="Nothing", schema=NULL),
 }
-
-_FILTER = "A filter, as the query language has it; null for all objects"
 
 _QUERIES: Mapping[str, Doc] = {
     "GET /2/query/[resource]": Doc(
@@ -357,21 +249,7 @@ _QUERIES: Mapping[str, Doc] = {
         answer="The definitions of the fields; for each object pairs of a status and a value",
         schema=ref("QueryAnswer"),
         query=(attrs.evolve(_FIELDS, doc=f"{_FIELDS.doc}; if the body has none"),),
-        body=Body(
-            "Fields and a filter",
-            {
-                "type": "object",
-                "properties": {
-                    "fields": {**NAMES, "description": "Names of the wanted fields"},
-                    "qfilter": {"anyOf": [{"type": "array"}, NULL], "description": _FILTER},
-                    "filter": {
-                        "anyOf": [{"type": "array"}, NULL],
-                        "description": "Older name of qfilter",
-                    },
-                },
-            },
-            required=True,
-        ),
+        body=bodies.QUERY,
         refusals=(502,),
     ),
     "GET /2/query/[resource]/fields": Doc(
