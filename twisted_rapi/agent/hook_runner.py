@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import inotify
-from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorProcess, IReactorTime
-from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
-from twisted_rapi.agent import os_session
 from twisted_rapi.agent.interface import IHookRunner
+from twisted_rapi.agent.scripts import TOO_LATE, Scripts, Session, missing_tool
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.steps import RunHooks
@@ -76,24 +73,10 @@ def watch_tree(reactor: Any) -> Callable[[Callable[[], None]], Watching]:
     return lambda changed: Watching(reactor, changed)
 
 
-class _Exit(ProcessProtocol):
-    """Fires `ended` with the exit status, or the signal as a negative number."""
-
-    def __init__(self) -> None:
-        self.ended: Deferred[int] = Deferred()
-
-    def processEnded(self, reason: Failure) -> None:
-        """The supervisor has ended."""
-        value: Any = reason.value
-        status = value.exitCode if value.exitCode is not None else -(value.signal or 0)
-        if not self.ended.called:
-            self.ended.callback(status)
-
-
 @implementer(IHookRunner)
 class HookRunner:
     """
-    `IHookRunner` over real directories and processes, each script in a session of its own (see `os_session`).
+    `IHookRunner` over real directories and processes, each script in a session of its own (see `scripts`).
 
     :param base: has the folders; it need not exist.
     :param run_dir: where it is noted which scripts run, and their output while they do.
@@ -111,16 +94,16 @@ class HookRunner:
         in_thread: InThread,
         watching: Callable[[Callable[[], None]], Watching] | None = None,
     ) -> None:
-        self._base, self._notes, self._outputs = base, run_dir / "notes", run_dir / "output"
-        self._processes, self._clock, self._in_thread = processes, clock, in_thread
+        self._base, self._outputs, self._in_thread = base, run_dir / "output", in_thread
+        self._scripts = Scripts(run_dir / "notes", processes, clock, in_thread)
         self._make_watching = watching
         self._watching: Watching | None = None
         self._count = 0
 
     async def clean(self) -> None:
         """End the scripts an agent before this one left running."""
-        for note in await self._in_thread(_clean, self._notes, self._outputs):
-            self._log.error("{note}: what an earlier hook runs could not be ended", note=note)
+        await self._scripts.clean()
+        await self._in_thread(_remove_all, self._outputs)
 
     async def folders(self) -> tuple[str, ...]:
         """See `IHookRunner.folders`."""
@@ -157,43 +140,30 @@ class HookRunner:
 
     async def _script(self, script: Path, given: dict[str, str]) -> tuple[str, bool, str]:
         self._count += 1
-        label = f"{script.parent.name}-{script.name}-{os.getpid()}-{self._count}"
-        note, output = self._notes / label, self._outputs / label
-        await self._in_thread(_prepare, note, output)
+        session = self._session(script, given)
+        await self._in_thread(_prepare, session.log)
         try:
-            status = await self._spawn(script, {**given, "PATH": SEARCH_PATH}, note, output)
-            printed = await self._in_thread(_printed, output)
+            status = await self._scripts.run(session)
+            printed = await self._in_thread(_printed, session.log)
+        except (OSError, ValueError) as e:
+            raise StepFailed(f"hook {script.name}: {e}", "os") from e
         finally:
-            await self._in_thread(output.unlink, True)
-        if status == _TOO_LATE:
+            await self._in_thread(session.log.unlink, True)
+        if status == TOO_LATE:
             printed = f"{printed}\n(it took too long and was ended)".strip()
         return script.name, status == 0, printed
 
-    async def _spawn(self, script: Path, environment: dict[str, str], note: Path, output: Path) -> int:
-        exit_of = _Exit()
-        mark = f"{MARK}={environment.get(MARK, '')}"
-        arguments = os_session.command(output, note, [str(script)], mark)
-        try:
-            process: Any = self._processes.spawnProcess(
-                exit_of, arguments[0], arguments, env=environment, path="/", childFDs={}, usePTY=False
-            )
-        except (OSError, ValueError) as e:
-            raise StepFailed(f"hook {script.name}: {e}", "os") from e
-        waiting: Deferred[int] = Deferred()
-        exit_of.ended.addCallback(lambda status: None if waiting.called else waiting.callback(status))
-        waiting.addTimeout(RUN_TIME, self._clock)
-        try:
-            return await waiting
-        except DeferredTimeout:
-            return _TOO_LATE
-        finally:
-            if not exit_of.ended.called:
-                process.signalProcess("TERM")
-            if not await self._in_thread(os_session.end, note):
-                self._log.error("{note}: what the hook runs could not be ended", note=note.name)
-
-
-_TOO_LATE = -1000
+    def _session(self, script: Path, given: dict[str, str]) -> Session:
+        label = f"{script.parent.name}-{script.name}-{os.getpid()}-{self._count}"
+        return Session(
+            command=(str(script),),
+            environment={**given, "PATH": SEARCH_PATH},
+            folder="/",
+            log=self._outputs / label,
+            label=label,
+            mark=f"{MARK}={given.get(MARK, '')}",
+            seconds=RUN_TIME,
+        )
 
 
 # In threads.
@@ -225,13 +195,12 @@ def _scripts(folder: Path) -> list[Path]:
     return sorted(found, key=lambda e: os.fsencode(e.name))
 
 
-def _prepare(note: Path, output: Path) -> None:
-    for tool in (os_session.SETSID, os_session.SETPRIV):
-        if not os.access(tool, os.X_OK):
-            raise StepFailed(f"{tool} is not installed (Debian package util-linux)", "os")
+def _prepare(output: Path) -> None:
+    tool = missing_tool()
+    if tool is not None:
+        raise StepFailed(f"{tool} is not installed (Debian package util-linux)", "os")
     try:
-        for folder in (note.parent, output.parent):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        output.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     except OSError as e:
         raise StepFailed(f"{e.filename}: {e.strerror}", "os") from e
@@ -243,8 +212,6 @@ def _printed(output: Path) -> str:
         return f.read().decode(errors="replace").strip()
 
 
-def _clean(notes: Path, outputs: Path) -> list[str]:
-    left = [note.name for note in sorted(notes.glob("*")) if not os_session.end(note)]
+def _remove_all(outputs: Path) -> None:
     for output in outputs.glob("*"):
         output.unlink(missing_ok=True)
-    return left
