@@ -11,6 +11,7 @@ that starts ends what the notes name.
 Note [No stranger is killed].  Process numbers are used again.  The leader is known by the moment it started.
 Once it has gone, its number stays taken for as long as a process of its session lives, but a stranger's
 session may have it after that; so the others have to have the session's mark in their environment too.
+A process that is between being forked and having begun its program shows none at all: it is looked at again.
 """
 
 import os
@@ -63,10 +64,13 @@ def end(note: Path) -> bool:
         note.unlink(missing_ok=True)
         return True
     given_up = time.monotonic() + PATIENCE
-    while members := list(_members(leader, began, mark.encode())):
+    while members := dict(_members(leader, began, mark.encode())):
+        ours = [pid for pid, known in members.items() if known]
         if time.monotonic() > given_up:
-            return False
-        _kill(members)
+            if ours:
+                return False
+            break  # what has no environment for so long is a stranger
+        _kill(ours)
         time.sleep(0.02)
     note.unlink(missing_ok=True)
     return True
@@ -85,19 +89,17 @@ def _fields(stat: str) -> list[str]:
     return stat.rpartition(")")[2].split()
 
 
-def _members(leader: int, began: str, mark: bytes) -> Iterator[int]:
+def _members(leader: int, began: str, mark: bytes) -> Iterator[tuple[int, bool]]:
+    """Processes of the session, and whether that is certain."""
     for folder in Path("/proc").glob("[0-9]*"):
         pid = int(folder.name)
         try:
             fields = _fields((folder / "stat").read_text(encoding="utf-8", errors="replace"))
             if fields[3] != str(leader) or fields[0] in "ZX":
                 continue
-            ours = fields[19] == began if pid == leader else mark in _environment(folder)
+            environment = (folder / "environ").read_bytes()
         except (OSError, IndexError):
             continue
-        if ours:
-            yield pid
-
-
-def _environment(folder: Path) -> list[bytes]:
-    return (folder / "environ").read_bytes().split(b"\0")
+        ours = fields[19] == began if pid == leader else mark in environment.split(b"\0")
+        if ours or (pid != leader and not environment):
+            yield pid, ours
