@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from twisted_rapi.cluster.slices import Slices
+from twisted_rapi.jobs.slices import Slices
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.seen import DomainSeen

@@ -42,9 +42,11 @@ class ICluster(Interface):
     async def job(job_id: int) -> JobRecord | None:
         """A job, archived or not; ``None`` for an unknown id."""
 
-    async def archive(after: str = "") -> tuple[Sequence[JobRecord], str | None]:
+    async def archive(after: str = "") -> tuple[Iterable[JobRecord], str | None]:
         """
         Some of the archived jobs by id, and what to give as `after` for the next (``None``: that is all).
+
+        Each is decoded as it is come to.
 
         :raises StoreError: the store cannot be read.
         """

@@ -68,7 +68,7 @@ class Cluster:
         """See `ICluster.job`."""
         return self._table.get(job_id) or await archived(self._store, job_id)
 
-    async def archive(self, after: str = "") -> tuple[Sequence[JobRecord], str | None]:
+    async def archive(self, after: str = "") -> tuple[Iterable[JobRecord], str | None]:
         """See `ICluster.archive`."""
         return await archive_page(self._store, after)
 

@@ -1,6 +1,6 @@
 """Archiving jobs by age: they are no longer listed, but can be read by their id."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from msgspec.structs import asdict
@@ -36,15 +36,16 @@ async def archived(store: IStateStore, job_id: int) -> JobRecord | None:
     return job
 
 
-async def archive_page(store: IStateStore, after: str) -> tuple[list[JobRecord], str | None]:
+async def archive_page(store: IStateStore, after: str) -> tuple[Iterator[JobRecord], str | None]:
     """
     See `twisted_rapi.cluster.interface.ICluster.archive`.
 
     :raises StoreError: the store cannot be read.
     """
     page = await store.list(f"{ArchivedJobRecord.KIND}/", after, PAGE)
-    jobs = [decode(key, entry.value) for key, entry in page.entries.items()]
-    return [job for job in jobs if isinstance(job, JobRecord)], page.more
+    # Decoded one by one, as they are asked for: they may be large.
+    jobs = (decode(key, entry.value) for key, entry in page.entries.items())
+    return (job for job in jobs if isinstance(job, JobRecord)), page.more
 
 
 def age_of(job: JobRecord, now: float) -> float:

@@ -8,6 +8,7 @@ first, then its plan is asked what comes next.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from heapq import heappop, heappush
 from random import Random
 
@@ -20,9 +21,11 @@ from twisted.python.failure import Failure
 
 from twisted_rapi.errors import ServiceUnavailable, StaleTerm, StoreError
 from twisted_rapi.jobs.admission import Admission
-from twisted_rapi.jobs.archive import PAGE
+from twisted_rapi.jobs.archive import PAGE, archive_page, archived
+from twisted_rapi.jobs.gathering import Gatherer
 from twisted_rapi.jobs.life import Canceled, Life
 from twisted_rapi.jobs.queue import Failpoint, Queue
+from twisted_rapi.jobs.slices import Slices
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import FINAL, JobRecord, job_status
@@ -68,6 +71,15 @@ class Means:
         """The cluster as of now."""
         return self.snapshot.view(
             self.nodes.reports, self.now(), self.chance, jobs=self.table.records, locks=self.locks
+        )
+
+    def gatherer(self) -> Gatherer:
+        """For work that is done bit by bit and begins now."""
+        return Gatherer(
+            slices=Slices(self.clock),
+            look=self.view,
+            job=partial(archived, self.store),
+            page=partial(archive_page, self.store),
         )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -31,11 +31,12 @@ from twisted_rapi.jobs.work import Worker
 from twisted_rapi.model.opcodes import Opcode, from_wire, summary, to_wire
 from twisted_rapi.model.records import FINAL, JobRecord, JobStatus, job_status
 from twisted_rapi.plan.expanding import expanded
-from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage, judges
+from twisted_rapi.plan.stage import Change, DryRun, Finish, Gather, Perform, Progress, Stage, judges
 
 if TYPE_CHECKING:
     from twisted_rapi.jobs.executor import Executor, Means
 
+_Read = TypeVar("_Read")
 MOST_CONFLICTS = 20  # about names that are taken; about records each means that another job came on
 DRY_RUN = " - INFO: dry-run mode requested, not actually executing the operation"
 
@@ -195,7 +196,7 @@ class Life:
             raise OpExecError("Job depends on itself")
         table = self._means.table
         while True:
-            other = table.get(number) or await archived(self._means.store, number)
+            other = table.get(number) or await self._read(archived(self._means.store, number))
             if other is None:
                 raise OpExecError(f"Dependency error: Job {number} not found")
             status = job_status(other)
@@ -211,6 +212,13 @@ class Life:
         raise OpExecError(
             f"Dependency job {number} finished with status '{status}', not one of {wanted} as required"
         )
+
+    async def _read(self, reading: Coroutine[Any, Any, _Read]) -> _Read:
+        """What is read of the archive; what cannot be read is this job's failure and not the term's."""
+        try:
+            return await reading
+        except StoreError as e:
+            raise OpExecError(f"Archived jobs cannot be read: {e}") from e
 
     # Cancelling.
 
@@ -250,7 +258,10 @@ class Life:
             raise prereq(f"{op.OP_ID} is not offered by this release")
         conflicts = 0
         while True:
-            stage: Stage = plan(op, progress, self._means.view())
+            view = self._means.view()
+            stage: Stage = plan(op, progress, view)
+            if isinstance(stage, Gather):
+                stage = await self._read(self._means.gatherer().carry_out(stage.work, view))
             again = await hooks.around(stage)
             self._note(index, *hooks.remarks)
             hooks.remarks.clear()

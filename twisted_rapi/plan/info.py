@@ -12,7 +12,8 @@ from twisted_rapi.model.seen import OsSeen
 from twisted_rapi.model.steps import DiskSpec, InspectDisks
 from twisted_rapi.plan import volumes
 from twisted_rapi.plan.disks import nodes_of
-from twisted_rapi.plan.stage import Do, Finish, InParallel, Perform, Progress, Stage
+from twisted_rapi.plan.gathering import Found, Looking
+from twisted_rapi.plan.stage import Do, Finish, Gather, InParallel, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
 LDISK = {"okay": 1, "sync": 2, "unknown": 3, "faulty": 4}  # behaviour.md §4, newest
@@ -24,6 +25,10 @@ States = Mapping[tuple[str, str], Mapping[str, Any] | None]
 
 def plan_query_data(op: InstanceQueryData, progress: Progress, view: View) -> Stage:
     """Everything about instances, by name; volumes are looked at unless only static values are asked for."""
+    return Gather(work=_query_data(op, progress, view))
+
+
+def _query_data(op: InstanceQueryData, progress: Progress, view: View) -> Looking:
     names = op.instances or sorted(i.name for i in view.instances.values() if i.pending is None)
     log = () if op.static else (LOCKS_NEEDED,)
     try:
@@ -31,7 +36,10 @@ def plan_query_data(op: InstanceQueryData, progress: Progress, view: View) -> St
     except OpPrereqError as e:
         return Finish(error=e, log=() if progress.stage else log)
     if progress.stage == "" and not op.static:
-        looks = [look for i in instances for look in _looks(view, i)]
+        looks: list[Do] = []
+        for instance in instances:
+            view = yield None
+            looks += _looks(view, view.instances.get(instance.uuid, instance))
         if looks:
             return _look(looks, log)
     # Instances and reports may have come and gone since the volumes were looked at.
@@ -39,8 +47,13 @@ def plan_query_data(op: InstanceQueryData, progress: Progress, view: View) -> St
     for (node, uuids), outcome in zip(progress.kept.get("looked", ()), progress.outcomes, strict=True):
         states = outcome.disks if outcome is not None else ()
         seen.update({(node, uuid): state for uuid, state in zip(uuids, states, strict=False)})
-    found = {i.name: _info(view, i, op.static, seen) for i in instances}
-    return Finish(result=found, log=() if progress.stage else log)
+    found = Found()
+    for instance in instances:
+        view = yield None
+        there = view.instances.get(instance.uuid)
+        if there is not None:
+            found.add(_info(view, there, op.static, seen))
+    return Finish(result={i["name"]: i for i in found.items}, log=() if progress.stage else log)
 
 
 def _looks(view: View, instance: InstanceRecord) -> Iterator[Do]:
@@ -195,9 +208,16 @@ def plan_os_diagnose(op: OsDiagnose, progress: Progress, view: View) -> Stage:
     unknown = [f for f in op.output_fields if f not in OS_FIELDS]
     if unknown:
         raise prereq(f"Unknown output fields selected: {', '.join(unknown)}")
-    usable = usable_oses(view)
-    rows = [{**os_row(view, name, usable.get(name))} for name in wanted]
-    return Finish(result=[[row[field] for field in op.output_fields] for row in rows])
+    return Gather(work=_os_rows(op.output_fields, wanted, view))
+
+
+def _os_rows(fields: Sequence[str], names: Sequence[str], view: View) -> Looking:
+    usable, found = usable_oses(view), Found()
+    for name in names:
+        yield None
+        row = os_row(view, name, usable.get(name))
+        found.add([row[field] for field in fields])
+    return Finish(result=found.items)
 
 
 OS_FIELDS = (

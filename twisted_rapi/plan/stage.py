@@ -13,7 +13,7 @@ Rules a plan keeps:
 * A stage may be carried out again after a crash; its steps are idempotent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import attrs
@@ -146,6 +146,36 @@ class Finish:
     filled: Params = attrs.field(factory=dict)
 
 
+@attrs.frozen
+class ArchivedJob:
+    """Asks for the archived job of this id; answered with its record, ``None`` if there is none."""
+
+    id: int
+
+
+@attrs.frozen
+class ArchivedAfter:
+    """Asks for some archived jobs; answered with them, and after what to ask next (``None``: no more)."""
+
+    after: str
+
+
+Asked = ArchivedJob | ArchivedAfter | None
+
+
+@attrs.frozen(kw_only=True)
+class Gather:
+    """
+    Look at many things bit by bit, and go on with what comes out.
+
+    :ivar work: yields ``None`` as often as others may be let work, and is sent the view as of then (the same
+        one if nobody worked); or yields what it wants of the archive, and is sent that.  What it returns is
+        the stage.
+    """
+
+    work: Generator[Asked, Any, "Finish | Perform"]
+
+
 @attrs.frozen(kw_only=True)
 class DryRun:
     """
@@ -159,7 +189,7 @@ class DryRun:
     then: "Stage"
 
 
-Stage = Change | Perform | Finish | DryRun
+Stage = Change | Perform | Finish | DryRun | Gather
 
 
 def judges(stage: Stage) -> bool:

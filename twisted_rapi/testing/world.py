@@ -31,9 +31,10 @@ from twisted_rapi.model.records import (
     key_of,
 )
 from twisted_rapi.model.steps import Step
+from twisted_rapi.plan.gathering import at_once
 from twisted_rapi.plan.leftover import due
 from twisted_rapi.plan.locks import Level, Lock
-from twisted_rapi.plan.stage import Change, DryRun, Finish, Perform, Progress, Stage, Work, judges
+from twisted_rapi.plan.stage import Change, DryRun, Finish, Gather, Perform, Progress, Stage, Work, judges
 from twisted_rapi.plan.table import PLANS, locks_for
 from twisted_rapi.plan.view import View
 from twisted_rapi.state.codec import decode, encode
@@ -306,7 +307,10 @@ class _Life:
 
     def go_on(self) -> bool:
         """Ask the plan and do what it says; whether that was the end."""
-        stage: Stage = PLANS[type(self.op)](self.op, self.progress, self.world.view())
+        view = self.world.view()
+        stage: Stage = PLANS[type(self.op)](self.op, self.progress, view)
+        if isinstance(stage, Gather):
+            stage = at_once(stage, view)
         result = None
         if isinstance(stage, DryRun):
             result, stage = stage.result, stage.then

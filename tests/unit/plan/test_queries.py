@@ -9,9 +9,10 @@ from twisted_rapi.errors import OpPrereqError
 from twisted_rapi.model.opcodes import Opcode, decode
 from twisted_rapi.model.opcodes.query import ClusterQuery, Query, QueryFields, TagsGet, TagsSearch
 from twisted_rapi.plan.fields.resources import RESOURCES
+from twisted_rapi.plan.gathering import at_once
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.query import prepare
-from twisted_rapi.plan.stage import Finish, Progress
+from twisted_rapi.plan.stage import Finish, Gather, Progress
 from twisted_rapi.plan.table import PLANS, locks_for
 
 
@@ -24,6 +25,8 @@ class QueryPlanTests(SynchronousTestCase):
     def result(self, cls: type[Opcode], **values: Any) -> Any:
         """What the opcode ends with."""
         stage = PLANS[cls](decode(cls, values), Progress(), self.view)
+        if isinstance(stage, Gather):
+            stage = at_once(stage, self.view)
         assert isinstance(stage, Finish)
         self.assertEqual((stage.puts, stage.deletes, stage.names, stage.error), ((), (), {}, None))
         return stage.result

@@ -11,12 +11,15 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.web.http import Browser
+from twisted_rapi.cluster.queries import rows_of
+from twisted_rapi.errors import BadRequest
 from twisted_rapi.model.query import MOST_LEVELS, MOST_PARTS, OPERATORS
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import ArchivedJobRecord, FilterRecord, InstanceRecord, OpRecord
 from twisted_rapi.model.seen import DomainSeen
 from twisted_rapi.plan.fields.resources import RESOURCES
 from twisted_rapi.plan.locks import Lock
+from twisted_rapi.plan.query import prepare
 from twisted_rapi.state.writer import commit_of
 from twisted_rapi.testing.cluster import NODES
 
@@ -309,6 +312,21 @@ class AnswerTests(QueryCase):
         self.refused(
             400, "Invalid types", "PUT", "/2/query/job", {"fields": ["id"], "qfilter": ["=", "id", "1"]}
         )
+
+    def test_large(self) -> None:
+        """An answer that would not fit into memory is refused, before all of the archive was read."""
+        for n in range(30):
+            done = OpRecord(input={}, summary="OLD", status="success", result="x" * 100)
+            self.put(ArchivedJobRecord(id=n, ops=(done,), received_ts=(5, 0)))
+        api = self.browser.resource.api
+        assert api is not None
+        for most, kind in ((2000, BadRequest), (5000, None)):
+            query = prepare("job", ["opresult"], ["?", "archived"])
+            asked = Deferred.fromCoroutine(rows_of(query, api.answers, api.cluster, most))
+            if kind is None:
+                self.assertEqual(len(self.successResultOf(asked)), 30)
+            else:
+                self.assertIn("ask for less", str(self.failureResultOf(asked, kind).value))
 
     def test_filters_of_jobs(self) -> None:
         """Job filters in the order they count."""

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
-from twisted_rapi.cluster.slices import SLICE, Slices
+from twisted_rapi.jobs.slices import SLICE, Slices
 from twisted_rapi.web.reply import PIECE, Joined
 from twisted_rapi.web.streaming import BodySender
 

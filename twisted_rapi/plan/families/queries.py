@@ -1,6 +1,6 @@
 """Plans and locks of the opcodes that only read (opcodes.json)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from twisted_rapi.errors import prereq
@@ -11,19 +11,21 @@ from twisted_rapi.model.record_base import ObjectRecord
 from twisted_rapi.plan.fields import cluster as cluster_fields
 from twisted_rapi.plan.fields.base import natural, shown
 from twisted_rapi.plan.fields.resources import RESOURCES
+from twisted_rapi.plan.gathering import Found, Looking
 from twisted_rapi.plan.locking import LockFunction, PlanFunction, named
 from twisted_rapi.plan.locks import Lock
-from twisted_rapi.plan.query import answer, chosen, prepare
-from twisted_rapi.plan.stage import Finish, Progress, Stage
+from twisted_rapi.plan.query import chosen, gathered, prepare
+from twisted_rapi.plan.stage import Finish, Gather, Progress, Stage
 from twisted_rapi.plan.view import View
 
 
 def plan_query(op: Query, progress: Progress, view: View) -> Stage:
-    """The fields of the objects that pass the filter; jobs that are archived are not among them."""
+    """The fields of what passes the filter; archived jobs where it names them, or is about the archive."""
     try:
-        return Finish(result=answer(prepare(op.what, op.fields, op.qfilter), view))
+        query = prepare(op.what, op.fields, op.qfilter)
     except FilterError as e:
         raise prereq(str(e)) from e
+    return Gather(work=gathered(query, view))
 
 
 def plan_query_fields(op: QueryFields, progress: Progress, view: View) -> Stage:
@@ -61,8 +63,17 @@ def plan_tags_search(op: TagsSearch, progress: Progress, view: View) -> Stage:
         search = pattern(op.pattern).search
     except FilterError as e:
         raise prereq(f"Invalid search pattern '{op.pattern}': {e}") from e
-    found = [[path, tag] for path, tags in _tagged(view) for tag in sorted(tags) if search(tag)]
-    return Finish(result=found)
+    return Gather(work=_search(search, view))
+
+
+def _search(search: Callable[[str], Any], view: View) -> Looking:
+    found = Found()
+    for path, tags in _tagged(view):
+        yield None
+        for tag in sorted(tags):
+            if search(tag):
+                found.add([path, tag])
+    return Finish(result=found.items)
 
 
 def _tagged(view: View) -> Iterator[tuple[str, tuple[str, ...]]]:
