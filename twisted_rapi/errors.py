@@ -296,3 +296,30 @@ class StepFailed(NodeError):
 
 class ProtocolMismatch(NodeError):
     """The node speaks another version of the protocol."""
+
+
+# What the floating address reports.
+
+
+class AddressError(RapiError):
+    """The floating address cannot be had, or not be given up; the text says why."""
+
+
+class AddressInUse(AddressError):
+    """
+    Another host has the address; nothing was taken.
+
+    :ivar mac: who answered for it.
+    """
+
+    def __init__(self, address: str, mac: str) -> None:
+        self.mac = mac
+        super().__init__(f"{address} is in use by {mac}")
+
+
+class AddressElsewhere(AddressError):
+    """Whoever moves the address has not moved it to this host."""
+
+
+class NoInterface(AddressError):
+    """The interface for the address does not exist, or is down."""
