@@ -1,9 +1,9 @@
 """An end to waiting that does not depend on whom one waits for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, FirstError
 from twisted.internet.interfaces import IReactorTime
 
 
@@ -40,3 +40,23 @@ def within(
     answer.addBoth(stop_timer)
     work.addBoth(pass_on)
     return answer
+
+
+async def first_of(*works: Coroutine[Any, Any, Any]) -> tuple[int, Any]:
+    """
+    Which of these ended first, and its answer; the others are cancelled.
+
+    When the first one to end fails, or who waits is cancelled, that is raised.
+    """
+    begun = [Deferred.fromCoroutine(work) for work in works]
+    both: Deferred[Any] = DeferredList(
+        begun, fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True
+    )
+    try:
+        answer, index = await both
+    except FirstError as e:
+        raise (e.subFailure.value or e) from e
+    finally:
+        for one in begun:
+            one.cancel()
+    return index, answer

@@ -150,7 +150,7 @@ class OwnIPv4Tests(OnALink, FloatingAddressContract, TestCase):
     async def test_no_interface(self) -> None:
         """An interface that is not there, or is down, is named in the error."""
         missing_one = self.make("a", "eth7").take(lambda: True)
-        error = await self.assertFailure(Deferred.fromCoroutine(missing_one), NoInterface)
+        error: Any = await self.assertFailure(Deferred.fromCoroutine(missing_one), NoInterface)
         self.assertIn("eth7", str(error))
         self.link.run("a", "ip link set eth0 down")
         error = await self.assertFailure(
@@ -174,7 +174,9 @@ class OwnIPv4Tests(OnALink, FloatingAddressContract, TestCase):
             raise PermissionError(errno.EPERM, "Operation not permitted")
 
         address = OwnAddress(REACTOR, deferToThread, refuses, self.text, "eth0", self.prefix, self.lifetime)
-        error = await self.assertFailure(Deferred.fromCoroutine(address.take(lambda: True)), AddressError)
+        error: Any = await self.assertFailure(
+            Deferred.fromCoroutine(address.take(lambda: True)), AddressError
+        )
         self.assertIn("not permitted", str(error))
 
     async def test_defended(self) -> None:

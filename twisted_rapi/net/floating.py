@@ -21,11 +21,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, DeferredLock, FirstError
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from twisted_rapi.deadline import first_of
 from twisted_rapi.errors import AddressElsewhere, AddressError, AddressInUse
 from twisted_rapi.net.interface import IFloatingAddress
 from twisted_rapi.net.kernel import Kernel, MakeSocket
@@ -168,17 +169,10 @@ class OwnAddress(_OnThisHost):
             reading = open_link(
                 self._reactor, self._make, link, self._address, lambda f: self._defend(link, f)
             )
-        ends = [Deferred.fromCoroutine(end) for end in (self._keep(link, certain), self._lost())]
         try:
-            why, _ = await DeferredList(
-                ends, fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True
-            )
-        except FirstError as e:
-            raise e.subFailure.value from e
+            _, why = await first_of(self._keep(link, certain), self._lost())
         finally:
             self._held = None
-            for end in ends:
-                end.cancel()
             if reading is not None:
                 reading.close()
         return str(why)
