@@ -216,7 +216,8 @@ class Mirrors:
                 self._lower.activate(child, ignore_size)
             if not ignore_size:
                 self._check_size(disk, own)
-            if not own.active and own.left == 0 and other is not None and other.active and other.primary:
+            in_use = other is not None and other.active and other.primary
+            if own.left == 0 and in_use and not self._linked(disk, own, other):
                 own.left = float(ceil(own.size / _MISSED))
             own.active, own.peer = True, address(disk)[0]
             own.serial, own.secret = disk.serial, disk.logical_id[5]

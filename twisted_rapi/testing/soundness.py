@@ -17,13 +17,14 @@ from twisted_rapi.model.records import (
     NodeRecord,
     name_key,
 )
+from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.naming import reservations
 from twisted_rapi.testing.world import World
 
 
 def complaints(world: World) -> list[str]:
     """What is half made, lost or reserved for nobody, apart from what leftovers will mend."""
-    return [*_about_names(world), *_about_volumes(world), *_about_domains(world)]
+    return [*_about_names(world), *_about_volumes(world), *_about_data(world), *_about_domains(world)]
 
 
 def _about_names(world: World) -> Iterator[str]:
@@ -88,6 +89,18 @@ def _about_volumes(world: World) -> Iterator[str]:
     for volume in found.keys() & due_there.keys():
         if found[volume] != due_there[volume]:
             yield f"{volume} has {found[volume]} MiB instead of {due_there[volume]}"
+
+
+def _about_data(world: World) -> Iterator[str]:
+    """Of every mirrored disk that a guest has used one of the sides that are there has all of the data."""
+    notes = world.nodes.shared.mirrored.values
+    for instance in world.of(InstanceRecord).values():
+        for disk in () if instance.forthcoming else instance.disks:
+            sides = [notes.get(f"{disk.uuid}@{node}") for node in nodes_of(disk)]
+            there = [side for side in sides if side is not None]
+            used = any(side["used"] for side in there)
+            if used and all(side["left"] > 0 and side["since"] is None for side in there):
+                yield f"disk {disk.uuid} of {instance.name} is whole nowhere"
 
 
 def _about_domains(world: World) -> Iterator[str]:

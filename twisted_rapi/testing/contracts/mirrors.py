@@ -119,6 +119,22 @@ class MirrorDriverContract(_Base):
         self.advance(100)
         self.assertEqual(self.state("b"), (False, "okay", None))
 
+    def test_left_for_another(self) -> None:
+        """What a side missed while the primary one was connected to another is filled in afterwards."""
+        self.synced()
+        other, back = (self._later("a", *where) for where in (("c", 1), ("b", 2)))
+        self.done(self.drivers["a"].attach(other, True))
+        self.assertEqual((self.state("b") or ())[0], True)
+        self.done(self.drivers["b"].attach(self._later("b", "b", 2), False))
+        self.done(self.drivers["a"].attach(back, True))
+        self.assertEqual((self.state("b") or ())[1], "sync")
+        self.advance(100)
+        self.assertEqual(self.state("b"), (False, "okay", None))
+
+    def _later(self, node: str, other: str, serial: int) -> DiskSpec:
+        address = ("a", other, 11000, 0, 1, f"secret{serial}")
+        return replace(mirrored(node, other), logical_id=address, serial=serial)
+
     def test_both_down(self) -> None:
         """Both sides, let go of and attached again, are as they were; letting go twice is well."""
         self.synced()
