@@ -21,11 +21,13 @@ from twisted_rapi.plan.power import stop_step
 from twisted_rapi.plan.stage import Change, Do, Finish, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
+_DEGRADED = "Disk {} is degraded on target node, aborting failover"
+
 
 def plan_failover(op: InstanceFailover, progress: Progress, view: View) -> Stage:
     """Stop it, record where it is now, start it there if it should run."""
     instance = subject(op.instance_name, progress, view)
-    if progress.stage in ("", CONSULTED):
+    if progress.stage in ("", CONSULTED, relocation.INSPECTED):
         if op.cleanup:
             return cleaning.begin(view, instance, op.target_node, "failovers")
         return begin(op, progress, view, instance, op.ignore_consistency)
@@ -44,7 +46,9 @@ def begin(
     """
     Note where it goes, once all that can be judged has been; an allocator script may have to say where.
 
+    :param ignore_consistency: the target's side may be old, too.
     :raises OpPrereqError: it cannot.
+    :raises OpExecError: the target's side of a disk is not whole.
     """
     relocation.check_template(instance, "failovers")
     source = primary(view, instance)
@@ -58,6 +62,13 @@ def begin(
     relocation.check_target(op, view, instance, target)
     if starts:
         enough_memory(view, relocation.moved(instance, target.uuid), memory)
+    if not ignore_consistency:
+        look = relocation.inspect(view, instance, target, progress)
+        if look is not None:
+            return look
+        # Where the primary node is given up, or the disks are not in use, there is no link to be whole.
+        linked = instance.disks_active and not source.offline
+        relocation.check_sides(instance, progress, linked, _DEGRADED)
     domain = view.domain(instance)
     boot = domain.boot if domain is not None else ""
     kept = {"uuid": instance.uuid, "source": source.uuid, "target": target.uuid, "boot": boot}

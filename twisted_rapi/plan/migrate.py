@@ -34,6 +34,8 @@ from twisted_rapi.plan.view import View
 
 _UNCLEAR = "it is not clear where instance {} runs; ask for a migration with cleanup when both nodes answer"
 
+_DEGRADED = "Disk {} is degraded or not fully synchronized on target node, aborting migration"
+
 
 def plan_migrate(op: InstanceMigrate, progress: Progress, view: View) -> Stage:
     """
@@ -42,7 +44,7 @@ def plan_migrate(op: InstanceMigrate, progress: Progress, view: View) -> Stage:
     A guest that was stopped is failed over instead, where that is allowed.
     """
     instance = subject(op.instance_name, progress, view)
-    if progress.stage in ("", CONSULTED):
+    if progress.stage in ("", CONSULTED, relocation.INSPECTED):
         if op.cleanup:
             return cleaning.begin(view, instance, op.target_node, "migrations")
         return _begin(op, progress, view, instance)
@@ -98,6 +100,10 @@ def _begin(op: InstanceMigrate, progress: Progress, view: View, instance: Instan
     volumes.check_nodes(view, instance)
     _check_versions(op, view, instance, source, target)
     memory = _memory(op, view, instance, domain, target)
+    look = relocation.inspect(view, instance, target, progress)
+    if look is not None:
+        return look
+    relocation.check_sides(instance, progress, linked=True, text=_DEGRADED)
     log = (f"Migrating instance {instance.name}", "* checking disk consistency between source and target")
     kept = {"uuid": instance.uuid, "source": source.uuid, "target": target.uuid, "memory": memory}
     return Change(stage="begun", kept=kept, log=log)

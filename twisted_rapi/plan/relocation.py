@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from twisted_rapi.errors import prereq
+from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model import params
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.steps import DeactivateVolume, LookAtDomain
@@ -14,7 +14,7 @@ from twisted_rapi.plan.allocation.consult import allocator, consult
 from twisted_rapi.plan.allocation.questions import Nodes, Relocate
 from twisted_rapi.plan.attachment import followed
 from twisted_rapi.plan.condition import answering, changed
-from twisted_rapi.plan.disks import MIRRORED
+from twisted_rapi.plan.disks import MIRRORED, nodes_of
 from twisted_rapi.plan.place import Demand, place
 from twisted_rapi.plan.stage import Do, InParallel, Perform, Progress
 from twisted_rapi.plan.view import View
@@ -160,6 +160,38 @@ def _check_networks(view: View, instance: InstanceRecord, node: NodeRecord) -> N
         if nic.network is not None and nic.network not in group.networks:
             name = view.networks[nic.network].name
             raise prereq(f"Network {name} is not connected to node group {group.name}", "wrong_state")
+
+
+INSPECTED = "inspected"
+"""The stage after which the target's sides are known."""
+
+
+def inspect(view: View, instance: InstanceRecord, target: NodeRecord, progress: Progress) -> Perform | None:
+    """See first how the sides of mirrored disks are where the guest goes; ``None`` once that is known."""
+    if progress.stage == INSPECTED or not any(nodes_of(disk) for disk in instance.disks):
+        return None
+    return Perform(work=volumes.looks(view, instance, target.uuid), stage=INSPECTED, check=True)
+
+
+def check_sides(instance: InstanceRecord, progress: Progress, linked: bool, text: str) -> None:
+    """
+    What `inspect` saw can take the place of the primary side: it is whole, and `linked` where it has to be.
+
+    A side whose link is broken is as old as that, whatever it says of itself.
+
+    :param text: why it fails, with a place for the disk's index.
+    :raises OpExecError: a side cannot.
+    """
+    if progress.stage != INSPECTED:
+        return
+    outcome = progress.outcomes[-1] if progress.outcomes else None
+    states = () if outcome is None else outcome.disks
+    for n, disk in enumerate(instance.disks):
+        state = states[n] if n < len(states) else None
+        if not nodes_of(disk):
+            continue
+        if state is None or state.get("ldisk") != "okay" or (linked and state.get("degraded", True)):
+            raise OpExecError(text.format(n))
 
 
 def deactivations(view: View, instance: InstanceRecord, node: str) -> Iterator[Do]:

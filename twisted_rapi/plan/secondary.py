@@ -209,14 +209,14 @@ def _return(progress: Progress, view: View, instance: InstanceRecord, after: Ins
         away = [n for n in instance.secondary_nodes if n not in view.reports or view.nodes[n].offline]
         again = volumes.activations(view, instance, indexed, without=away)
         works = (InSequence(again),) if instance.disks_active else volumes.deactivations(view, instance)
-        log = (f"Going back to the old secondary node of instance '{instance.name}'",)
+        told = f"Going back to the old secondary node of instance '{instance.name}'"
         work = InParallel((*works, *gone))
-        return Perform(work=work, stage="returned", failed="returned", log=log)
+        return Perform(work=work, stage="returned", failed="returned", log=(told,))
     # The removals are the last of that work.
     first = len(progress.outcomes) - len(gone)
     left = leftovers(gone, progress.outcomes[first:], f"new sides of {instance.name}")
     bad = f" - WARNING: Disks of instance {instance.name} are degraded: ask for them to be activated"
-    log = (bad,) if None in progress.outcomes[:first] else ()
+    log: tuple[str, ...] = (bad,) if None in progress.outcomes[:first] else ()
     before = msgspec.convert(progress.kept["before"], InstanceRecord)
     free = _unused(instance, before, after)
     error = OpExecError(progress.kept["why"])

@@ -1,5 +1,6 @@
 """Tests of another secondary node for a mirrored instance: one whole copy is there, whatever happens."""
 
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -94,7 +95,7 @@ class NewSecondaryTests(SynchronousTestCase):
         for start in (True, False):
             for stage in ("attached", "syncing"):
                 world = world_with("drbd", start=start, disks=disks_of("drbd", 2, size=9000))
-                world.meanwhile[stage] = lambda world=world: unlink(world, THREE)
+                world.meanwhile[stage] = partial(unlink, world, THREE)
                 self.back(world, world.run(replaced()), ["OpExecError", [BROKEN]])
 
     def test_step_fails(self) -> None:
@@ -128,7 +129,7 @@ class NewSecondaryTests(SynchronousTestCase):
         """With the old node dead the primary one goes on alone, and the log says that it does."""
         world = world_with("drbd")
         world.nodes.nodes[TWO].down = True
-        world.meanwhile["attached"] = lambda: unlink(world, THREE)
+        world.meanwhile["attached"] = partial(unlink, world, THREE)
         self.assertEqual(pair(world.run(replaced())), ["OpExecError", [BROKEN]])
         self.assertEqual((state(world, ONE) or {})["ldisk"], "okay")
         world.settle()
@@ -138,7 +139,7 @@ class NewSecondaryTests(SynchronousTestCase):
     def test_not_connected_again(self) -> None:
         """When the old side cannot be connected the log says that the disks are degraded."""
         world = world_with("drbd")
-        world.meanwhile["attached"] = lambda: unlink(world, THREE)
+        world.meanwhile["attached"] = partial(unlink, world, THREE)
         world.nodes.nodes[TWO].faults[ActivateVolume] = [StepFailed("no", "storage")]
         ended = world.run(replaced())
         text = f" - WARNING: Disks of instance {A} are degraded: ask for them to be activated"
@@ -174,7 +175,7 @@ class NewSecondaryTests(SynchronousTestCase):
         world.faults = {world.steps + n: fault for n, fault in faults.items()}
         world.crashes = {world.moments + n for n in crashes}
         if breaks:
-            world.meanwhile[breaks] = lambda: unlink(world, THREE)
+            world.meanwhile[breaks] = partial(unlink, world, THREE)
         ended = world.run(replaced(early_release=early))
         self.assertEqual((complaints(world), ended.unlocked), ([], set()))
         wanted = THREE if ended.error is None else TWO
@@ -198,7 +199,7 @@ class RenewTests(SynchronousTestCase):
         ):
             for start in (True, False):
                 world = world_with("drbd", start=start, disks=disks_of("drbd", 2))
-                world.meanwhile["renewed"] = lambda world=world, node=TWO: unlink(world, node)
+                world.meanwhile["renewed"] = partial(unlink, world, TWO)
                 ended = world.run(op("INSTANCE_REPLACE_DISKS", instance_name=A, mode=mode))
                 self.assertEqual(pair(ended), ["OpExecError", [BROKEN]])
                 self.assertEqual((state(world, whole) or {})["ldisk"], "okay")
