@@ -2,11 +2,15 @@
 What is known of a node, by looking at it and by what its parts tell.
 
 Note [What hangs is not waited for].  A file system whose server is gone keeps every thread that asks it for
-as long as the server is away.  So the disk is measured once at a time, by nobody else than `Sight`, and
-neither a look nor a heartbeat waits for it longer than `DISK_PATIENCE`: what was measured last has to do.
+as long as the server is away.  So each thing that is read of one (the sizes of the disk and of the volume
+groups, OS definitions, hooks, exports, allocators) is read once at a time, by nobody else than `Sight`, apart
+from the others, and neither a look nor a heartbeat waits for it for long: what was read last has to do.
 """
 
+from collections.abc import Awaitable, Callable
+
 import attrs
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from twisted_rapi.agent import facts
@@ -15,7 +19,8 @@ from twisted_rapi.agent.parts import Parts
 from twisted_rapi.errors import RapiError, StepFailed
 from twisted_rapi.model.seen import DomainSeen, Heartbeat, NodeReport, OsSeen
 
-DISK_PATIENCE = 1.0  # seconds a look waits for the size of the disk
+PATIENCE = 1.0  # seconds a look waits for what is read of files and disks
+FIRST_PATIENCE = 20.0  # the same when an agent begins: nothing was read before
 
 
 class Sight:
@@ -37,7 +42,15 @@ class Sight:
         self._facts: facts.Facts | None = None
         self._looking = Once(self._look_safely, parts.clock)
         self._measuring = Once(self._measure, parts.clock)
-        self._sizing = Once(self._measure_disk, parts.clock)
+        sizes = {"the disk": self._measure_disk, "volume groups": self._measure_groups}
+        files = {
+            "OS definitions": self._find_oses,
+            "hooks": self._find_hooks,
+            "exports": self.find_exports,
+            "allocators": self._find_allocators,
+        }
+        self._sizing = [self._apart(what, read) for what, read in sizes.items()]
+        self._reading = [*(self._apart(what, read) for what, read in files.items()), *self._sizing]
 
     async def begin(self) -> None:
         """
@@ -45,7 +58,7 @@ class Sight:
 
         :raises RapiError: the node cannot be looked at.
         """
-        await self._look()
+        await self._look(FIRST_PATIENCE)
 
     async def look(self, patience: float | None = None) -> bool:
         """Look at everything, for so many seconds at most; answers whether that was enough.  Never raises."""
@@ -82,13 +95,26 @@ class Sight:
 
     async def _look_safely(self) -> None:
         try:
-            await self._look()
+            await self._look(PATIENCE)
         except RapiError as e:
             self._log.error("the node could not be looked at: {reason}", reason=str(e))
         except Exception:  # noqa: BLE001 -- a bug here must not end the reports
             self._log.failure("looking at the node met a bug")
 
-    async def _look(self) -> None:
+    def _apart(self, what: str, read: Callable[[], Awaitable[None]]) -> Once:
+        """Something that is read by itself; where that fails what was read last has to do."""
+
+        async def safely() -> None:
+            try:
+                await read()
+            except RapiError as e:
+                self._log.warn("{what} could not be read: {reason}", what=what, reason=str(e))
+            except Exception:  # noqa: BLE001 -- as above
+                self._log.failure("reading {what} met a bug", what=what)
+
+        return Once(safely, self._parts.clock)
+
+    async def _look(self, patience: float) -> None:
         changes: dict[str, DomainSeen | None] = {}
         self._changes = changes
         try:
@@ -98,14 +124,19 @@ class Sight:
         # What was told meanwhile may be newer than what was read.
         merged: dict[str, DomainSeen | None] = {**found, **changes}
         self._known = {name: seen for name, seen in merged.items() if seen is not None}
-        self._oses = await self._parts.os_runner.discover()
-        if self._parts.hooks is not None:
-            self._hooks = await self._parts.hooks.folders()
-        await self.find_exports()
-        self._allocators = await self._parts.allocators.names()
         if self._parts.simulated is None:
             self._facts = await self._parts.in_thread(facts.read)
-        await self._sizing.done(DISK_PATIENCE)
+        await DeferredList([Deferred.fromCoroutine(once.done(patience)) for once in self._reading])
+
+    async def _find_oses(self) -> None:
+        self._oses = await self._parts.os_runner.discover()
+
+    async def _find_hooks(self) -> None:
+        if self._parts.hooks is not None:
+            self._hooks = await self._parts.hooks.folders()
+
+    async def _find_allocators(self) -> None:
+        self._allocators = await self._parts.allocators.names()
 
     async def find_exports(self) -> None:
         """See which exports there are; where that fails it is as it was."""
@@ -130,7 +161,8 @@ class Sight:
 
     async def _measure(self) -> None:
         """Bring up to date what heartbeats tell."""
-        self._sizing.begin()
+        for once in self._sizing:
+            once.begin()
         if self._facts is None:
             return
         try:
@@ -141,16 +173,12 @@ class Sight:
             self._facts = attrs.evolve(self._facts, memory_total=total, memory_free=free)
 
     async def _measure_disk(self) -> None:
-        volumes = self._parts.volumes
-        try:
-            if "plain" in volumes:
-                self._groups = await volumes["plain"].space()
-            first = next(iter(volumes.values()), None)
-            self._space = (0, 0) if first is None else await first.space()
-        except RapiError as e:
-            self._log.warn("the disk could not be measured: {reason}", reason=str(e))
-        except Exception:  # noqa: BLE001 -- the sizes of before have to do
-            self._log.failure("measuring the disk met a bug")
+        first = next(iter(self._parts.volumes.values()), None)
+        self._space = (0, 0) if first is None else await first.space()
+
+    async def _measure_groups(self) -> None:
+        if "plain" in self._parts.volumes:
+            self._groups = await self._parts.volumes["plain"].space()
 
     # What is told.
 

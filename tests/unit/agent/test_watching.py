@@ -5,16 +5,20 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from twisted_rapi.agent.exports import Exports
 from twisted_rapi.agent.node import Node
 from twisted_rapi.errors import StaleTerm, StepFailed
 from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
-from twisted_rapi.model.seen import DomainChanged, DomainSeen, FullReport, Heartbeat, Sighting
+from twisted_rapi.model.seen import DomainChanged, DomainSeen, FullReport, Heartbeat, OsSeen, Sighting
 from twisted_rapi.model.steps import DomainSpec, StartDomain, StopDomain
 from twisted_rapi.testing.agents import at_once, make_node
+from twisted_rapi.testing.allocators import FakeAllocators
+from twisted_rapi.testing.hook_runner import FakeHookRunner
+from twisted_rapi.testing.os_runner import FakeOsRunner
 from twisted_rapi.testing.volumes import MemoryVolumes
 
 
@@ -63,6 +67,68 @@ class HangingVolumes(MemoryVolumes):
         if self.error is not None:
             raise self.error
         return await super().space()
+
+
+class Hanging:
+    """
+    Files of which reading can hang.
+
+    :ivar asked: how often they were read while they hang.
+    """
+
+    def __init__(self) -> None:
+        self.hang = False
+        self.asked = 0
+
+    async def wait(self) -> None:
+        """For ever, if they hang."""
+        if self.hang:
+            self.asked += 1
+            await Deferred()
+
+    async def thread(self, work: Any, *args: Any) -> Any:
+        """As a thread that reads them."""
+        await self.wait()
+        return await at_once(work, *args)
+
+
+class HangingOses(FakeOsRunner):
+    """OS definitions in such files."""
+
+    def __init__(self, files: Hanging) -> None:
+        super().__init__()
+        self.files = files
+
+    async def discover(self) -> tuple[OsSeen, ...]:
+        """See `IOsRunner.discover`."""
+        await self.files.wait()
+        return await super().discover()
+
+
+class HangingAllocators(FakeAllocators):
+    """Allocators in such files."""
+
+    def __init__(self, files: Hanging) -> None:
+        super().__init__()
+        self.files = files
+
+    async def names(self) -> tuple[str, ...]:
+        """See `IAllocators.names`."""
+        await self.files.wait()
+        return await super().names()
+
+
+class HangingHooks(FakeHookRunner):
+    """Hooks in such files."""
+
+    def __init__(self, files: Hanging) -> None:
+        super().__init__()
+        self.files = files
+
+    async def folders(self) -> tuple[str, ...]:
+        """See `IHookRunner.folders`."""
+        await self.files.wait()
+        return await super().folders()
 
 
 class WatchingTests(SynchronousTestCase):
@@ -160,8 +226,47 @@ class WatchingTests(SynchronousTestCase):
         self.volumes.hang = True
         other = make_node(self.folder / "other", self.clock, volumes={"file": self.volumes})
         began = Deferred.fromCoroutine(other.begin())
-        self.clock.advance(1.0)
+        self.clock.advance(20.0)
         self.successResultOf(began)
+
+    def test_hanging_files(self) -> None:
+        """Files that hang, whatever is read of them, keep no report from being made, and are asked once."""
+        parts: tuple[Any, ...] = (
+            ("os_runner", HangingOses),
+            ("allocators", HangingAllocators),
+            ("hooks", HangingHooks),
+            ("exports", lambda hanging: Exports(self.folder / "exports", hanging.thread)),
+        )
+        for part, make in parts:
+            hanging = Hanging()
+            node = make_node(self.folder / part, self.clock, **{part: make(hanging)})
+            self.done(node.begin())
+            hanging.hang = True
+            seen: list[Sighting] = []
+            watching = Deferred.fromCoroutine(node.watch(1, seen.append))
+            self.clock.pump([0.5] * 140)
+            self.assertEqual((len(self.reports(seen)), hanging.asked), (3, 1), part)
+            watching.cancel()
+            self.failureResultOf(watching, CancelledError)
+            self.done(node.end())
+
+    def test_hanging_groups(self) -> None:
+        """The size of the disk is told although that of the volume groups hangs, and the other way round."""
+        for well, hangs in (("file", "plain"), ("plain", "file")):
+            volumes = {"file": HangingVolumes(total=500), "plain": HangingVolumes(total=500)}
+            volumes[hangs].hang = True
+            node = make_node(
+                self.folder / hangs, self.clock, volumes={well: volumes[well], hangs: volumes[hangs]}
+            )
+            began = Deferred.fromCoroutine(node.begin())
+            self.clock.advance(30)
+            self.successResultOf(began)
+            seen: list[Sighting] = []
+            Deferred.fromCoroutine(node.watch(1, seen.append))
+            self.clock.advance(2)
+            assert isinstance(seen[0], FullReport)
+            groups = seen[0].report.volume_groups["xenvg"]
+            self.assertEqual((seen[0].report.disk_free > 0, groups[0] > 0), (True, well == "plain"))
 
     def test_failing_disk(self) -> None:
         """A disk that cannot be measured, be it for a bug, ends no heartbeats; a bug is logged."""
