@@ -230,7 +230,7 @@ def _runners(settings: AgentSettings, reactor: Any, in_thread: InThread) -> _Run
         ),
         allocators=Allocators([*map(Path, settings.iallocator_search_path)], state, *run),
         hooks=HookRunner(Path(settings.hooks_dir), state / "hooks", *run, watch_tree(reactor)),
-        streams=Streams(credentials, state, *run, "" if host == "::" else host),
+        streams=Streams(credentials, state, *run, "" if host == "::" else host, sockets=reactor),
     )
 
 

@@ -108,36 +108,93 @@ class IAllocators(Interface):
         """
 
 
+@attrs.frozen(kw_only=True)
+class Foreign:
+    """
+    What two ends of different clusters know each other by, instead of the nodes' certificates.
+
+    :ivar certificate: files: this end's certificate and its key.
+    :ivar peer: the certificate of the other end, as PEM.
+    """
+
+    certificate: str
+    key: str
+    peer: str
+
+
+@attrs.frozen(kw_only=True)
+class Listener:
+    """
+    Where somebody listens.
+
+    :ivar name: what its certificate is for; empty where that is not to be looked at.
+    """
+
+    host: str
+    port: int
+    name: str = ""
+
+
 class IStreams(Interface):
     """
-    The bytes of disks on their way from node to node, over TLS with certificates of nodes on both sides.
+    The bytes of disks on their way from node to node, over TLS with certificates on both sides.
 
-    Where they come from (`source`) and go to (`sink`) is said as `stream_worker` wants it.
+    Both ends are nodes of this cluster, or know each other as `Foreign`.  Where the bytes come from
+    (`source`) and go to (`sink`) is said as `stream_worker` wants it.
     """
 
-    async def open(instance: str, token: str, sink: Mapping[str, Any], compress: str) -> int:
+    async def open(
+        instance: str,
+        token: str,
+        sink: Mapping[str, Any],
+        compress: str,
+        foreign: Foreign | None = None,
+        patience: float = 0.0,
+    ) -> int:
         """
         Listen for who has this token, and store what comes; answers the port.
 
         The same token again is the same port.
+
+        :param patience: seconds the other end has to appear; 0: the usual.
         """
 
     async def wait(token: str) -> None:
         """
-        Wait until all that came is stored.
+        Wait until all that came is stored; cancelling ends the wait only.
 
         :raises StepFailed: kind ``stream``: it is not, and will not be.
         """
 
+    async def confirm(instance: str, token: str) -> None:
+        """
+        Have the other cluster know that all is stored; until then its sender waits.
+
+        That it knows is remembered, also beyond the agent's end, until `end`.
+
+        :raises StepFailed: kind ``stream``: it may not know.
+        """
+
     async def send(
-        host: str, name: str, port: int, token: str, source: Mapping[str, Any], compress: str
+        instance: str,
+        to: Listener,
+        token: str,
+        source: Mapping[str, Any],
+        compress: str,
+        foreign: Foreign | None = None,
     ) -> None:
         """
-        Send all of `source` to who listens there, and wait until it is stored.
+        Send all of `source`, and wait until it is stored; cancelling ends the wait only.
 
-        :param name: what the other end's certificate is for.
+        The same token again, until `end`, is the same transfer: it is waited for, and not made anew.  That
+        all was sent to another cluster is remembered beyond the agent's end.
+
         :raises StepFailed: kind ``stream``: it is not stored.
         """
 
     async def end(instance: str) -> None:
-        """No longer listen for the instance; nothing is written any more afterwards."""
+        """
+        No longer listen or send for the instance; nothing is read or written any more afterwards.
+
+        What was sent and received for it is forgotten.
+        """

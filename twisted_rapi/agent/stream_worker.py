@@ -6,6 +6,9 @@ nothing of it is on the agent's reactor.  It is one end of a TLS connection; bot
 After the handshake the sender says the token it was given, then the bytes, then that they are all (TLS
 ``close_notify``), and waits until the receiver says the same: only then is all of it stored.
 
+Between clusters each end knows the other's very certificate (``peer``) instead of an authority, and the
+receiver asks its agent before it says that all is stored.
+
 It imports the standard library only, so that it starts in no time.
 """
 
@@ -24,6 +27,7 @@ from typing import IO, Any
 BLOCK = 1024 * 1024
 PIECE = 64 * 1024  # of zeros that are left out
 LISTENER = 3  # the descriptor a receiver finds its listening socket at
+LINE = 4  # and, from another cluster, the line to its agent
 PATIENCE = 180.0  # seconds for the other end to appear
 INTRODUCTION = 10.0  # seconds to say who one is
 LOST = 120  # seconds that what was sent may go without being received
@@ -45,7 +49,10 @@ def _context(spec: dict[str, Any], server: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(spec["certificate"], spec["key"])
-    context.load_verify_locations(spec["authority"])
+    if "peer" in spec:
+        context.load_verify_locations(cadata=spec["peer"])
+    else:
+        context.load_verify_locations(spec["authority"])
     context.check_hostname = False  # set below, where the other end has a name
     context.verify_mode = ssl.CERT_REQUIRED
     if not server and spec.get("name"):
@@ -54,7 +61,9 @@ def _context(spec: dict[str, Any], server: bool) -> ssl.SSLContext:
 
 
 def _check_peer(connection: ssl.SSLSocket, spec: dict[str, Any]) -> None:
-    """The other end is a node, where that is to be."""
+    """The other end is a node, where that is to be, or the very one that is known."""
+    if "peer" in spec and connection.getpeercert(True) != ssl.PEM_cert_to_DER_cert(spec["peer"]):
+        raise Broken("the other end has another certificate")
     shown: dict[str, Any] = dict(connection.getpeercert() or {})
     subject = dict(pair for part in shown.get("subject", ()) for pair in part)
     wanted = spec.get("unit")
@@ -68,6 +77,12 @@ def _watched(plain: socket.socket, seconds: float) -> None:
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOST * 1000)
+
+
+def _introduction(spec: dict[str, Any]) -> bytes:
+    """What the sender says first; between clusters it is the field's form of the magic value."""
+    token: str = spec["token"]
+    return f"M={token}".encode() if "peer" in spec else token.encode()
 
 
 def _accept(spec: dict[str, Any]) -> ssl.SSLSocket:
@@ -90,7 +105,7 @@ def _admitted(context: ssl.SSLContext, plain: socket.socket, spec: dict[str, Any
     try:
         connection = context.wrap_socket(plain, server_side=True, suppress_ragged_eofs=False)
         _check_peer(connection, spec)
-        token = spec["token"].encode()
+        token = _introduction(spec)
         if not hmac.compare_digest(_exactly(connection, len(token)), token):
             raise Broken("it does not have the token")
     except (OSError, Broken) as e:
@@ -109,7 +124,7 @@ def _connect(spec: dict[str, Any]) -> ssl.SSLSocket:
         plain, server_hostname=name, suppress_ragged_eofs=False
     )
     _check_peer(connection, spec)
-    connection.sendall(spec["token"].encode())
+    connection.sendall(_introduction(spec))
     return connection
 
 
@@ -176,15 +191,30 @@ def send(spec: dict[str, Any]) -> None:
         check()
         if packer is not None:
             connection.sendall(packer.flush())
-        _close(connection, spec)
+        _close(connection)
+        _mark(spec)
 
 
-def _close(connection: ssl.SSLSocket, spec: dict[str, Any]) -> None:
+def _mark(spec: dict[str, Any]) -> None:
+    """Have it known, whatever dies now, that all is done."""
+    if "mark" not in spec:
+        return
+    folder = os.path.dirname(spec["mark"])
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    os.close(os.open(spec["mark"], os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for path in (folder, os.path.dirname(folder)):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _close(connection: ssl.SSLSocket) -> None:
     try:
         connection.unwrap()
     except (OSError, ValueError):
-        if not spec.get("lenient"):
-            raise Broken("the other end did not say that it has stored everything") from None
+        raise Broken("the other end did not say that it has stored everything") from None
 
 
 # To.
@@ -274,7 +304,20 @@ def receive(spec: dict[str, Any]) -> None:
         if unpacker is not None and not unpacker.eof:
             raise Broken("the data ended too early")
         sink.finish()
-        _close(connection, spec)
+        _await_confirmation(spec)
+        _close(connection)
+        _mark(spec)
+
+
+def _await_confirmation(spec: dict[str, Any]) -> None:
+    """Tell the agent that all is stored, and wait until the other cluster may know, if it is another."""
+    if "peer" not in spec:
+        return
+    with socket.socket(fileno=LINE) as line:
+        line.sendall(b"y")
+        line.settimeout(SILENCE)
+        if not line.recv(1):
+            raise Broken("the agent has gone")
 
 
 def _unpacked(unpacker: Any, data: bytes) -> Iterator[bytes]:

@@ -1,55 +1,33 @@
 """Bytes of disks from node to node: each end is a process of its own (see `stream_worker`)."""
 
+import hashlib
 import json
 import os
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorProcess, IReactorTime
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorProcess, IReactorSocket, IReactorTime
 from zope.interface import implementer
 
 from twisted_rapi.agent import stream_worker
-from twisted_rapi.agent.interface import IStreams
+from twisted_rapi.agent.interface import Foreign, IStreams, Listener
 from twisted_rapi.agent.scripts import TOO_LATE, Scripts, Session
 from twisted_rapi.agent.term import InThread
+from twisted_rapi.agent.transfer import Line, Transfer, new_line
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.rpc.authority import Role
 
 RUN_TIME = 86400.0  # seconds a disk may take
 LINES_TOLD = 20
 LOG_READ = 64 * 1024
-
-
-@attrs.define(eq=False)
-class _Receiver:
-    """
-    One end that listens.
-
-    :ivar work: the process.
-    :ivar result: when it has ended, why it failed; ``None`` in it when it did not.
-    :ivar waiting: who waits for its end.
-    """
-
-    instance: str
-    port: int
-    work: Deferred[None]
-    result: tuple[str | None] | None = None
-    waiting: list[Deferred[None]] = attrs.field(factory=list)
-
-    async def end(self) -> None:
-        """Wait until it has ended."""
-        if self.result is None:
-            waiting: Deferred[None] = Deferred()
-            self.waiting.append(waiting)
-            await waiting
+_NOTHING = "nothing is received under this token"
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +45,7 @@ class Streams:
     `IStreams` by processes.
 
     :param credentials: with which nodes know each other.
+    :param sockets: for the lines to receivers, without which nothing comes from other clusters.
     :param state_dir: what the processes are told is kept below while they run.
     """
 
@@ -78,67 +57,116 @@ class Streams:
         clock: IReactorTime,
         in_thread: InThread,
         host: str = "",
+        sockets: IReactorSocket | None = None,
     ) -> None:
+        self._sockets = sockets
         self._credentials, self._host, self._in_thread = credentials, host, in_thread
-        self._folder = state_dir / "streams"
+        self._folder, self._marks = state_dir / "streams", state_dir / "stream-marks"
         self._scripts = Scripts(state_dir / "stream-sessions", processes, clock, in_thread)
-        self._receivers: dict[str, _Receiver] = {}
+        self._receivers: dict[str, Transfer] = {}
+        self._senders: dict[str, Transfer] = {}
 
     async def clean(self) -> None:
         """End what an agent before this one left running."""
         await self._scripts.clean()
         await self._in_thread(shutil.rmtree, self._folder, True)
 
-    async def open(self, instance: str, token: str, sink: Mapping[str, Any], compress: str) -> int:
+    async def open(
+        self,
+        instance: str,
+        token: str,
+        sink: Mapping[str, Any],
+        compress: str,
+        foreign: Foreign | None = None,
+        patience: float = 0.0,
+    ) -> int:
         """See `IStreams.open`."""
         there = self._receivers.get(token)
         if there is not None:
             return there.port
         listener = _listener(self._host)
         port: int = listener.getsockname()[1]
-        spec = {"role": "receive", "token": token, "sink": dict(sink), "unit": Role.NODE.value}
-        work = Deferred.fromCoroutine(self._work({**spec, "compress": compress}, {3: listener.fileno()}))
-        receiver = self._receivers[token] = _Receiver(instance, port, work)
-        work.addBoth(self._ended, receiver, listener)
+        spec: dict[str, Any] = {"role": "receive", "token": token, "sink": dict(sink), "compress": compress}
+        spec |= self._known_by(foreign, self._mark(instance, token, "received"))
+        if patience:
+            spec["patience"] = patience
+        files, line = {3: listener}, None
+        if foreign is not None:
+            line, files[4] = self._new_line(listener)
+        numbers = {n: file.fileno() for n, file in files.items()}
+        work = Deferred.fromCoroutine(self._work(spec, numbers))
+        receiver = self._receivers[token] = Transfer(instance, port, work, line)
+        if line is not None:
+            line.transfer = receiver
+        work.addBoth(_closed, tuple(files.values())).addBoth(receiver.ended)
         return port
 
-    def _ended(self, result: Any, receiver: _Receiver, listener: socket.socket) -> None:
-        listener.close()
-        why: str | None = None
-        if isinstance(result, Failure):
-            why = result.getErrorMessage() if not result.check(CancelledError) else "it was ended"
-        receiver.result = (why,)
-        waiting, receiver.waiting = receiver.waiting, []
-        for d in waiting:
-            if not d.called:
-                d.callback(None)
+    def _new_line(self, listener: socket.socket) -> tuple[Line, socket.socket]:
+        if self._sockets is None:
+            listener.close()
+            raise StepFailed("this node takes nothing from other clusters", "stream")
+        return new_line(self._sockets)
+
+    def _known_by(self, foreign: Foreign | None, mark: Path) -> dict[str, str]:
+        """
+        With which certificate this end shows itself, and which the other end is to have.
+
+        The other cluster waits, or sends, once only: what came of that is marked.
+        """
+        if foreign is None:
+            return {**attrs.asdict(self._credentials), "unit": Role.NODE.value}
+        return {**attrs.asdict(foreign), "mark": str(mark)}
+
+    def _mark(self, instance: str, token: str, what: str) -> Path:
+        """The file that says that all was received, or sent."""
+        return self._marks / _hashed(instance) / f"{what}-{_hashed(token)}"
 
     async def wait(self, token: str) -> None:
         """See `IStreams.wait`."""
         receiver = self._receivers.get(token)
         if receiver is None:
-            raise StepFailed("nothing is received under this token", "stream")
-        await receiver.end()
-        assert receiver.result is not None
-        [why] = receiver.result
-        if why is not None:
-            raise StepFailed(why, "stream")
+            raise StepFailed(_NOTHING, "stream")
+        await receiver.whole()
+
+    async def confirm(self, instance: str, token: str) -> None:
+        """See `IStreams.confirm`."""
+        receiver = self._receivers.get(token)
+        if receiver is not None:
+            await receiver.confirm()
+        elif not await self._in_thread(self._mark(instance, token, "received").exists):
+            raise StepFailed(_NOTHING, "stream")
 
     async def send(
-        self, host: str, name: str, port: int, token: str, source: Mapping[str, Any], compress: str
+        self,
+        instance: str,
+        to: Listener,
+        token: str,
+        source: Mapping[str, Any],
+        compress: str,
+        foreign: Foreign | None = None,
     ) -> None:
         """See `IStreams.send`."""
-        spec: dict[str, Any] = {"role": "send", "host": host, "port": port, "name": name, "token": token}
-        spec |= {"source": dict(source), "compress": compress, "unit": Role.NODE.value}
-        await self._work(spec, {})
+        mark = self._mark(instance, token, "sent")
+        if token not in self._senders and await self._in_thread(mark.exists):
+            return
+        sender = self._senders.get(token)
+        if sender is None:
+            spec: dict[str, Any] = {"role": "send", "host": to.host, "port": to.port, "name": to.name}
+            spec |= {"token": token, "source": dict(source), "compress": compress}
+            work = Deferred.fromCoroutine(self._work(spec | self._known_by(foreign, mark), {}))
+            sender = self._senders[token] = Transfer(instance, to.port, work)
+            work.addBoth(sender.ended)
+        await sender.judged()
 
     async def end(self, instance: str) -> None:
         """See `IStreams.end`."""
-        for token, receiver in list(self._receivers.items()):
-            if receiver.instance == instance:
-                receiver.work.cancel()
-                await receiver.end()
-                self._receivers.pop(token, None)
+        for transfers in (self._receivers, self._senders):
+            for token, transfer in list(transfers.items()):
+                if transfer.instance == instance:
+                    transfer.work.cancel()
+                    await transfer.end()
+                    transfers.pop(token, None)
+        await self._in_thread(shutil.rmtree, self._marks / _hashed(instance), True)
 
     async def _work(self, spec: Mapping[str, Any], files: Mapping[int, int]) -> None:
         """
@@ -146,8 +174,7 @@ class Streams:
 
         :raises StepFailed: with the last lines it printed.
         """
-        whole = {**attrs.asdict(self._credentials), **spec}
-        folder = await self._in_thread(_prepare, self._folder, whole)
+        folder = await self._in_thread(_prepare, self._folder, spec)
         try:
             session = Session(
                 command=(sys.executable, "-I", stream_worker.__file__, str(folder / "spec")),
@@ -167,6 +194,17 @@ class Streams:
             raise StepFailed(f"the transfer could not be begun: {e.strerror}", "stream") from e
         finally:
             await self._in_thread(shutil.rmtree, folder, True)
+
+
+def _hashed(text: str) -> str:
+    """A file's name for any text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _closed(result: Any, files: Sequence[socket.socket]) -> Any:
+    for file in files:
+        file.close()
+    return result
 
 
 def _listener(host: str) -> socket.socket:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from twisted_rapi.agent.certificates import Certificates
 from twisted_rapi.agent.disks import DiskSteps
 from twisted_rapi.agent.exports import Exports
-from twisted_rapi.agent.interface import IStreams
+from twisted_rapi.agent.interface import Foreign, IStreams, Listener
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model import steps
@@ -33,6 +34,7 @@ class TransferSteps:
         self.handlers: Mapping[type[Step], Handler] = {
             steps.OpenStream: self._open,
             steps.AwaitStream: self._await,
+            steps.ConfirmStream: self._confirm,
             steps.SendStream: self._send,
             steps.EndStreams: self._end,
             steps.BeginExport: self._begin_export,
@@ -40,6 +42,7 @@ class TransferSteps:
             steps.RemoveExport: self._remove_export,
             steps.ReadExport: self._read_export,
             steps.CreateCertificate: self._create_certificate,
+            steps.RemoveCertificate: self._remove_certificate,
         }
 
     @property
@@ -54,17 +57,40 @@ class TransferSteps:
             raise StepFailed("this node keeps no exports", "storage")
         return self._parts.exports
 
+    @property
+    def _certificates(self) -> Certificates:
+        if self._parts.certificates is None:
+            raise StepFailed("this node keeps no keys", "storage")
+        return self._parts.certificates
+
+    async def _foreign(self, step: steps.OpenStream | steps.SendStream) -> Foreign | None:
+        """What the two ends know each other by, when the other one is of another cluster."""
+        if not step.key:
+            return None
+        certificate, key = await self._certificates.files(step.key)
+        return Foreign(certificate=certificate, key=key, peer=step.peer)
+
     async def _open(self, step: steps.OpenStream) -> Outcome:
+        foreign = await self._foreign(step)
         sink = await self._described(step.into, target=True)
-        return Outcome(port=await self._streams.open(step.instance, step.token, sink, step.compress))
+        port = await self._streams.open(
+            step.instance, step.token, sink, step.compress, foreign, step.patience
+        )
+        return Outcome(port=port)
 
     async def _await(self, step: steps.AwaitStream) -> Outcome:
         await self._streams.wait(step.token)
         return Outcome()
 
+    async def _confirm(self, step: steps.ConfirmStream) -> Outcome:
+        await self._streams.confirm(step.instance, step.token)
+        return Outcome()
+
     async def _send(self, step: steps.SendStream) -> Outcome:
+        foreign = await self._foreign(step)
         source = await self._described(step.source, target=False)
-        await self._streams.send(step.host, step.name, step.port, step.token, source, step.compress)
+        to = Listener(host=step.host, port=step.port, name=step.name)
+        await self._streams.send(step.instance, to, step.token, source, step.compress, foreign)
         return Outcome()
 
     async def _end(self, step: steps.EndStreams) -> Outcome:
@@ -115,7 +141,9 @@ class TransferSteps:
         return Outcome(text=await self._exports.config(step.path))
 
     async def _create_certificate(self, step: steps.CreateCertificate) -> Outcome:
-        if self._parts.certificates is None:
-            raise StepFailed("this node keeps no keys", "storage")
-        name, certificate = await self._parts.certificates.make(step.common_name, step.validity)
+        name, certificate = await self._certificates.make(step.common_name, step.validity, step.name)
         return Outcome(path=name, text=certificate)
+
+    async def _remove_certificate(self, step: steps.RemoveCertificate) -> Outcome:
+        await self._certificates.remove(step.name)
+        return Outcome()

@@ -9,6 +9,7 @@ from twisted_rapi.errors import JobError, OpExecError
 from twisted_rapi.jobs.sizes import cut_error, logged
 from twisted_rapi.model.opcodes import from_wire, to_wire
 from twisted_rapi.model.records import FINAL, JobRecord, LogEntry, OpRecord, Params, Timestamp, job_status
+from twisted_rapi.plan.stage import Entry
 
 
 def with_op(job: JobRecord, index: int, **values: Any) -> JobRecord:
@@ -26,10 +27,17 @@ def filled(job: JobRecord, index: int, values: Mapping[str, Any]) -> JobRecord:
     return with_op(job, index, input=to_wire(op))
 
 
-def log_with(job: JobRecord, index: int, lines: Iterable[str], now: Timestamp) -> tuple[LogEntry, ...]:
-    """An opcode's log with more lines; their serials go on over the whole job, which keeps only so many."""
+def log_with(
+    job: JobRecord, index: int, lines: Iterable[str], now: Timestamp, entries: Iterable[Entry] = ()
+) -> tuple[LogEntry, ...]:
+    """
+    An opcode's log with more lines, then more entries.
+
+    Their serials go on over the whole job, which keeps only so many.
+    """
     serial = max((entry[0] for op in job.ops for entry in op.log), default=0)
-    more = tuple((serial + n, now, "message", text) for n, text in enumerate(lines, 1))
+    whole = (*(Entry("message", line) for line in lines), *entries)
+    more = tuple((serial + n, now, entry.type, entry.value) for n, entry in enumerate(whole, 1))
     return (*job.ops[index].log, *logged(job, more))
 
 

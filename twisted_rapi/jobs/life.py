@@ -321,7 +321,7 @@ class Life:
 
     async def _change(self, index: int, progress: Progress, stage: Change) -> Progress:
         kept = {**progress.kept, **stage.kept}
-        log = ends.log_with(self.job, index, stage.log, self._now())
+        log = ends.log_with(self.job, index, stage.log, self._now(), stage.entries)
         before = ends.filled(self.job, index, stage.filled)
         job = ends.with_op(before, index, stage=stage.stage, kept=kept, status="running", log=log)
         self._set(await self._commits.make("stage.changed", job, index, stage))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+import msgspec
 from msgspec.structs import replace
 
 from twisted_rapi.errors import CommitTooLarge
@@ -103,7 +104,7 @@ def logged(job: JobRecord, entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...
     used = sum(_size(entry) for op in job.ops for entry in op.log)
     kept: list[LogEntry] = []
     for entry in entries:
-        short = (*entry[:3], cut(entry[3], MOST_LINE))
+        short = _cut_entry(entry, MOST_LINE)
         used += _size(short)
         if used > MOST_LOG:
             return (*kept, (*entry[:3], FULL))
@@ -111,8 +112,13 @@ def logged(job: JobRecord, entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...
     return tuple(kept)
 
 
+def _cut_entry(entry: LogEntry, most: int) -> LogEntry:
+    """The entry, its text no longer than so many characters; what is no text cannot be cut."""
+    return (*entry[:3], cut(entry[3], most)) if isinstance(entry[3], str) else entry
+
+
 def _size(entry: LogEntry) -> int:
-    return 50 + len(entry[3].encode())
+    return 50 + len(msgspec.json.encode(entry[3]))
 
 
 # What is left out, least important first.
@@ -137,9 +143,9 @@ def _short_result(op: OpRecord) -> OpRecord:
 
 
 def _short_log(op: OpRecord) -> OpRecord:
-    if len(op.log) <= FEW_LINES and all(len(entry[3]) <= SHORT for entry in op.log):
+    if len(op.log) <= FEW_LINES and all(_cut_entry(entry, SHORT) == entry for entry in op.log):
         return op
-    few = [(*entry[:3], cut(entry[3], SHORT)) for entry in op.log[:FEW_LINES]]
+    few = [_cut_entry(entry, SHORT) for entry in op.log[:FEW_LINES]]
     return replace(op, log=(*few, (*op.log[-1][:3], FULL)))
 
 

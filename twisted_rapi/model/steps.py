@@ -36,12 +36,14 @@ from twisted_rapi.model.step_base import DiskSpec, DomainSpec, MigrationTarget, 
 from twisted_rapi.model.stream_steps import (
     AwaitStream,
     BeginExport,
+    ConfirmStream,
     CreateCertificate,
     DumpEnd,
     EndStreams,
     FinishExport,
     OpenStream,
     ReadExport,
+    RemoveCertificate,
     RemoveExport,
     ScriptEnd,
     SendStream,
@@ -73,6 +75,7 @@ __all__ = [
     "AwaitSync",
     "BeginExport",
     "ChangeUnit",
+    "ConfirmStream",
     "CreateCertificate",
     "CreateVolume",
     "DeactivateVolume",
@@ -100,6 +103,7 @@ __all__ = [
     "ProbeAddress",
     "ReadExport",
     "ReleaseVolume",
+    "RemoveCertificate",
     "RemoveExport",
     "RenewVolume",
     "RepairUnit",
@@ -149,6 +153,7 @@ AnyStep = (
     | InspectDisks
     | OpenStream
     | AwaitStream
+    | ConfirmStream
     | SendStream
     | EndStreams
     | BeginExport
@@ -156,6 +161,7 @@ AnyStep = (
     | RemoveExport
     | ReadExport
     | CreateCertificate
+    | RemoveCertificate
     | RunAllocator
     | ResolveName
     | ProbeAddress

@@ -37,11 +37,17 @@ class OpenStream(Step, frozen=True, kw_only=True, tag="stream.open", omit_defaul
     Listen for bytes and store them.  Outcome ``port``; the same token again is the same port.
 
     :ivar token: who says it may send.
+    :ivar key: for another cluster: the name of the key this end shows (`CreateCertificate`).
+    :ivar peer: for another cluster: the certificate the other end is to have, as PEM.
+    :ivar patience: seconds the other end has to appear; 0: the usual.
     """
 
     token: str
     into: StreamEnd
     compress: str = "none"
+    key: str = ""
+    peer: str = ""
+    patience: float = 0.0
 
 
 class AwaitStream(Step, frozen=True, kw_only=True, tag="stream.await", omit_defaults=True):
@@ -50,11 +56,20 @@ class AwaitStream(Step, frozen=True, kw_only=True, tag="stream.await", omit_defa
     token: str
 
 
+class ConfirmStream(Step, frozen=True, kw_only=True, tag="stream.confirm", omit_defaults=True):
+    """Have the other cluster know that what came under this token is stored, and stays here."""
+
+    token: str
+
+
 class SendStream(Step, frozen=True, kw_only=True, tag="stream.send", omit_defaults=True):
     """
     Send bytes to a node that listens, and wait until they are stored.  Nothing else waits for it.
 
+    The same token again, until `EndStreams`, is the same transfer: they are not sent anew.
+
     :ivar host: where it is reached; `name`: what its certificate is for.
+    :ivar key: for another cluster, with `peer`, as those of `OpenStream`.
     """
 
     token: str
@@ -63,10 +78,12 @@ class SendStream(Step, frozen=True, kw_only=True, tag="stream.send", omit_defaul
     name: str
     port: int
     compress: str = "none"
+    key: str = ""
+    peer: str = ""
 
 
 class EndStreams(Step, frozen=True, kw_only=True, tag="stream.end", omit_defaults=True):
-    """No longer listen for anything of this instance; nothing is written afterwards."""
+    """No longer listen or send for this instance; nothing is read or written afterwards."""
 
 
 class BeginExport(Step, frozen=True, kw_only=True, tag="export.begin", omit_defaults=True):
@@ -98,10 +115,19 @@ class CreateCertificate(Step, frozen=True, kw_only=True, tag="certificate.create
     Make a key for an export to another cluster, good for `validity` seconds.
 
     Outcome ``path``: what it is called here; ``text``: its certificate as PEM.
+
+    :ivar name: what it is to be called: there already is well.  Empty: a new one each time.
     """
 
     common_name: str
     validity: float
+    name: str = ""
+
+
+class RemoveCertificate(Step, frozen=True, kw_only=True, tag="certificate.remove", omit_defaults=True):
+    """Remove a key by its name; none is well."""
+
+    name: str
 
 
 class ReadExport(Step, frozen=True, kw_only=True, tag="export.read", omit_defaults=True):

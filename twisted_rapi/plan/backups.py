@@ -1,18 +1,16 @@
 """``OP_BACKUP_PREPARE`` and ``OP_BACKUP_REMOVE`` (behaviour.md §6)."""
 
-import hmac
 from typing import Any
 
 from twisted_rapi.errors import OpExecError
 from twisted_rapi.model.opcodes.backup import BackupPrepare, BackupRemove
 from twisted_rapi.model.steps import CreateCertificate, RemoveExport
+from twisted_rapi.plan import proofs
 from twisted_rapi.plan.condition import answering, changed, primary, subject
 from twisted_rapi.plan.locking import named
 from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
-HANDSHAKE_VERSION = 0
-HANDSHAKE = f"{HANDSHAKE_VERSION}:Hi, I'm Ganeti"
 VALIDITY = 86400.0  # seconds a key is good for
 
 _NOT_FOUND = (
@@ -42,22 +40,16 @@ def plan_prepare(op: BackupPrepare, progress: Progress, view: View) -> Stage:
     return Perform(work=Do(node.uuid, step), stage="made", log=log)
 
 
-def digest(secret: str, text: str, salt: str) -> str:
-    """The proof that who knows `secret` says `text`."""
-    return hmac.new(secret.encode(), (salt + text).encode(), "sha1").hexdigest()
-
-
 def _prepared(view: View, progress: Progress) -> dict[str, Any]:
     outcome = progress.outcomes[0] if progress.outcomes else None
     if outcome is None:
         raise OpExecError("The key was not made")
     secret = view.cluster.domain_secret
-    first, second = (f"{view.chance.getrandbits(64):016x}" for _ in range(2))
-    signature = f"X-Ganeti-Signature: {second}/{digest(secret, outcome.text, second)}"
+    first, second = (proofs.new_salt(view) for _ in range(2))
     return {
-        "handshake": [HANDSHAKE_VERSION, digest(secret, HANDSHAKE, first), first],
-        "x509_key_name": [outcome.path, digest(secret, outcome.path, second), second],
-        "x509_ca": f"{signature}\n\n{outcome.text}",
+        "handshake": proofs.handshake(secret, first),
+        "x509_key_name": proofs.key_name(secret, outcome.path, second),
+        "x509_ca": proofs.signed(secret, outcome.text, second),
     }
 
 

@@ -69,6 +69,10 @@ class Copy:
         """Have nobody listen any more: what an earlier attempt sends is not taken."""
         return (Do(self.target, EndStreams(instance=self.instance)),)
 
+    def ended(self) -> tuple[Do, ...]:
+        """Have nobody send any more: nothing reads the source afterwards."""
+        return (Do(self.source, EndStreams(instance=self.instance)),)
+
     def _token(self, n: int) -> str:
         return f"{self.token}-{n}"
 

@@ -12,7 +12,7 @@ from twisted_rapi.model.kvm_limits import remarks
 from twisted_rapi.model.opcodes.instance import InstanceCreate
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, LeftoverRecord, NodeRecord
 from twisted_rapi.model.steps import InspectDisks, MoveVolume, RunOs, StartDomain, VerifyOs
-from twisted_rapi.plan import attachment, condition, disks, importing, sync, volumes
+from twisted_rapi.plan import attachment, condition, disks, importing, remote_import, sync, volumes
 from twisted_rapi.plan.allocation.consult import CONSULTED
 from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.drafting import choose, drafted, judged, starts
@@ -73,13 +73,15 @@ def _create(op: InstanceCreate, progress: Progress, view: View) -> Stage:
             copy = importing.copy_of(view, instance, progress.kept)
             work = copy.transfers(view, progress)
             return Perform(work=work, stage="installed", failed="failed")
+        case stage if stage in remote_import.STAGES:
+            return remote_import.carried_on(op, progress, view, instance)
         case "failed":
             work = InParallel(_undoing(view, instance, progress))
             return Perform(work=work, stage="undone", failed="undone", log=("Removing what was made",))
         case "undone":
             return _give_up(view, instance, progress)
         case "installed":
-            up = starts(op)
+            up = starts(op) and not progress.kept.get("held")
             shown = replace(
                 instance,
                 pending=None,
@@ -89,7 +91,7 @@ def _create(op: InstanceCreate, progress: Progress, view: View) -> Stage:
                 disks_active=up or any(nodes_of(disk) for disk in instance.disks),
             )
             return Change(stage="shown", puts=(shown,), kept=progress.kept)
-        case "shown" if starts(op):
+        case "shown" if instance.admin_state == "up":
             start = StartDomain(instance=instance.name, domain=domain_spec(view, instance))
             return Perform(
                 work=Do(instance.primary_node, start), stage="started", log=("* starting instance...",)
@@ -102,7 +104,9 @@ def _nodes(view: View, instance: InstanceRecord) -> list[str]:
 
 
 def _begin(op: InstanceCreate, progress: Progress, view: View) -> Stage:
-    if op.os_type is None:
+    if op.mode == "remote-import":
+        remote_import.check(op, view)
+    elif op.os_type is None:
         raise prereq("No guest OS or OS image specified")
     looked = progress.outcomes[-1] if progress.stage == "verified" and progress.outcomes else None
     draft = drafted(op, view, looked.disks if looked is not None else ())
@@ -122,11 +126,15 @@ def _begin(op: InstanceCreate, progress: Progress, view: View) -> Stage:
         stage="recorded",
         puts=(instance,),
         names=reservations(instance),
-        kept={"uuid": instance.uuid, "adopted": adopted},
+        kept={"uuid": instance.uuid, "adopted": adopted, **_noted(op, progress, view)},
         log=(*chosen.told, *_announced(op, view, instance)),
         filled=_named(chosen.nodes),
     )
     return DryRun(result=nodes, then=then)
+
+
+def _noted(op: InstanceCreate, progress: Progress, view: View) -> dict[str, Any]:
+    return remote_import.kept(op, view, progress.job) if op.mode == "remote-import" else {}
 
 
 def _named(nodes: Sequence[NodeRecord]) -> dict[str, Any]:
@@ -230,10 +238,12 @@ def _install(
     op: InstanceCreate, view: View, instance: InstanceRecord, progress: Progress, log: tuple[str, ...]
 ) -> Stage:
     log = (*log, *sync.begun(instance), *sync.ended(instance))
+    if progress.kept.get("remote"):
+        return remote_import.opened(op, view, instance, progress, log)
     if progress.kept.get("export"):
         copy = importing.copy_of(view, instance, progress.kept)
         told = (*log, "* running the instance OS import scripts...") if copy.ends else log
-        work = InSequence((*copy.ending(), *copy.openings()))
+        work = InSequence((*copy.ending(), *copy.ended(), *copy.openings()))
         stage = "receiving" if copy.ends else "installed"
         return Perform(work=work, stage=stage, failed="failed", log=told)
     if not _installs(op, instance):
@@ -253,6 +263,9 @@ def _undoing(view: View, instance: InstanceRecord, progress: Progress) -> tuple[
     """What takes the disks away again; those that were adopted go back to where they were."""
     if progress.kept.get("adopted"):
         return _adoptions(view, instance, progress, back=True)
+    if progress.kept.get("remote"):
+        ending = remote_import.ending(instance, progress)
+        return (*ending, *volumes.deletions(view, instance, volumes.all_disks(instance)))
     if progress.kept.get("export"):
         ending = importing.copy_of(view, instance, progress.kept).ending()
         return (*ending, *volumes.deletions(view, instance, volumes.all_disks(instance)))

@@ -80,8 +80,6 @@ def _sized(
 
 
 def _check_form(op: InstanceCreate) -> None:
-    if op.mode == "remote-import":
-        raise prereq(f"Instance creation mode '{op.mode}' is not offered by this release")
     if op.ip_check:  # the checks have been made otherwise
         raise prereq("Cannot do IP address check without a name check")
     if op.iallocator is not None and op.pnode is not None:
@@ -101,6 +99,8 @@ def _check_adoption(op: InstanceCreate) -> None:
     adopted = [given["adopt"] for given in op.disks if "adopt" in given]
     if not adopted:
         return
+    if op.mode != "create":
+        raise prereq("Disk adoption not allowed for instance import")
     if len(adopted) != len(op.disks):
         raise prereq("Either all disks are adopted or none is")
     if op.iallocator is not None or op.pnode is None:

@@ -1,7 +1,5 @@
 """``OP_INSTANCE_MOVE``: an instance goes to another node by copying its disks (behaviour.md §5)."""
 
-from typing import Any
-
 from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.moving import InstanceMove
@@ -102,7 +100,7 @@ def _copy(op: InstanceMove, view: View, instance: InstanceRecord, progress: Prog
         stop = Do(copy.source, stop_step(instance, op.shutdown_timeout))
         log: tuple[str, ...] = (f"Shutting down instance {instance.name} on source node {source}",)
         # A guest that could not be stopped goes on where it is.
-        return Perform(work=InSequence((*copy.ending(), stop)), stage="stopped", log=log)
+        return Perform(work=InSequence((*copy.ending(), *copy.ended(), stop)), stage="stopped", log=log)
     if progress.stage == "stopped":
         made = tuple(
             Do(copy.target, CreateVolume(instance=instance.name, disk=disk, fresh=True))
@@ -130,12 +128,11 @@ def _undo(view: View, instance: InstanceRecord, progress: Progress) -> Stage:
     copy = _copy_of(None, view, instance, progress)
     there = relocation.moved(instance, copy.target)
     made = (*copy.ending(), *volumes.deletions(view, there, volumes.all_disks(there)))
-    works: list[Any] = [InSequence(made)]
-    if instance.admin_state == "up":
-        works.append(_start(view, instance))
+    back = (_start(view, instance),) if instance.admin_state == "up" else ()
+    works = (InSequence(made), InSequence((*copy.ended(), *back)))
     if progress.stage == "failed":
         log = (f"Removing what was copied to {view.nodes[copy.target].name}",)
-        return Perform(work=InParallel(tuple(works)), stage="undone", failed="undone", log=log)
+        return Perform(work=InParallel(works), stage="undone", failed="undone", log=log)
     left: tuple[LeftoverRecord, ...] = leftovers(
         made, progress.outcomes[: len(made)], f"move of {instance.name} failed"
     )

@@ -80,6 +80,14 @@ class Progress:
     job: int = 0
 
 
+@attrs.frozen
+class Entry:
+    """An entry of a job's log of another type than ``message`` (behaviour.md §3); `value` is its JSON."""
+
+    type: str
+    value: Any
+
+
 @attrs.frozen(kw_only=True)
 class Change:
     """
@@ -89,6 +97,7 @@ class Change:
 
     :ivar names: names to reserve (``name_key`` -> uuid).
     :ivar free: name keys to free.
+    :ivar entries: further ones of the log, after it.
     :ivar filled: parameters the opcode did not give and its job shows from now on.
     """
 
@@ -99,6 +108,7 @@ class Change:
     free: tuple[str, ...] = ()
     kept: Params = attrs.field(factory=dict)
     log: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
     filled: Params = attrs.field(factory=dict)
 
 

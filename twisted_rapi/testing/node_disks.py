@@ -25,12 +25,14 @@ class Shared:
 
     :ivar time: seconds, for disks that are being filled; it goes on only while that is awaited.
     :ivar nodes: all of them by uuid, for guests that migrate.
+    :ivar abroad: nodes of other clusters.
     :ivar files: sizes in MiB of files that all nodes see, by path.
     :ivar mirrored: the sides of mirrored disks; `shelves`: volumes of shared storage by template.
     """
 
     time: float = 0.0
     nodes: "dict[str, FakeNode]" = attrs.field(factory=dict)
+    abroad: "list[FakeNode]" = attrs.field(factory=list)
     files: dict[str, int] = attrs.field(factory=dict)
     mirrored: MemoryShelf = attrs.field(factory=MemoryShelf)
     shelves: dict[str, MemoryShelf] = attrs.field(

@@ -34,7 +34,18 @@ from twisted_rapi.model.steps import Step
 from twisted_rapi.plan.gathering import at_once
 from twisted_rapi.plan.leftover import due
 from twisted_rapi.plan.locks import Level, Lock
-from twisted_rapi.plan.stage import Change, DryRun, Finish, Gather, Perform, Progress, Stage, Work, judges
+from twisted_rapi.plan.stage import (
+    Change,
+    DryRun,
+    Entry,
+    Finish,
+    Gather,
+    Perform,
+    Progress,
+    Stage,
+    Work,
+    judges,
+)
 from twisted_rapi.plan.table import PLANS, locks_for
 from twisted_rapi.plan.view import View
 from twisted_rapi.state.codec import decode, encode
@@ -66,6 +77,7 @@ class Ended:
     """
     How an opcode ended.
 
+    :ivar entries: those of its log that are no messages.
     :ivar stages: the words of the stages it went through, in order; those of dry runs are not carried out.
     :ivar steps: the kinds of the steps that were tried, in order.
     :ivar unlocked: keys of objects it changed without having their lock.
@@ -75,6 +87,7 @@ class Ended:
     result: Any = None
     error: JobError | None = None
     log: list[str] = attrs.field(factory=list)
+    entries: list[Entry] = attrs.field(factory=list)
     stages: list[str] = attrs.field(factory=list)
     steps: list[str] = attrs.field(factory=list)
     unlocked: set[str] = attrs.field(factory=set)
@@ -172,6 +185,11 @@ class World:
         )
 
     # What happens.
+
+    @property
+    def running(self) -> Ended:
+        """What is known so far of the opcode that is being carried out."""
+        return self._runs[-1]
 
     def moment(self) -> None:
         """
@@ -363,6 +381,8 @@ class _Life:
         self.stored = (word, json.dumps(kept))
         self.tell()
         self.ended.log += stage.log
+        if isinstance(stage, Change):
+            self.ended.entries += stage.entries
 
     def _locked(self, record: ObjectRecord) -> bool:
         levels: dict[str, Level] = {

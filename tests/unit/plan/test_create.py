@@ -222,10 +222,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any]]] = {
     ),
     "mode": (
         {"mode": "remote-import"},
-        [
-            "OpPrereqError",
-            ["Instance creation mode 'remote-import' is not offered by this release", "wrong_input"],
-        ],
+        ["OpPrereqError", ["Missing source handshake", "wrong_input"]],
     ),
 }
 

@@ -15,7 +15,7 @@ from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import InstanceRecord
 from twisted_rapi.model.steps import SendStream
 from twisted_rapi.plan import export_config
-from twisted_rapi.plan.backups import digest
+from twisted_rapi.plan.proofs import digest
 from twisted_rapi.testing.nodes import FakeNode
 from twisted_rapi.testing.soundness import complaints, picture
 from twisted_rapi.testing.world import World
