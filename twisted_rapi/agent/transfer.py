@@ -142,6 +142,7 @@ def new_line(sockets: IReactorSocket) -> tuple[Line, socket.socket]:
     ours, theirs = socket.socketpair()
     line = Line()
     ours.setblocking(False)
-    sockets.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, _Lines(line))
+    lines: Any = _Lines(line)
+    sockets.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, lines)
     ours.close()
     return line, theirs

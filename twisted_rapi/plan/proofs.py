@@ -119,7 +119,7 @@ def certificate_of(secret: str, given: str, now: float) -> str:
     try:
         certificate = x509.load_pem_x509_certificate(pem.encode())
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    except ValueError as e:
+    except (ValueError, x509.InvalidVersion) as e:
         raise Unproven("it cannot be read") from e
     if now + SKEW < begins.timestamp():
         raise Unproven(f"it is not valid before {begins:%Y-%m-%d %H:%M:%S} UTC")

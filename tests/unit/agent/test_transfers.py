@@ -99,6 +99,30 @@ class CertificateTests(TransferCase):
         other, _ = self.now(certificates.make("node1.example.com", 86400.0))
         self.assertEqual([f.name for f in (self.folder / "crypto").iterdir()], [other])
 
+    def test_named(self) -> None:
+        """A key that is asked for by name is made once; half of one is made anew; it can be removed."""
+        clock = Clock()
+        clock.advance(1_795_230_105)
+        certificates = Certificates(self.folder / "crypto", clock.seconds, at_once)
+        half = self.folder / "crypto/x509-7-abc"
+        half.mkdir(parents=True)
+        (half / "key").write_text("half")
+        name, pem = self.now(certificates.make("n", 60.0, "x509-7-abc"))
+        self.assertEqual(self.now(certificates.make("other", 60.0, "x509-7-abc")), ("x509-7-abc", pem))
+        self.assertEqual(self.now(certificates.files(name)), (str(half / "cert"), str(half / "key")))
+        for _ in range(2):
+            self.now(certificates.remove(name))
+        self.assertIn("no key", self.fails(certificates.files(name)).text)
+
+    def test_odd_names(self) -> None:
+        """Nothing outside of the folder is a key."""
+        certificates = Certificates(self.folder / "crypto", Clock().seconds, at_once)
+        for name in ("", "..", "x509-/../a", "crypto", "/etc", "x509-a\n", f"x509-{'a' * 200}"):
+            self.fails(certificates.files(name))
+            self.fails(certificates.remove(name))
+            if name:
+                self.fails(certificates.make("n", 60.0, name))
+
 
 class StepTests(TransferCase):
     """The steps, carried out by a node."""
@@ -130,7 +154,9 @@ class StepTests(TransferCase):
         for step in (
             steps.BeginExport(instance=NAME, export=NAME),
             steps.AwaitStream(instance=NAME, token="x"),
+            steps.ConfirmStream(instance=NAME, token="x"),
             steps.CreateCertificate(instance=NAME, common_name="x", validity=1.0),
+            steps.RemoveCertificate(instance=NAME, name="x509-1"),
         ):
             self.fails(node.perform(step, 1))
         self.now(node.perform(steps.EndStreams(instance=NAME), 1))

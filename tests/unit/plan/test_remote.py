@@ -67,8 +67,8 @@ class Move:
 
     def fork(self) -> "Move":
         """Another one that is as this one is now."""
-        worlds = [world.fork(Random(0)) for world in (self.source, self.target)]
-        move = Move(*worlds, self.prepared, export=self.export, create=self.create)
+        source, target = (world.fork(Random(0)) for world in (self.source, self.target))
+        move = Move(source, target, self.prepared, export=self.export, create=self.create)
         move.connect()
         return move
 

@@ -1,0 +1,226 @@
+"""Instances move between two clusters of real processes, one of which may be killed meanwhile."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.acceptance.test_crashes import Api, creation
+from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.processes import Daemon, await_true
+
+SECRET = "0123456789abcdef" * 4
+NAME, NEW = "web1.one.example", "web2.two.example"
+MIB = 1024 * 1024
+ENDED = ("success", "error", "canceled")
+
+_EXPORT = """\
+#!/bin/sh
+: > "{folder}/begun"
+while [ -e "{folder}/gate" ]; do sleep 0.05; done
+exec cat "$EXPORT_DEVICE"
+"""
+_SCRIPTS = {
+    "create": "#!/bin/sh\n",
+    "import": '#!/bin/sh\nexec cat >"$IMPORT_DEVICE"\n',
+    "rename": "#!/bin/sh\n",
+    "verify": "#!/bin/sh\n",
+}
+
+
+class TwoClusters(SynchronousTestCase):
+    """
+    Two clusters with one secret; each has a simulated node and an OS that copies disks.
+
+    :ivar gate: while it is there no disk is sent.
+    """
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir()
+        self.gate, self.begun = self.folder / "gate", self.folder / "begun"
+        self.write_os()
+        (self.folder / "secret").write_text(f"{SECRET}\n")
+        self.one, self.two = (self.make(name) for name in ("one", "two"))
+        self.apis = {cluster.domain: Api(cluster.port) for cluster in (self.one, self.two)}
+        for cluster in (self.one, self.two):
+            cluster.start()
+        for cluster in (self.one, self.two):
+            cluster.await_nodes()
+
+    def write_os(self) -> None:
+        """An OS definition whose exports wait for the gate."""
+        folder = self.folder / "os/copied"
+        folder.mkdir(parents=True)
+        (folder / "ganeti_api_version").write_text("20\n")
+        (folder / "parameters.list").write_text("")
+        for name, text in {**_SCRIPTS, "export": _EXPORT.format(folder=self.folder)}.items():
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o755)
+
+    def make(self, name: str) -> LocalCluster:
+        """A cluster, not started."""
+        cluster = LocalCluster(self.folder / name, nodes=1, domain=f"{name}.example")
+        self.addCleanup(cluster.remove)
+        cluster.set_up()
+        (cluster.config / "users").write_text("demo secret write\n")
+        settings = cluster.directory / "node1/agent.toml"
+        text = settings.read_text()
+        settings.write_text(text.replace("os_search_path = []", f'os_search_path = ["{self.folder}/os"]'))
+        admin = (sys.executable, "-c", "from twisted_rapi.admin.command import main; main()")
+        config = str(cluster.config / "rapi.toml")
+        given = ("domain-secret", "set", "-c", config, str(self.folder / "secret"))
+        subprocess.run((*admin, *given), check=True, timeout=120)
+        return cluster
+
+    # What clients ask.
+
+    def api(self, cluster: LocalCluster) -> Api:
+        """A client of one of them."""
+        return self.apis[cluster.domain]
+
+    def job(self, cluster: LocalCluster, number: int) -> dict[str, Any]:
+        """A job, as soon as the cluster answers."""
+        found: list[dict[str, Any]] = []
+
+        def answered() -> bool:
+            answer = self.api(cluster).tried("GET", f"/2/jobs/{number}")
+            found[:] = [] if answer is None else [answer]
+            return bool(found)
+
+        await_true(f"{cluster.domain} answers", answered, 60)
+        return found[0]
+
+    def ended(self, cluster: LocalCluster, number: int) -> dict[str, Any]:
+        """A job once it has ended."""
+        await_true(f"job {number} ends", lambda: self.job(cluster, number)["status"] in ENDED, 120)
+        return self.job(cluster, number)
+
+    def done(self, cluster: LocalCluster, *request: Any) -> Any:
+        """The result of a job that has to succeed."""
+        found = self.ended(cluster, self.api(cluster).ask(*request))
+        self.assertEqual(found["status"], "success", found)
+        return found["opresult"][0]
+
+    def create(self) -> bytes:
+        """An instance on the first cluster; answers what its disk has."""
+        body = {**creation(NAME), "os_type": "copied", "disks": [{"size": 4}]}
+        self.done(self.one, "POST", "/2/instances", body)
+        [disk] = self.disks(self.one)
+        data = Random(5).randbytes(3 * MIB) + bytes(MIB)
+        disk.write_bytes(data)
+        return data
+
+    def begin(self, **export: Any) -> tuple[int, int]:
+        """The requests of a move in their order; answers the jobs of the creation and the export."""
+        prepared = self.done(self.one, "PUT", f"/2/instances/{NAME}/prepare-export?mode=remote")
+        body = {
+            **creation(NEW),
+            "mode": "remote-import",
+            "os_type": "copied",
+            "disks": [{"size": 4}],
+            "source_handshake": prepared["handshake"],
+            "source_x509_ca": prepared["x509_ca"],
+            "source_instance_name": NAME,
+        }
+        taking = self.api(self.two).ask("POST", "/2/instances", body)
+        told = self.listening(taking)
+        given = {
+            "mode": "remote",
+            "destination": told["disks"],
+            "x509_key_name": prepared["x509_key_name"],
+            "destination_x509_ca": told["x509_ca"],
+            "shutdown": True,
+            **export,
+        }
+        return taking, self.api(self.one).ask("PUT", f"/2/instances/{NAME}/export", given)
+
+    def listening(self, job: int) -> dict[str, Any]:
+        """What the log of the creation tells whoever moves the instance; waited for as a client does."""
+        serial, limit = -1, time.monotonic() + 60
+        while time.monotonic() < limit:
+            given = {"fields": ["status"], "previous_job_info": None, "previous_log_serial": serial}
+            news = self.api(self.two).ask("GET", f"/2/jobs/{job}/wait", given)
+            for number, _, kind, value in (news or {}).get("log_entries") or ():
+                serial = number
+                if kind == "remote-import":
+                    found: dict[str, Any] = value
+                    return found
+        raise AssertionError(f"nobody listens: {self.job(self.two, job)}")
+
+    # What there is.
+
+    def disks(self, cluster: LocalCluster) -> list[Path]:
+        """The files of its disks."""
+        return [p for p in (cluster.directory / "file-storage").glob("*/*") if p.is_file()]
+
+    def domains(self, cluster: LocalCluster) -> list[Path]:
+        """The guests its node has."""
+        return list((cluster.directory / "node1/state/fake").glob("*.json"))
+
+    def remains(self, cluster: LocalCluster) -> list[str]:
+        """What is there only while something is under way."""
+        state = cluster.directory / "node1/state"
+        places = ("streams/*", "stream-sessions/*", "stream-marks/*", "crypto/*")
+        return sorted(str(p.relative_to(state)) for place in places for p in state.glob(place))
+
+
+class MovingTests(TwoClusters):
+    """An instance moves as Ganeti's tool has it moved."""
+
+    def test_moved(self) -> None:
+        """It runs there with the data it had here; here nothing is left of it."""
+        data = self.create()
+        taking, sending = self.begin(remove_instance=True)
+        self.assertEqual(self.ended(self.one, sending)["opresult"], [[True, [True]]])
+        self.assertEqual(self.ended(self.two, taking)["opresult"], [["node1.two.example"]])
+        [disk] = self.disks(self.two)
+        self.assertEqual(disk.read_bytes(), data)
+        self.assertEqual(self.api(self.two).ask("GET", f"/2/instances/{NEW}")["status"], "running")
+        self.assertEqual(self.api(self.one).ask("GET", "/2/instances"), [])
+        self.assertEqual((self.disks(self.one), self.domains(self.one)), ([], []))
+        self.assertEqual((self.remains(self.one), self.remains(self.two)), ([], []))
+
+
+class KillTests(TwoClusters):
+    """kill -9 of one of the four daemons while the disk is under way."""
+
+    def kill(self, victim: Daemon) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Kill it and start it again, then have the disk sent; answers how both jobs end."""
+        self.gate.touch()
+        self.begun.unlink(missing_ok=True)
+        taking, sending = self.begin()
+        await_true("the disk is being sent", self.begun.exists, 60)
+        victim.kill()
+        victim.start()
+        self.gate.unlink()
+        return self.ended(self.one, sending), self.ended(self.two, taking)
+
+    def test_masters(self) -> None:
+        """The new master of either cluster waits for the same transfer, and both jobs end well."""
+        data = self.create()
+        for cluster in (self.one, self.two):
+            sent, taken = self.kill(cluster.master)
+            self.assertEqual((sent["status"], taken["status"]), ("success", "success"), (sent, taken))
+            [disk] = self.disks(self.two)
+            self.assertEqual(disk.read_bytes(), data)
+            self.done(self.two, "DELETE", f"/2/instances/{NEW}")
+            self.assertEqual((self.remains(self.one), self.remains(self.two)), ([], []))
+
+    def test_agents(self) -> None:
+        """Without its agent the transfer has ended: both jobs say so, nothing is left, and here it runs."""
+        data = self.create()
+        for cluster in (self.one, self.two):
+            sent, taken = self.kill(cluster.agents[0])
+            self.assertEqual((sent["status"], taken["status"]), ("error", "error"), (sent, taken))
+            self.assertEqual((self.disks(self.two), self.domains(self.two)), ([], []))
+            self.assertEqual(self.api(self.two).ask("GET", "/2/instances"), [])
+            [disk] = self.disks(self.one)
+            self.assertEqual((disk.read_bytes(), len(self.domains(self.one))), (data, 1))
+            # The key stays for another attempt, until its day is over.
+            left = [what for what in self.remains(self.one) if not what.startswith("crypto/")]
+            self.assertEqual((left, self.remains(self.two)), ([], []))
