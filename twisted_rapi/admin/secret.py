@@ -6,8 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 from twisted.internet.threads import deferToThreadPool
 
-from twisted_rapi.admin.parts import CONFIG, Command, run_sub, say_out
-from twisted_rapi.admin.waiting import complete
+from twisted_rapi.admin.parts import CONFIG, Command, Work, run_sub, say_out
 from twisted_rapi.config import StoreSection, load
 from twisted_rapi.errors import ConfigurationError, StoreLocked
 from twisted_rapi.model.records import ClusterRecord
@@ -69,13 +68,12 @@ async def _in_configured(section: StoreSection, reactor: Any, new: str) -> str:
 class _SecretCommand(Command):
     optParameters = [["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."]]
 
-    def exchanged(self, new: str) -> str:
+    async def exchanged(self, new: str, reactor: Any) -> str:
         """See `exchange`."""
         section = load(Path(self["config"])).store
         if section.kind == "sqlite" and not Path(section.path).exists():
             raise ConfigurationError(f"{section.path} is missing; run rapi-admin init")
-        found: str = complete(lambda reactor: _in_configured(section, reactor, new))
-        return found
+        return await _in_configured(section, reactor, new)
 
 
 class Show(_SecretCommand):
@@ -83,9 +81,12 @@ class Show(_SecretCommand):
 
     longdesc = "Write it to standard output.  Where the store is SQLite no master may run."
 
-    def run(self) -> int:
+    def run(self) -> Work:
         """Do it."""
-        secret = self.exchanged("")
+        return self._show
+
+    async def _show(self, reactor: Any) -> int:
+        secret = await self.exchanged("", reactor)
         if not secret:
             raise ConfigurationError("there is none yet: give one by rapi-admin domain-secret set")
         say_out(secret)
@@ -103,9 +104,13 @@ class Set(_SecretCommand):
         """Take the file."""
         self["file"] = file
 
-    def run(self) -> int:
+    def run(self) -> Work:
         """Do it."""
-        self.exchanged(read_secret(Path(self["file"])))
+        secret = read_secret(Path(self["file"]))
+        return lambda reactor: self._set(secret, reactor)
+
+    async def _set(self, secret: str, reactor: Any) -> int:
+        await self.exchanged(secret, reactor)
         return 0
 
 
@@ -117,6 +122,6 @@ class DomainSecret(Command):
         ["set", None, Set, "Take another one, from a file."],
     ]
 
-    def run(self) -> int:
+    def run(self) -> int | Work:
         """Do what was named after it."""
         return run_sub(self)
