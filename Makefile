@@ -10,13 +10,15 @@ export PYTHONPATH :=
 PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system \
 	libvirt-clients libvirt-dev pkg-config gcc python3-dev curl iproute2 busybox-static linux-image-cloud-amd64 \
 	python3-ganeti-rapi systemd syslinux mtools dosfstools cpio util-linux etcd-server \
-	ganeti-htools
+	ganeti-htools nftables iputils-arping etcd-client libfaketime
 DEBIAN_ROOT := $(shell [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ] && echo yes)
 
-.PHONY: help demo test lint bench docs clean packages
+.PHONY: help demo lab lab-down test lint bench docs clean packages
 
 help:
 	@echo "make demo    run a cluster with simulated machines on https://127.0.0.1:$(PORT) (PORT= changes it)"
+	@echo "make lab     run three nodes with etcd in network namespaces, with faults to cause (docs/lab.rst); needs root"
+	@echo "make lab-down  end that, and leave nothing of it"
 	@echo "make test    set up what the tests need and run all of them"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   print figures, measured side by side in one run"
@@ -48,6 +50,12 @@ endif
 
 demo: $(VENV)/installed
 	@exec $(PYTHON) -m twisted_rapi.testing.demo --port $(PORT)
+
+lab: packages
+	@$(PYTHON) -m twisted_rapi.testing.lab up
+
+lab-down: $(VENV)/installed
+	@$(PYTHON) -m twisted_rapi.testing.lab down --all
 
 test: $(VENV)/tested packages lint
 	$(PYTHON) -m tests.run

@@ -128,6 +128,12 @@ class Node:
         try:
             async with lock:
                 self._check(term)
+                self._log.info(
+                    "{step} of {instance} for term {term}",
+                    step=type(step).__name__,
+                    instance=step.instance,
+                    term=term,
+                )
                 self._parts.failpoint(f"before {step.__struct_config__.tag}")
                 outcome = await self._handlers[type(step)](step)
                 if isinstance(step, (steps.FinishExport, steps.RemoveExport)):

@@ -1,0 +1,39 @@
+"""Daemons and a machine of a lab are lost under load; no job is, and none is there twice."""
+
+from tests.acceptance.lab import LabCase
+
+
+class KilledTests(LabCase):
+    """What ends at once."""
+
+    def test_master_killed(self) -> None:
+        """kill -9 of the master, again and again: another one is there by itself, and jobs go on."""
+        for _ in range(3):
+            self.campaign.cause("kill-master")
+            self.campaign.await_jobs(4)
+            self.campaign.mend()
+        self.judge()
+
+    def test_master_stopped(self) -> None:
+        """A master that is asked to end gives its place to another."""
+        for _ in range(2):
+            self.campaign.cause("stop-master")
+            self.campaign.await_jobs(4)
+            self.campaign.mend()
+        self.judge()
+
+    def test_master_lost(self) -> None:
+        """The master's machine is gone: link, etcd and agent, too."""
+        before, _ = self.campaign.cause("lose-master")
+        self.assertNotEqual(self.lab.master(), before)
+        self.campaign.mend()
+        self.campaign.await_jobs(4)
+        self.judge()
+
+    def test_others_killed(self) -> None:
+        """Etcd's leader is killed, then an agent: the jobs go on."""
+        for fault in ("kill-etcd", "kill-agent"):
+            self.campaign.cause(fault)
+            self.campaign.await_jobs(2)
+            self.campaign.mend()
+        self.judge()

@@ -1,0 +1,1 @@
+"""The lab: what of it is pure."""
