@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rapi.model.records import ElectionRecord, JobRecord, NodeRecord, OpRecord
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.records import JobRecord, NodeRecord, OpRecord
 from twisted_rapi.state.codec import encode
 from twisted_rapi.testing.lab.addresses import address_of, messages
 from twisted_rapi.testing.lab.cutting import EVERYONE, Cut, between, ruleset

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from twisted_rapi.errors import StoreError
-from twisted_rapi.model.records import ElectionRecord, JobRecord, NodeRecord, job_status
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.records import JobRecord, NodeRecord, job_status
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.etcd_wire import Space, packed
 from twisted_rapi.testing.lab.addresses import Addresses
