@@ -1,6 +1,7 @@
 # Two commands that need nothing before them: make demo, make test.
 
 PORT ?= 5080
+RUNS ?= 100
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 SYSTEM_PYTHON ?= python3
@@ -13,7 +14,7 @@ PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu
 	ganeti-htools nftables iputils-arping etcd-client libfaketime
 DEBIAN_ROOT := $(shell [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ] && echo yes)
 
-.PHONY: help demo lab lab-down test lint bench docs clean packages
+.PHONY: help demo lab lab-down test lint bench bench-failover docs clean packages
 
 help:
 	@echo "make demo    run a cluster with simulated machines on https://127.0.0.1:$(PORT) (PORT= changes it)"
@@ -22,6 +23,7 @@ help:
 	@echo "make test    set up what the tests need and run all of them"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   print figures, measured side by side in one run"
+	@echo "make bench-failover  print for how long clients are without answers when the master fails (RUNS=100 of each kind)"
 	@echo "make docs    make docs/reference from the tables in the code"
 	@echo "make clean   remove what these made"
 
@@ -71,6 +73,9 @@ ifeq ($(DEBIAN_ROOT),yes)
 	@command -v wrk >/dev/null || apt-get install -y -qq wrk >/dev/null || { apt-get update -qq && apt-get install -y -qq wrk >/dev/null; }
 endif
 	$(PYTHON) -m bench.run
+
+bench-failover: packages
+	@RUNS=$(RUNS) $(PYTHON) -m bench.failover
 
 docs: $(VENV)/installed
 	$(PYTHON) -m twisted_rapi.reference

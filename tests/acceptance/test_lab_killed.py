@@ -1,6 +1,10 @@
 """Daemons and a machine of a lab are lost under load; no job is, and none is there twice."""
 
+import random
+
 from tests.acceptance.lab import LabCase
+
+KILLS, SEED = 12, 20261121
 
 
 class KilledTests(LabCase):
@@ -36,4 +40,10 @@ class KilledTests(LabCase):
             self.campaign.cause(fault)
             self.campaign.await_jobs(2)
             self.campaign.mend()
+        self.judge()
+
+    def test_random(self) -> None:
+        """Daemons of all kinds are killed at random moments and come back."""
+        self.campaign.kill_at_random(KILLS, random.Random(SEED))
+        self.campaign.await_jobs(2)
         self.judge()

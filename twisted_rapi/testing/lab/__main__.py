@@ -13,7 +13,7 @@ from collections.abc import Callable
 from twisted_rapi.testing.lab.asking import Silence
 from twisted_rapi.testing.lab.campaign import Campaign
 from twisted_rapi.testing.lab.commands import LabError, inside
-from twisted_rapi.testing.lab.faults import FAULTS, cause
+from twisted_rapi.testing.lab.faults import FAULTS, found
 from twisted_rapi.testing.lab.founding import USER, password_of
 from twisted_rapi.testing.lab.lab import Lab, opened
 from twisted_rapi.testing.lab.layout import API, NAME, Layout
@@ -81,14 +81,16 @@ def up(options: argparse.Namespace) -> int:
 def down(options: argparse.Namespace) -> int:
     """Take it down."""
     names = labs() if options.all else [options.name]
-    found = [thing for name in names for thing in remove(name)]
-    _say("\n".join(found) + "\nremoved." if found else "There was nothing.")
+    things = [thing for name in names for thing in remove(name)]
+    _say("\n".join(things) + "\nremoved." if things else "There was nothing.")
     return 0
 
 
 def fault(options: argparse.Namespace) -> int:
     """Cause one."""
-    whom = cause(opened(_layout(options)), options.fault, options.node)
+    lab = opened(_layout(options))
+    wanted, whom = found(lab, options.fault, options.node)
+    wanted.cause(lab, whom)
     _say(f"{options.fault}: {whom.short}")
     return 0
 
@@ -136,11 +138,11 @@ def run(options: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    found = argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         prog="lab", description="Three nodes with etcd on one machine, and faults."
     )
-    found.add_argument("--name", default=NAME, help=f"of the lab; begins with {NAME}")
-    subs = found.add_subparsers(required=True)
+    made.add_argument("--name", default=NAME, help=f"of the lab; begins with {NAME}")
+    subs = made.add_subparsers(required=True)
     actions: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
         "up": (up, "set a lab up and leave it running"),
         "down": (down, "end it and leave nothing"),
@@ -150,23 +152,23 @@ def parser() -> argparse.ArgumentParser:
         "check": (check, "cause faults under load, and judge"),
         "run": (run, "run a command where clients are"),
     }
-    made = {}
+    sub = {}
     for name, (action, about) in actions.items():
-        made[name] = subs.add_parser(name, help=about)
-        made[name].set_defaults(action=action)
+        sub[name] = subs.add_parser(name, help=about)
+        sub[name].set_defaults(action=action)
     for option, about in (
         ("--clocks", "have times of day that can be set (libfaketime)"),
         ("--guests", "run real guests, by libvirt"),
         ("--floating", "have a floating address"),
         ("--keep", "leave what does not come up for a look"),
     ):
-        made["up"].add_argument(option, action="store_true", help=about)
-    made["down"].add_argument("--all", action="store_true", help="of every name")
-    made["fault"].add_argument("fault", choices=list(FAULTS))
-    made["fault"].add_argument("node", nargs="?", default="")
-    made["check"].add_argument("faults", nargs="+", choices=list(FAULTS))
-    made["run"].add_argument("command", nargs=argparse.REMAINDER)
-    return found
+        sub["up"].add_argument(option, action="store_true", help=about)
+    sub["down"].add_argument("--all", action="store_true", help="of every name")
+    sub["fault"].add_argument("fault", choices=list(FAULTS))
+    sub["fault"].add_argument("node", nargs="?", default="")
+    sub["check"].add_argument("faults", nargs="+", choices=list(FAULTS))
+    sub["run"].add_argument("command", nargs=argparse.REMAINDER)
+    return made
 
 
 def main() -> int:

@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
 
 from twisted_rapi.testing.lab.checker import complaints
 from twisted_rapi.testing.lab.commands import inside
-from twisted_rapi.testing.lab.faults import cause
+from twisted_rapi.testing.lab.faults import found
 from twisted_rapi.testing.lab.history import (
     FINAL,
     AnyEvent,
@@ -35,6 +37,8 @@ from twisted_rapi.testing.lab.load import mark_of
 from twisted_rapi.testing.processes import await_true
 
 _PAUSE = 0.1  # seconds
+_BETWEEN = (0.2, 2.0)  # seconds between kills
+_WEIGHTS = {"rapi": 7, "agent": 2, "etcd": 1}
 _SOURCES = ("load", "recorder")
 
 
@@ -44,7 +48,7 @@ class Campaign:
 
     lab: Lab
     _running: dict[str, subprocess.Popen[bytes]] = attrs.field(factory=dict)
-    _seen: list[AnyEvent] = attrs.field(factory=list)
+    _seen: list[Asked] = attrs.field(factory=list)
     _read: int = 0
 
     def _file(self, source: str) -> Path:
@@ -74,7 +78,7 @@ class Campaign:
         self.await_jobs(3)
 
     def seen(self) -> list[Asked]:
-        """What the clients have asked so far."""
+        """What the clients have asked so far, in the order of the answers."""
         file = self._file("load")
         if file.exists():
             with file.open("rb") as told:
@@ -82,8 +86,13 @@ class Campaign:
                 new = told.read()
             whole = new[: new.rfind(b"\n") + 1]
             self._read += len(whole)
-            self._seen += events(whole)
-        return [event for event in self._seen if isinstance(event, Asked)]
+            self._seen += [event for event in events(whole) if isinstance(event, Asked)]
+        return self._seen
+
+    def recent(self, since: float) -> list[Asked]:
+        """What was answered, or given up, since then, and the one before."""
+        seen = self.seen()
+        return seen[max(0, bisect_left(seen, since, key=lambda asked: asked.until) - 1) :]
 
     def await_jobs(self, count: int, seconds: float = 60.0) -> None:
         """
@@ -91,20 +100,39 @@ class Campaign:
 
         :raises TimeoutError: they have not.
         """
-        wanted = _ended(self.seen()) + count
+        begun = len(self.seen())
 
         def ended() -> bool:
             time.sleep(_PAUSE)
-            return _ended(self.seen()) >= wanted
+            return sum(asked.ended == "success" for asked in self.seen()[begun:]) >= count
 
         await_true(f"{count} jobs have ended", ended, seconds)
 
     def cause(self, fault: str, node: str = "") -> tuple[Place, float]:
         """Cause a fault; answers to whom, and when it began."""
+        wanted, whom = found(self.lab, fault, node)
         begun = time.monotonic()
-        whom = cause(self.lab, fault, node)
+        wanted.cause(self.lab, whom)
         self._note(Caused(at=begun, fault=fault, node=whom.name))
         return whom, begun
+
+    def kill_at_random(self, count: int, chance: Random) -> None:
+        """
+        kill -9 of so many daemons, each started again at once; a member of etcd only while all others run.
+
+        The master is one of three: it is hit a third as often as daemons of its kind are.
+        """
+        nodes = self.lab.layout.nodes
+        for _ in range(count):
+            time.sleep(chance.uniform(*_BETWEEN))
+            node, kind = chance.choice(nodes), chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+            victim = self.lab.daemons[node.short, kind]
+            if kind == "etcd" and not all(self.lab.daemons[n.short, kind].listens() for n in nodes):
+                victim = self.lab.daemons[node.short, "rapi"]
+            self._note(Caused(at=time.monotonic(), fault=f"kill-{victim.kind.name}", node=node.name))
+            victim.end()
+            victim.start()
+        self.mend()
 
     def mend(self) -> None:
         """End all faults; what runs goes on running."""
@@ -156,10 +184,6 @@ class Campaign:
         return complaints(self.end())
 
 
-def _ended(asked: list[Asked]) -> int:
-    return sum(1 for a in asked if a.ended == "success")
-
-
 _SERVED = re.compile(r"master for term (\d+)")
 
 
@@ -174,8 +198,8 @@ def logged(node: str, file: Path) -> Iterator[AnyEvent]:
             yield Stepped(
                 node=node, term=told["term"], step=told["step"], instance=told.get("instance") or ""
             )
-        elif found := _SERVED.fullmatch(told.get("text", "")):
-            yield Served(node=node, term=int(found[1]))
+        elif served := _SERVED.fullmatch(told.get("text", "")):
+            yield Served(node=node, term=int(served[1]))
 
 
 def _job(shown: dict[str, Any]) -> JobSeen:

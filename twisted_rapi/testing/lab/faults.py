@@ -7,9 +7,9 @@ import attrs
 
 from twisted_rapi.testing.lab.commands import LabError
 from twisted_rapi.testing.lab.cutting import EVERYONE, Cut, between
-from twisted_rapi.testing.lab.daemons import KINDS
 from twisted_rapi.testing.lab.lab import Lab
 from twisted_rapi.testing.lab.layout import ETCD, PEER, Place
+from twisted_rapi.testing.lab.removal import end_all
 
 DELAY, JITTER, LOSS, JUMP = 0.04, 0.02, 5, 3600.0
 """Seconds that a packet takes longer each way, and how much more or less; percent lost; seconds of a jump."""
@@ -34,12 +34,9 @@ def thaw(lab: Lab, _: Place) -> None:
 
 
 def lose(lab: Lab, node: Place) -> None:
-    """The machine is off: its link and all of its daemons go at once."""
+    """The machine is off: its link and all of its processes go at once."""
     lab.network.plug(node, False)
-    for kind in KINDS:
-        lab.daemons[node.short, kind].tell(signal.SIGKILL)
-    for kind in KINDS:
-        lab.daemons[node.short, kind].end()
+    end_all(node.namespace)
 
 
 def _split(lab: Lab, _: Place) -> None:
@@ -88,7 +85,7 @@ FAULTS = {
     ),
     "freeze-master": Fault("SIGSTOP of twistd rapi (thaw-master: SIGCONT)", freeze),
     "thaw-master": Fault("SIGCONT of every twistd rapi", thaw, lambda lab: lab.layout.nodes[0]),
-    "lose-master": Fault("its link and all its daemons go at once", lose),
+    "lose-master": Fault("its link and all its processes go at once", lose),
     "lose-node": Fault("the same, of a node without the master", lose, follower_of),
     "kill-agent": Fault(
         "kill -9 of twistd rapi-agent", lambda lab, node: kill(lab, node, "agent"), follower_of
@@ -125,9 +122,9 @@ FAULTS = {
 }
 
 
-def cause(lab: Lab, name: str, node: str = "") -> Place:
+def found(lab: Lab, name: str, node: str = "") -> tuple[Fault, Place]:
     """
-    Cause a fault; answers to whom.
+    A fault, and whom it is to be caused to.
 
     :raises LabError: there is no such fault or node, or this lab cannot cause it.
     """
@@ -137,8 +134,6 @@ def cause(lab: Lab, name: str, node: str = "") -> Place:
     if fault.clocks and not lab.layout.clocks:
         raise LabError(f"{name}: the lab was set up without --clocks")
     try:
-        whom = lab.layout.node(node) if node else fault.whom(lab)
+        return fault, lab.layout.node(node) if node else fault.whom(lab)
     except KeyError as e:
         raise LabError(f"there is no node {node}") from e
-    fault.cause(lab, whom)
-    return whom

@@ -33,6 +33,14 @@ listen = "127.0.0.1:{metrics}"
 file = "{log}"
 """
 
+_ADDRESS = """\
+[address]
+mode = "own"
+ip = "{ip}/24"
+interface = "eth0"
+
+"""
+
 _AGENT = """\
 listen = "{address}:{agent}"
 state_dir = "{folder}/state"
@@ -154,7 +162,8 @@ def _node(layout: Layout, node: Place) -> NodePlan:
 def _settings(layout: Layout, node: Place) -> str:
     others = [other for other in layout.nodes if other != node]
     endpoints = [f"https://127.0.0.1:{ETCD}", *(f"https://{other.address}:{ETCD}" for other in others)]
-    return _MASTER.format(
+    address = _ADDRESS.format(ip=layout.floating_address) if layout.floating else ""
+    return address + _MASTER.format(
         api=API,
         state=_state(layout),
         endpoints=", ".join(map(json.dumps, endpoints)),

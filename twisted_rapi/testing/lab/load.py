@@ -57,7 +57,11 @@ def mark_of(opcode: str, name: str) -> str:
 
 
 def submissions(run: int, worker: int) -> Iterator[Submission]:
-    """What one submitter of a run asks for, in its order: machines and tags that come and go, none twice."""
+    """
+    What one submitter of a run asks for, in its order: machines and tags that come and go, none twice.
+
+    Those with odd numbers ask for tags of the cluster only, which wait for no node.
+    """
     for number in itertools.count():
         name = f"load-{run}-{worker}-{number}"
         tags, machine = f"/2/tags?tag={name}", f"{name}.example.com"
@@ -73,6 +77,9 @@ def submissions(run: int, worker: int) -> Iterator[Submission]:
             "beparams": {"memory": 64},
         }
         yield Submission("PUT", tags, None, "OP_TAGS_SET", name)
+        if worker % 2:
+            yield Submission("DELETE", tags, None, "OP_TAGS_DEL", name)
+            continue
         yield Submission("POST", "/2/instances", creation, "OP_INSTANCE_CREATE", machine)
         yield Submission("PUT", f"{uri}/tags?tag={name}t", None, "OP_TAGS_SET", f"{name}t")
         yield Submission("PUT", f"{uri}/shutdown", None, "OP_INSTANCE_SHUTDOWN", machine)

@@ -1,0 +1,135 @@
+"""
+How long a client is without answers when the master fails: ``python -m bench.failover``, as root.
+
+In a lab (docs/lab.rst), under its load.  In the environment ``RUNS`` says how often each kind is caused
+(100), ``KINDS`` which (all), ``KILLS`` how many daemons are killed at random besides (0).  All that happened
+is judged by the lab's checker.
+"""
+
+import os
+import random
+import sys
+import time
+
+import attrs
+
+from bench.client import percentile
+from twisted_rapi.testing.lab.campaign import Campaign
+from twisted_rapi.testing.lab.history import outage
+from twisted_rapi.testing.lab.lab import Lab
+from twisted_rapi.testing.lab.layout import NAME, Layout
+from twisted_rapi.testing.lab.probe import missing
+from twisted_rapi.testing.processes import await_true
+
+SETTLE = 1.0  # seconds between a fault that was mended and the next
+SEED = 20261121
+
+
+@attrs.frozen
+class Kind:
+    """
+    A kind of failover.
+
+    :ivar goal: seconds without answers.
+    """
+
+    fault: str
+    about: str
+    goal: float
+
+
+KINDS = (
+    Kind("stop-master", "the master is stopped by its service manager", 1.0),
+    Kind("kill-master", "kill -9 of the master", 3.0),
+    Kind("freeze-master", "SIGSTOP of the master", 5.0),
+    Kind("lose-master", "the master's machine is lost", 5.0),
+    Kind("cut-master", "the master's machine is cut off", 5.0),
+)
+"""A planned switch (``rapi-admin failover``) is one more row once there is a fault for it."""
+
+
+def say(text: str) -> None:
+    """Tell a line."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def accepted(campaign: Campaign, since: float) -> float:
+    """When a job that was asked for since then was acknowledged; waits for one."""
+    found: list[float] = []
+
+    def known() -> bool:
+        found[:] = [a.until for a in campaign.recent(since) if a.mark and a.job is not None and a.at >= since]
+        return bool(found)
+
+    await_true("a job is accepted", known, 120)
+    return found[0]
+
+
+def once(campaign: Campaign, kind: Kind) -> tuple[float, float]:
+    """Seconds without any answer, and until a job was accepted, of one failover."""
+    _, begun = campaign.cause(kind.fault)
+    until = accepted(campaign, begun)
+    # The next answers tell that those of before the fault were not the last.
+    time.sleep(0.5)
+    silent = outage(campaign.recent(begun), begun, time.monotonic())
+    campaign.mend()
+    campaign.await_jobs(2)
+    time.sleep(SETTLE)
+    return silent, until - begun
+
+
+def told(name: str, seconds: list[float]) -> str:
+    """What is said of some times."""
+    half, most = percentile(seconds, 0.5), percentile(seconds, 0.99)
+    return f"{name} p50 {half:.2f} s, p99 {most:.2f} s, longest {max(seconds):.2f} s"
+
+
+def measure(campaign: Campaign, kind: Kind, runs: int) -> None:
+    """Cause it so often, and say what was seen."""
+    found = [once(campaign, kind) for _ in range(runs)]
+    silent, late = [a for a, _ in found], [b for _, b in found]
+    held = "held" if percentile(silent, 0.99) <= kind.goal else "NOT HELD"
+    say(f"{kind.about}, {runs} times (goal {kind.goal:g} s: {held})")
+    say(f"    {told('without answers:', silent)}")
+    say(f"    {told('until a job is accepted:', late)}")
+
+
+def chosen() -> list[Kind]:
+    """The kinds that are wanted."""
+    names = os.environ.get("KINDS", "").split()
+    return [kind for kind in KINDS if not names or kind.fault in names]
+
+
+def main() -> int:
+    """Measure each kind, judge, and take the lab down."""
+    why = missing()
+    if why is not None:
+        say(why)
+        return 1
+    runs, kills = int(os.environ.get("RUNS", "100")), int(os.environ.get("KILLS", "0"))
+    lab = Lab(Layout(name=f"{NAME}{os.getpid()}"))
+    lab.set_up()
+    try:
+        lab.start()
+        campaign = Campaign(lab)
+        campaign.begin()
+        for kind in chosen():
+            measure(campaign, kind, runs)
+        if kills:
+            campaign.kill_at_random(kills, random.Random(SEED))
+            say(f"{kills} daemons were killed at random")
+        wrong = campaign.judge()
+        jobs = len(lab.read("/2/jobs"))
+    finally:
+        lab.remove()
+    say(
+        "\n".join(wrong)
+        if wrong
+        else f"All that has to hold has held; of {jobs} jobs none is lost or doubled."
+    )
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
