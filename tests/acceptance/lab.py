@@ -23,11 +23,12 @@ class LabCase(SynchronousTestCase):
 
     skip = missing(*_TOOLS) or missing_of_lab()
     clocks = False
+    guests = False
 
     def setUp(self) -> None:
         for name in (*abandoned(), f"{NAME}{os.getpid()}"):
             remove(name)
-        self.lab = Lab(Layout(name=f"{NAME}{os.getpid()}", clocks=self.clocks))
+        self.lab = Lab(Layout(name=f"{NAME}{os.getpid()}", clocks=self.clocks, guests=self.guests))
         self.addCleanup(self.lab.remove)
         self.lab.set_up()
         self.lab.start()

@@ -2,6 +2,7 @@
 
 import subprocess
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -40,34 +41,38 @@ class LibvirtDaemon:
 
     :ivar hostname: what it takes its machine's name for; empty for the real one.  Guests migrate between
         machines of different names only.
+    :ivar within: what its command begins with, such as what puts it into a network namespace.
+    :ivar sockets: where clients reach it; a folder of a short path, which is made.
     """
 
     directory: Path
     hostname: str = ""
+    within: Sequence[str] = ()
+    sockets: Path = attrs.field()
     _daemon: Daemon | None = None
 
     @property
     def uri(self) -> str:
         """How clients reach it."""
-        return f"qemu+unix:///system?socket={self._sockets / 'libvirt-sock'}"
+        return f"qemu+unix:///system?socket={self.sockets / 'libvirt-sock'}"
 
-    @property
-    def _sockets(self) -> Path:
+    @sockets.default
+    def _short(self) -> Path:
         # The path of a socket has to be short, wherever the tests are.
         return Path(f"/tmp/rapi-libvirt-{abs(hash(str(self.directory))):x}"[:40])
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self._sockets.mkdir(mode=0o700, parents=True)
+        self.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self.directory / "libvirtd.conf"
         self.directory.mkdir(parents=True, exist_ok=True)
-        config.write_text(_LIBVIRTD.format(sockets=self._sockets, uuid=uuid.uuid4()), encoding="utf-8")
+        config.write_text(_LIBVIRTD.format(sockets=self.sockets, uuid=uuid.uuid4()), encoding="utf-8")
         etc = self.directory / "etc"
-        etc.mkdir()
+        etc.mkdir(exist_ok=True)
         (etc / "qemu.conf").write_text(_QEMU, encoding="utf-8")
         mounts = [(self.directory / name.strip("/").replace("/", "-"), name) for name in _OVERLAID]
         for source, target in mounts:
-            source.mkdir()
+            source.mkdir(exist_ok=True)
             Path(target).mkdir(parents=True, exist_ok=True)
         Path("/etc/libvirt").mkdir(exist_ok=True)
         lines = [f"mount --bind '{source}' '{target}'" for source, target in [*mounts, (etc, "/etc/libvirt")]]
@@ -75,12 +80,23 @@ class LibvirtDaemon:
         lines.append(f"exec libvirtd --config '{config}' --pid-file '{pid}'")
         if self.hostname:
             lines.insert(0, f"hostname '{self.hostname}'")
-        command = ("unshare", "--mount", "--uts", "--propagation", "private", "sh", "-ec", "\n".join(lines))
-        self._daemon = Daemon("libvirtd", command, self.directory / "log", self._answers)
+        command = (
+            *self.within,
+            "unshare",
+            "--mount",
+            "--uts",
+            "--propagation",
+            "private",
+            "sh",
+            "-ec",
+            "\n".join(lines),
+        )
+        self._daemon = Daemon("libvirtd", command, self.directory / "log", self.answers)
         self._daemon.start()
 
-    def _answers(self) -> bool:
-        if not (self._sockets / "libvirt-sock").exists():
+    def answers(self) -> bool:
+        """Whether it does."""
+        if not (self.sockets / "libvirt-sock").exists():
             return False
         asked = subprocess.run(
             ["virsh", "-c", self.uri, "version"], capture_output=True, timeout=20, check=False
@@ -110,7 +126,7 @@ class LibvirtDaemon:
                 self.virsh("undefine", name)
             await_true("all guests are gone", lambda: not self.qemu_pids(), 20)
             self._daemon.stop()
-        for file in self._sockets.glob("*"):
+        for file in self.sockets.glob("*"):
             file.unlink()
-        if self._sockets.exists():
-            self._sockets.rmdir()
+        if self.sockets.exists():
+            self.sockets.rmdir()

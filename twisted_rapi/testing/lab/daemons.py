@@ -95,9 +95,11 @@ class LabDaemon:
             )
 
     def _environment(self) -> dict[str, str]:
+        # Guests are emulated where nobody says otherwise: their kernel may hang on the acceleration there is.
+        found = {"RAPI_ACCELERATION": os.environ.get("RAPI_ACCELERATION", "tcg")}
         if not self.layout.clocks or self.kind.name == "etcd":
-            return {}  # etcd takes the time from the kernel without asking any library
-        return {
+            return found  # etcd takes the time from the kernel without asking any library
+        return found | {
             "LD_PRELOAD": FAKETIME,
             "FAKETIME_TIMESTAMP_FILE": str(clock_file(self.node)),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",

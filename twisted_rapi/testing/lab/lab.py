@@ -10,13 +10,21 @@ import attrs
 
 from twisted_rapi.state.etcd_wire import packed
 from twisted_rapi.testing.lab.asking import Answer, Asker, Gateway, Silence
-from twisted_rapi.testing.lab.commands import LabError, run, within
+from twisted_rapi.testing.lab.commands import LabError, inside, run, within
 from twisted_rapi.testing.lab.cutting import Cut
 from twisted_rapi.testing.lab.daemons import KINDS, LabDaemon, clock_file, daemons_of
-from twisted_rapi.testing.lab.founding import USER, found_lab, keys, move_to_etcd, password_of
+from twisted_rapi.testing.lab.founding import (
+    USER,
+    found_lab,
+    keys,
+    libvirt_sockets,
+    move_to_etcd,
+    password_of,
+)
 from twisted_rapi.testing.lab.layout import Layout, Place
 from twisted_rapi.testing.lab.network import Network
 from twisted_rapi.testing.lab.removal import remove
+from twisted_rapi.testing.libvirtd import LibvirtDaemon
 from twisted_rapi.testing.processes import await_true
 
 DISK = "192m"
@@ -76,8 +84,15 @@ class Lab:
         self._start("etcd")
         self.etcd_leader()
         move_to_etcd(self.layout)
+        self._start_libvirt()
         self._start("agent", "rapi")
         await_true("the master has heard of all nodes", self.complete, 60)
+
+    def _start_libvirt(self) -> None:
+        for node in self.layout.nodes if self.layout.guests else ():
+            daemon = libvirt_of(node)
+            if not daemon.answers():
+                daemon.start()
 
     def _start(self, *kinds: str) -> None:
         wanted = [self.daemons[node.short, kind] for kind in kinds for node in self.layout.nodes]
@@ -242,6 +257,7 @@ class Lab:
             clock_file(node).write_text("+0")
         for daemon in self.daemons.values():
             daemon.tell(signal.SIGCONT)
+        self._start_libvirt()
         self._start(*KINDS)
         self.etcd_leader()
         await_true("the master has heard of all nodes", self.complete, 60)
@@ -253,6 +269,11 @@ def _leads(gateway: Gateway, node: Place) -> bool:
     except Silence:
         return False
     return bool(status.get("leader")) and status["leader"] == status["header"]["member_id"]
+
+
+def libvirt_of(node: Place) -> LibvirtDaemon:
+    """A node's libvirtd."""
+    return LibvirtDaemon(node.folder / "libvirt", node.short, inside(node.namespace), libvirt_sockets(node))
 
 
 def opened(layout: Layout) -> Lab:

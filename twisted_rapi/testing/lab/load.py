@@ -96,7 +96,9 @@ class Load:
         self._turn, self.over = threading.Lock(), threading.Event()
         work = [(self._read, (address,)) for address in lab.layout.addresses]
         self._threads = [threading.Thread(target=target, args=args) for target, args in work]
-        self._threads += [threading.Thread(target=self._submit, args=(n,)) for n in range(submitters)]
+        # Real guests are too heavy to come and go.
+        workers = [2 * n + 1 if lab.layout.guests else n for n in range(submitters)]
+        self._threads += [threading.Thread(target=self._submit, args=(n,)) for n in workers]
 
     def run(self) -> None:
         """Work until it is over."""

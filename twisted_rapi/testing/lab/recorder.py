@@ -13,7 +13,7 @@ import threading
 import time
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,12 +26,14 @@ from twisted_rapi.testing.lab.addresses import Addresses
 from twisted_rapi.testing.lab.asking import Silence
 from twisted_rapi.testing.lab.history import AnyEvent, Committed, Held, JobSeen, Ran, note
 from twisted_rapi.testing.lab.lab import Lab, opened
-from twisted_rapi.testing.lab.layout import Layout
+from twisted_rapi.testing.lab.layout import Layout, Place
 from twisted_rapi.testing.lab.load import mark_of
+from twisted_rapi.testing.lab.removal import processes
 
 PREFIX = "/twisted_rapi"
 PAUSE = 0.2  # seconds between looks at what runs
 _TOLD = frozenset(cls.KIND for cls in (NodeRecord, ElectionRecord, JobRecord))
+_GUEST = re.compile(r"\0guest=([^,\0]+)")
 _NAME = re.compile(r"load-\d+-\d+-\d+t?(?:\.example\.com)?")
 
 
@@ -109,6 +111,28 @@ class Reader:
         )
 
 
+def simulated(node: Place) -> Iterator[str]:
+    """The simulated machines that run on a node."""
+    for file in (node.folder / "state" / "fake").glob("*.json"):
+        try:
+            seen = json.loads(file.read_bytes())
+        except (OSError, ValueError):
+            continue
+        if seen["state"] in ("running", "paused"):
+            yield seen["name"]
+
+
+def guests(node: Place) -> Iterator[str]:
+    """The real machines that run on a node: processes of QEMU, which have ``-name guest=NAME,…``."""
+    for pid in processes(node.namespace):
+        try:
+            told = Path(f"/proc/{pid}/cmdline").read_text()
+        except OSError:
+            continue
+        if found := _GUEST.search(told):
+            yield found[1]
+
+
 class Recorder:
     """The threads that look."""
 
@@ -172,14 +196,10 @@ class Recorder:
 
     def _running(self) -> dict[str, set[str]]:
         found: defaultdict[str, set[str]] = defaultdict(set)
+        look = guests if self._lab.layout.guests else simulated
         for node in self._lab.layout.nodes:
-            for file in (node.folder / "state" / "fake").glob("*.json"):
-                try:
-                    seen = json.loads(file.read_bytes())
-                except (OSError, ValueError):
-                    continue
-                if seen["state"] in ("running", "paused"):
-                    found[seen["name"]].add(node.name)
+            for name in look(node):
+                found[name].add(node.name)
         return found
 
     def _watch_address(self) -> None:
