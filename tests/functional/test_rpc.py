@@ -126,7 +126,7 @@ class OverTLS(TestCase):
     async def listen(self, port: int = 0, role: Role = Role.NODE) -> None:
         tls = agent_tls(self.trust.identity(role))
         endpoint = wrapServerTLS(tls, TCP4ServerEndpoint(CLOCK, port, interface="127.0.0.1"))
-        self.site = make_site(self.node)
+        self.site = make_site(self.node, CLOCK)
         self.connections: list[Any] = []
         build = self.site.buildProtocol
 
@@ -355,7 +355,7 @@ class RpcTests(OverTLS):
 
     async def test_role_named(self) -> None:
         """A node that is refused because of its role is told so where that can be."""
-        self.site = make_site(self.node, lambda _: Role.NODE)
+        self.site = make_site(self.node, CLOCK, lambda _: Role.NODE)
         await self.port.stopListening()
         tls = agent_tls(self.trust.identity(Role.NODE))
         self.port = await wrapServerTLS(tls, TCP4ServerEndpoint(CLOCK, 0, interface="127.0.0.1")).listen(

@@ -83,6 +83,7 @@ class Allocators:
             environment={"PATH": _PATH, "LC_ALL": "C.UTF-8", "RAPI_ALLOCATION": folder.name},
             folder=str(folder),
             log=folder / "log",
+            outputs=(folder / "answer",),
             label=f"iallocator-{folder.name}",
             mark=f"RAPI_ALLOCATION={folder.name}",
             seconds=self._seconds,

@@ -164,7 +164,7 @@ class Listening(Service):
         host, port = listen_address(settings.listen, "listen")
         kind = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
         endpoint = wrapServerTLS(agent_tls(identity), kind(self._reactor, port, interface=host))
-        self._port = await endpoint.listen(make_site(self._node))
+        self._port = await endpoint.listen(make_site(self._node, self._reactor))
         self._log.info("the agent listens on {listen}", listen=settings.listen)
 
     def _failed(self, failure: Failure) -> None:

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorProcess, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twisted_rapi.agent import os_definitions, os_environment
+from twisted_rapi.agent import log_room, os_definitions, os_environment
 from twisted_rapi.agent.interface import IOsRunner
 from twisted_rapi.agent.scripts import TOO_LATE, Scripts, Session, missing_tool
 from twisted_rapi.agent.term import InThread
@@ -22,7 +22,7 @@ LINES_TOLD = 20
 VERIFY_TIME = 60.0
 RUN_TIME = 7000.0
 LOG_READ = 64 * 1024  # bytes of a log's end that are looked at
-LOG_SIZE = 4 * 1024 * 1024  # bytes of a log that are kept, the last ones
+LOG_SIZE = log_room.KEPT  # bytes of a log that are kept, the last ones
 LOGS_KEPT = 500
 LONGEST = 128 * 1024 - 1  # bytes the kernel takes as one variable
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)

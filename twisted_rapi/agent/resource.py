@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
@@ -200,10 +200,11 @@ class _Site(Site):
         """Say nothing."""
 
 
-def make_site(agent: INodeAgent, role_of: Any = _only_master) -> Site:
+def make_site(agent: INodeAgent, clock: IReactorTime, role_of: Any = _only_master) -> Site:
     """
     The site of an agent's listener.
 
+    :param clock: what its connections are timed by.
     :param role_of: the role of who sends a request; by default as its certificate says.
     """
     root, rpc, version = _Root(), _Root(), _Root()
@@ -212,4 +213,4 @@ def make_site(agent: INodeAgent, role_of: Any = _only_master) -> Site:
     rpc.putChild(number.encode(), version)
     version.putChild(b"perform", Perform(agent, role_of))
     version.putChild(b"watch", Watch(agent, role_of))
-    return _Site(root, requestFactory=_Request)
+    return _Site(root, requestFactory=_Request, reactor=clock)

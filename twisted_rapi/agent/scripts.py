@@ -1,7 +1,7 @@
 """Running scripts off the reactor's thread, each in a session of its own (see `os_session`)."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_rapi.agent import os_session
+from twisted_rapi.agent import log_room, os_session
 from twisted_rapi.agent.term import InThread
 
+CUT_EVERY = 0.5  # seconds
 TOO_LATE = -1000
 """Instead of an exit status: the script was ended because it took too long."""
 
@@ -28,7 +30,8 @@ class Session:
     :ivar command: the script and its arguments.
     :ivar environment: all of it.
     :ivar folder: where it runs.
-    :ivar log: gets what it prints.
+    :ivar log: gets what it prints; of what is much, room is kept for the end only (see `log_room`).
+    :ivar outputs: further files it writes that are kept short like that.
     :ivar label: names it among those that run; no other has it.
     :ivar mark: a variable of the environment, as ``NAME=value``, that strangers do not have.
     :ivar seconds: how long it may take.
@@ -43,6 +46,7 @@ class Session:
     mark: str
     seconds: float
     files: Mapping[int, int] = attrs.field(factory=dict)
+    outputs: tuple[Path, ...] = ()
 
 
 class _Exit(ProcessProtocol):
@@ -97,7 +101,34 @@ class Scripts:
             childFDs=dict(session.files),
             usePTY=False,
         )
-        return await self._followed(process, exit_of, note, session.seconds)
+        stop_cutting = self._cutting((session.log, *session.outputs))
+        try:
+            return await self._followed(process, exit_of, note, session.seconds)
+        finally:
+            await stop_cutting()
+
+    def _cutting(self, files: Sequence[Path]) -> Callable[[], Awaitable[None]]:
+        """
+        Keep files short from now on; answers how to end that.
+
+        They are looked at again and again: what tells of changes would tell of each line.
+        """
+
+        async def look() -> None:
+            for file in files:
+                await self._in_thread(log_room.cut, file)
+
+        looking = LoopingCall(lambda: Deferred.fromCoroutine(look()))
+        looking.clock = self._clock
+        ended = looking.start(CUT_EVERY, now=False)
+        ended.addErrback(lambda f: self._log.failure("output is no longer kept short", f))
+
+        async def end() -> None:
+            if looking.running:
+                looking.stop()
+            await ended
+
+        return end
 
     async def _followed(self, process: Any, exit_of: _Exit, note: Path, seconds: float) -> int:
         waiting: Deferred[int] = Deferred()

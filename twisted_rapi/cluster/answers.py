@@ -27,7 +27,8 @@ from twisted_rapi.plan.view import View
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.snapshot import Observed, Snapshot
 
-MOST_ANSWERS = 2000
+MOST_BYTES = 64 * 1024 * 1024  # of whole answers
+OVERHEAD = 1000  # bytes that an answer takes besides
 MANY = 100  # instances for which strays are better looked for once
 
 BULK: Mapping[str, tuple[Field, ...]] = {
@@ -57,6 +58,7 @@ class Answers:
         self._snapshot, self._nodes, self._now, self._chance = snapshot, nodes, now, chance
         self.changes = 0
         self._whole: dict[Hashable, Any] = {}
+        self._size = 0
         self._texts: dict[str, dict[str, bytes]] = {"instance": {}, "node": {}}  # by uuid
         self._domains: dict[str, Mapping[str, DomainSeen]] = {
             uuid: report.domains for uuid, report in nodes.reports.items()
@@ -91,19 +93,28 @@ class Answers:
         """What was kept under a key and is still true; ``None`` for nothing."""
         return self._whole.get(key)
 
-    def keep(self, key: Hashable, answer: Any, as_of: int) -> None:
-        """Keep an answer until something changes; one that `changes` have come after is not kept."""
-        if as_of != self.changes:
+    def keep(self, key: Hashable, answer: Any, as_of: int, size: int) -> None:
+        """
+        Keep an answer of so many bytes until something changes, or there are too many.
+
+        One that `changes` have come after is not kept, nor one that is there already.
+        """
+        if as_of != self.changes or key in self._whole or size > MOST_BYTES:
             return
-        if len(self._whole) >= MOST_ANSWERS:
-            self._whole.clear()
+        if self._size + size + OVERHEAD > MOST_BYTES:
+            self._forget_whole()
+        self._size += size + OVERHEAD
         self._whole[key] = answer
+
+    def _forget_whole(self) -> None:
+        self._whole.clear()
+        self._size = 0
 
     # What changes.
 
     def _changed(self) -> None:
         self.changes += 1
-        self._whole.clear()
+        self._forget_whole()
 
     def _records_changed(self, told: Observed) -> None:
         self._changed()

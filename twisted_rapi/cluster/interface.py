@@ -25,11 +25,14 @@ class ICluster(Interface):
     nodes = Attribute("The `twisted_rapi.rpc.interface.INodes` with the nodes' reports.")
     locks = Attribute("The `twisted_rapi.plan.locks.LockTable`: which jobs have and want which locks.")
 
-    async def submit(ops: Sequence[Opcode], request_id: str = "") -> int:
+    async def submit(ops: Sequence[Opcode], request_id: str = "", reading: bool = False) -> int:
         """
         Accept a job of these opcodes and answer its id, once it can no longer be lost.
 
+        :param reading: who asks may only read.  An equal job that has not begun will do, and such jobs
+            have a part of the queue only.
         :raises ServiceUnavailable: the queue is full, or there is no master at present.
+        :raises BodyTooLarge: the job is too large.
         :raises RequestError: the queue is drained (500 ``Queue drained``, as observed).
         :raises BadRequest: an opcode's dependencies cannot be meant.
 

@@ -12,6 +12,7 @@ from twisted_rapi.cluster.interface import ICluster
 from twisted_rapi.jobs.archive import archive_page, archived
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.queue import Queue
+from twisted_rapi.jobs.readers import Readers
 from twisted_rapi.jobs.rules import Rules
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.opcodes import Opcode
@@ -42,11 +43,19 @@ class Cluster:
         self.locks = executor.locks
         self._store, self._table, self._queue, self._executor = store, table, queue, executor
         self._rules = rules
+        self._readers = Readers(table, queue.limit)
 
-    async def submit(self, ops: Sequence[Opcode], request_id: str = "") -> int:
+    async def submit(self, ops: Sequence[Opcode], request_id: str = "", reading: bool = False) -> int:
         """See `ICluster.submit`; a client that goes away meanwhile does not take the job with it."""
+        if reading:
+            known = self._readers.known(ops)
+            if known is not None:
+                return known
         answer: Deferred[int] = Deferred()
-        Deferred.fromCoroutine(self._accept(ops, request_id)).addBoth(self._tell, answer)
+        accepted = Deferred.fromCoroutine(self._accept(ops, request_id))
+        if reading:
+            accepted = self._readers.note(ops, accepted)
+        accepted.addBoth(self._tell, answer)
         return await answer
 
     def _tell(self, result: int | Failure, answer: Deferred[int]) -> None:

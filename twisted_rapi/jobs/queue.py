@@ -51,6 +51,11 @@ class Queue:
         self._sizes = Sizes(store.largest)
 
     @property
+    def limit(self) -> int:
+        """How many jobs that are not archived there may be."""
+        return self._limit
+
+    @property
     def last(self) -> int:
         """The last id given out."""
         return self._last

@@ -40,6 +40,7 @@ from twisted_rapi.web.streaming import BodySender
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _NUMBER = re.compile(r"[0-9]{1,40}")
 _TYPES = re.compile(rb"application/json(\s*;\s*charset=\"?utf-?8\"?)?\s*", re.IGNORECASE)
+KEPT_QUERIES = ("", "bulk=1")  # others are anybody's invention: there is no end of them
 METHODS = ("GET", "PUT", "POST", "DELETE")
 Observer = Callable[[str, str, int, float], None]
 
@@ -198,8 +199,8 @@ class ApiResource(Resource):
         as_of = api.answers.changes
         answer = endpoint.handler(call)
         reply = answer if isinstance(answer, Reply) else await answer
-        if endpoint.kept and method == "GET":
-            api.answers.keep(request.uri, (reply, route.pattern), as_of)
+        if endpoint.kept and method == "GET" and query in KEPT_QUERIES:
+            api.answers.keep(request.uri, (reply, route.pattern), as_of, reply.size())
         return reply
 
     async def _authorize(self, request: Any, endpoint: Endpoint) -> None:

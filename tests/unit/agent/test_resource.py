@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -62,7 +63,7 @@ class SiteTests(SynchronousTestCase):
 
     def send(self, path: str, body: bytes = STEP, terms: tuple[str, ...] = ("1",), way: str = "POST") -> Any:
         """The transport after such a request."""
-        site = make_site(self.agent, lambda _: self.role)
+        site = make_site(self.agent, Clock(), lambda _: self.role)
         site.timeOut = None
         self.transport: Any = Transport()
         self.channel: Any = site.buildProtocol(None)
@@ -71,6 +72,18 @@ class SiteTests(SynchronousTestCase):
         lines += [f"{protocol.TERM}: {term}" for term in terms]
         self.channel.dataReceived("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         return self.transport
+
+    def test_idle(self) -> None:
+        """A connection that says nothing is closed in time, by the clock that is given."""
+        clock = Clock()
+        site = make_site(self.agent, clock)
+        transport, channel = Transport(), site.buildProtocol(None)
+        assert channel is not None
+        channel.makeConnection(transport)
+        clock.advance(59)
+        self.assertFalse(transport.disconnecting)
+        clock.advance(2)
+        self.assertTrue(transport.disconnecting)
 
     def refused(self, *args: Any, **more: Any) -> tuple[int, protocol.Refusal]:
         """Status and refusal of such a request, which was not carried out."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rapi.cluster.answers import MOST_ANSWERS, Answers
+from twisted_rapi.cluster.answers import MOST_BYTES, Answers
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.seen import DomainSeen, NodeReport
@@ -175,15 +175,22 @@ class AnswersTests(SynchronousTestCase):
 
     def test_whole(self) -> None:
         """Whole answers are kept until a record or a report changes, and not without end."""
-        self.answers.keep("a", 1, self.answers.changes)
+        self.answers.keep("a", 1, self.answers.changes, 1)
         self.assertEqual(self.answers.kept("a"), 1)
         self.nodes.changed(NODES[0])
         self.assertIsNone(self.answers.kept("a"))
-        self.answers.keep("a", 1, self.answers.changes - 1)
+        self.answers.keep("a", 1, self.answers.changes - 1, 1)
         self.assertIsNone(self.answers.kept("a"))
-        for n in range(MOST_ANSWERS + 1):
-            self.answers.keep(n, n, self.answers.changes)
-        self.assertEqual((self.answers.kept(0), self.answers.kept(MOST_ANSWERS)), (None, MOST_ANSWERS))
+        self.answers.keep("huge", 1, self.answers.changes, MOST_BYTES + 1)
+        self.assertIsNone(self.answers.kept("huge"))
+        for n in range(5):
+            self.answers.keep(n, n, self.answers.changes, MOST_BYTES // 4)
+            self.answers.keep(n, "again", self.answers.changes, MOST_BYTES // 4)
+        self.assertEqual([self.answers.kept(n) for n in range(5)], [None, None, None, 3, 4])
+        many = MOST_BYTES // 1000 + 10
+        for n in range(many):
+            self.answers.keep(n, n, self.answers.changes, 0)
+        self.assertLess(sum(self.answers.kept(n) is not None for n in range(many)), many)
 
     def test_close(self) -> None:
         """Closed, they look at nothing any more."""

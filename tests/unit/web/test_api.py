@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.web.http import Browser
+from twisted_rapi.jobs.readers import Readers
+from twisted_rapi.plan.locks import Lock
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
 
@@ -74,6 +76,47 @@ class ReadTests(ApiCase):
         after = self.browser.ask("GET", "/2/tags", user=None).json()
         self.assertEqual((before, after), ([], ["new"]))
 
+    def test_kept_queries(self) -> None:
+        """Answers to arguments that anybody may invent are not kept."""
+        api = self.browser.resource.api
+        assert api is not None
+        for uri, kept in (
+            *(
+                ("/2/tags", True),
+                ("/2/nodes?bulk=1", True),
+                ("/2/nodes?bulk=1&x=y", False),
+                ("/2/tags?x", False),
+            ),
+            *(("/2/nodes?bulk=01", False), ("/2/query/node/fields?fields=name", False)),
+            *(("/nodes?bulk=1", True), ("/nodes?bulk=2", False)),
+        ):
+            self.assertEqual(self.browser.ask("GET", uri, user=None).status, 200)
+            self.assertEqual(api.answers.kept(uri.encode()) is not None, kept, uri)
+
+    def test_info_of_instances(self) -> None:
+        """Reads that are jobs: equal ones that have not begun are one."""
+        executor = self.browser.cluster.executor
+        self.browser.done("POST", "/2/instances", CREATION)
+        executor.locks.request(900, 0, 900, frozenset({Lock("instance", "web1.example.com")}))
+        first = self.browser.ask("GET", "/2/instances/web1.example.com/info", user=None).json()
+        self.assertEqual(self.browser.ask("GET", "/2/instances/web1.example.com/info").json(), first)
+        other = self.browser.ask("GET", "/2/instances/web1.example.com/info?static=1", user=None).json()
+        self.assertNotEqual(other, first)
+        executor.release(900)
+        again = self.browser.ask("GET", "/2/instances/web1.example.com/info", user=None).json()
+        self.assertNotIn(again, (first, other))
+
+    def test_info_without_end(self) -> None:
+        """Who only reads cannot fill the queue; when jobs are archived there is room again."""
+        cluster = self.browser.cluster.cluster
+        cluster._readers = Readers(self.browser.cluster.table, 20)
+        asked = [self.browser.ask("GET", f"/2/instances/x{n}/info", user=None) for n in range(15)]
+        self.assertEqual([answer.status for answer in asked], [200] * 10 + [503] * 5)
+        self.assertIn("only read", asked[-1].json()["message"])
+        self.browser.done("PUT", "/2/tags?tag=new")
+        self.browser.cluster.clock.advance(7 * 3600)
+        self.assertEqual(self.browser.ask("GET", "/2/instances/x/info", user=None).status, 200)
+
     def test_instance(self) -> None:
         """An instance has all fields, and short names and uuids find it too."""
         self.browser.done("POST", "/2/instances", CREATION)
@@ -127,6 +170,9 @@ class ReadTests(ApiCase):
         one = self.browser.ask("GET", "/instances/web1.example.com", user=None).json()
         self.assertEqual((one["admin_state"], one["sda_size"], one["sdb_size"]), (True, 64, None))
         self.assertEqual(self.browser.ask("GET", "/info").json()["protocol_version"], 12)
+        self.assertEqual(self.browser.ask("GET", "/instances?bulk=1", user=None).json(), [one])
+        nodes = self.browser.ask("GET", "/nodes?bulk=1", user=None).json()
+        self.assertEqual([node["name"] for node in nodes], [f"node{n}.example.com" for n in (1, 2, 3)])
         missing = self.browser.ask("GET", "/instances/nosuch")
         self.assertEqual((missing.status, missing.headers["content-type"]), (404, "text/html"))
         self.assertEqual(self.browser.ask("POST", "/instances").status, 400)

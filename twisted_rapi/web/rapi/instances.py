@@ -64,7 +64,7 @@ async def instance_info(call: Call) -> Reply:
         use_locking=not call.flag("static"),
         reason=trail(call, "instances_name_info"),
     )
-    return success(await call.api.cluster.submit([op], call.request_id))
+    return success(await call.api.cluster.submit([op], call.request_id, reading=True))
 
 
 CREATE_RENAMES = {"os": "os_type", "name": "instance_name"}

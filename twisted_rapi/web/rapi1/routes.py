@@ -1,20 +1,21 @@
 """The read-only remote API of version 1.2 (behaviour.md §13)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from twisted_rapi.cluster.answers import encode
 from twisted_rapi.model import params
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.plan.fields.base import natural
 from twisted_rapi.plan.fields.instance import oper_state, status
 from twisted_rapi.plan.fields.node import primary_count, secondary_count
 from twisted_rapi.plan.view import View
-from twisted_rapi.web.call import Call, Endpoint, Route
+from twisted_rapi.web.call import Call, Endpoint, Handler, Route
 from twisted_rapi.web.doc import Doc
 from twisted_rapi.web.rapi.cluster import os_names
 from twisted_rapi.web.rapi.reads import found
 from twisted_rapi.web.rapi1 import described
-from twisted_rapi.web.reply import Reply, success
+from twisted_rapi.web.reply import Reply, ready_list, success
 
 # Parameters that 1.2 shows under names of its own, and what stands there when they are not set.
 _HVM = {
@@ -112,17 +113,40 @@ def _info(call: Call) -> Reply:
     )
 
 
-def _listing(kind: str, plural: str, document: Callable[[View, Any], Any]) -> Callable[[Call], Reply]:
-    def handler(call: Call) -> Reply:
+def _listing(kind: str, plural: str, document: Callable[[View, Any], Any]) -> Handler:
+    async def handler(call: Call) -> Reply:
         view = call.api.answers.view()
-        tables: dict[str, Any] = {"instance": view.instances, "node": view.nodes}
-        records = [r for r in tables[kind].values() if getattr(r, "pending", None) is None]
-        records.sort(key=lambda r: natural(r.name))
+        records = _records(view, kind)
         if call.argument("bulk") is not None:
-            return success([document(view, record) for record in records])
+            return ready_list(await _bulk(call, kind, document, [r.uuid for r in records]))
         return success([{"name": r.name, "uri": f"/{plural}/{r.name}"} for r in records])
 
     return handler
+
+
+def _table(view: View, kind: str) -> Mapping[str, Any]:
+    return view.instances if kind == "instance" else view.nodes
+
+
+def _records(view: View, kind: str) -> list[Any]:
+    """Those that are shown, in natural order."""
+    records = [r for r in _table(view, kind).values() if getattr(r, "pending", None) is None]
+    return sorted(records, key=lambda r: natural(r.name))
+
+
+async def _bulk(
+    call: Call, kind: str, document: Callable[[View, Any], Any], uuids: Sequence[str]
+) -> Sequence[bytes]:
+    """The encoded documents of those that are there still, made in slices."""
+    answers, found = call.api.answers, []
+    slices, view = answers.slices(), answers.wide_view()
+    for uuid in uuids:
+        if await slices.pause():
+            view = answers.wide_view()
+        record = _table(view, kind).get(uuid)
+        if record is not None:
+            found.append(encode(document(view, record)))
+    return found
 
 
 def _one(kind: str, document: Callable[[View, Any], Any]) -> Callable[[Call], Reply]:
@@ -147,7 +171,7 @@ def _oses(call: Call) -> Reply:
     return success(sorted({name.partition("+")[0] for name in names}))
 
 
-def _get(pattern: str, handler: Callable[[Call], Reply], doc: Doc) -> Route:
+def _get(pattern: str, handler: Handler, doc: Doc) -> Route:
     return Route(pattern, {"GET": Endpoint(handler, kept=True, doc=doc)}, html=True)
 
 
