@@ -112,7 +112,7 @@ class Reconciler(Service):
         """Carry it out and forget it; answers why that failed."""
         # As of now: one that is left anew meanwhile is not forgotten.
         change = commit_of(deletes=(record,), revision_of=self._snapshot.revision_of, term=self._term)
-        if outdated(record, self._snapshot.instances):
+        if outdated(record, self._snapshot.instances, self._snapshot.detached):
             self._log.warn("leftover {uuid} is dropped: what it would remove is in use", uuid=record.uuid)
         else:
             worker = Worker(self._nodes, 0.0, lambda uuid: uuid)

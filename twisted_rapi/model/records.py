@@ -216,6 +216,27 @@ class InstanceRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True
     pending: int | None = None
 
 
+class DetachedDiskRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    A disk that no instance has; what it has to itself stays reserved as it was.
+
+    :ivar uuid: the disk's.
+    :ivar nodes: uuids of those that have a part of it, the primary one first; one that all nodes have is on
+        the node it was last used on.
+    :ivar instance: name of the instance it was detached from.
+    :ivar pending: the job that is about to attach or remove it; nobody else may meanwhile.
+    """
+
+    KIND = "disk"
+
+    uuid: str
+    disk: DiskRecord
+    nodes: tuple[str, ...]
+    instance: str
+    ctime: float = 0.0
+    pending: int | None = None
+
+
 JobStatus = Literal["queued", "waiting", "canceling", "running", "canceled", "success", "error"]
 FINAL: frozenset[str] = frozenset({"success", "error", "canceled"})
 
@@ -311,6 +332,7 @@ RECORDS: tuple[type[Record], ...] = (
     GroupRecord,
     NodeRecord,
     InstanceRecord,
+    DetachedDiskRecord,
     NetworkRecord,
     FilterRecord,
     JobRecord,
@@ -337,7 +359,7 @@ def key_of(record: Record) -> str:
             return job_key(record.id, record.KIND)
         case ClusterRecord() | ElectionRecord() | SwitchRecord():
             return record.KIND
-        case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord():
+        case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord() | DetachedDiskRecord():
             return f"{record.KIND}/{record.uuid}"
         case JoinTokenRecord():
             return f"{record.KIND}/{record.digest}"

@@ -284,6 +284,13 @@ def _judge_use(view: View, after: ClusterRecord, field: str, gone: set[str]) -> 
             raise prereq(
                 f"Cannot disable {what} '{value}': instance '{instance.name}' uses it", "wrong_state"
             )
+    for record in view.detached.values() if field == "disk_template" else ():
+        if record.disk.dev_type in gone:
+            raise prereq(
+                f"Cannot disable disk template '{record.disk.dev_type}': "
+                f"the detached disk {record.uuid} uses it",
+                "wrong_state",
+            )
 
 
 def _judge_collectors(op: ClusterSetParams) -> None:

@@ -5,7 +5,7 @@ Addresses are laid out as in the field: a uuid, here the disk's own, with the te
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from twisted_rapi.errors import prereq
 from twisted_rapi.model import params
-from twisted_rapi.model.records import DiskRecord, InstanceRecord
+from twisted_rapi.model.records import DiskRecord
 from twisted_rapi.plan.devices import device_name, disk_mode
 from twisted_rapi.plan.view import View
 
@@ -266,14 +266,16 @@ def nodes_of(disk: DiskRecord) -> tuple[str, ...]:
     return tuple(disk.logical_id[:2]) if disk.dev_type in MIRRORED else ()
 
 
-def minors(instances: Iterable[InstanceRecord], node: str) -> set[int]:
+def all_of(view: View) -> Iterator[DiskRecord]:
+    """Every disk there is, detached ones included."""
+    for instance in view.instances.values():
+        yield from instance.disks
+    yield from (record.disk for record in view.detached.values())
+
+
+def minors(disks: Iterable[DiskRecord], node: str) -> set[int]:
     """The minors of drbd disks on a node."""
-    found = set()
-    for instance in instances:
-        for disk in instance.disks:
-            if node in nodes_of(disk):
-                found.add(disk.logical_id[3 + nodes_of(disk).index(node)])
-    return found
+    return {disk.logical_id[3 + nodes_of(disk).index(node)] for disk in disks if node in nodes_of(disk)}
 
 
 def free_port(view: View, taken: Iterable[int] = ()) -> int:
@@ -282,9 +284,8 @@ def free_port(view: View, taken: Iterable[int] = ()) -> int:
 
     :raises OpPrereqError: ``insufficient_resources``.
     """
-    used = set(taken)
-    for instance in view.instances.values():
-        used |= {instance.network_port or 0, *(d.logical_id[2] for d in instance.disks if nodes_of(d))}
+    used = {*taken, *(instance.network_port or 0 for instance in view.instances.values())}
+    used |= {disk.logical_id[2] for disk in all_of(view) if nodes_of(disk)}
     free = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in used]
     if not free:
         raise prereq("No network port is free", "insufficient_resources")
@@ -293,10 +294,7 @@ def free_port(view: View, taken: Iterable[int] = ()) -> int:
 
 
 def _free_minor(view: View, node: str, taken: Sequence[DiskRecord]) -> int:
-    used = minors(view.instances.values(), node)
-    for disk in taken:
-        if node in nodes_of(disk):
-            used.add(disk.logical_id[3 + nodes_of(disk).index(node)])
+    used = minors((*all_of(view), *taken), node)
     return next(n for n in range(len(used) + 1) if n not in used)
 
 

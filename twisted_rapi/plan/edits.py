@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from twisted_rapi.errors import prereq
 from twisted_rapi.model import params
-from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord
-from twisted_rapi.plan import attachment, devices, disks
+from twisted_rapi.model.records import DetachedDiskRecord, DiskRecord, InstanceRecord, NicRecord
+from twisted_rapi.plan import attachment, detached, devices, disks
 from twisted_rapi.plan.condition import at_rest
 from twisted_rapi.plan.view import View
 
@@ -74,16 +74,23 @@ class _Edits(Generic[Device]):
                 action, which, values = normal(edit)
             except ValueError as e:
                 raise prereq(f"Invalid {self.kind} modification: {e}") from e
-            if action in ("attach", "detach"):
-                raise prereq(f"To {action} a {self.kind} is not offered by this release")
-            if action == "add":
+            self._apply(action, which, values)
+
+    def _apply(self, action: str, which: int | str, values: Mapping[str, Any]) -> None:
+        match action:
+            case "add":
                 self._add(self._place(which), values)
-            elif action == "remove":
-                if values:
-                    raise prereq(f"Removal of a {self.kind} takes no values")
-                self._remove(self._index(which))
-            else:
+            case "attach":
+                self._attach(self._place(which), values)
+            case "modify":
                 self._modify(self._index(which), values)
+            case "remove" | "detach" if values:
+                doing = "Removal" if action == "remove" else "Detaching"
+                raise prereq(f"{doing} of a {self.kind} takes no values")
+            case "remove":
+                self._remove(self._index(which))
+            case _:
+                self._detach(self._index(which))
 
     def _place(self, which: int | str) -> int:
         if which in (-1, "-1"):
@@ -115,6 +122,12 @@ class _Edits(Generic[Device]):
 
     def _modify(self, at: int, values: Mapping[str, Any]) -> None:
         raise NotImplementedError
+
+    def _attach(self, at: int, values: Mapping[str, Any]) -> None:
+        raise prereq(f"A {self.kind} cannot be attached: only disks can")
+
+    def _detach(self, at: int) -> None:
+        raise prereq(f"A {self.kind} cannot be detached: only disks can")
 
 
 class NicEdits(_Edits[NicRecord]):
@@ -180,6 +193,8 @@ class DiskEdits(_Edits[DiskRecord]):
     Edits of disks.
 
     :param hot: a running guest can lose them.
+    :ivar instance: the record with the template, and the nodes, that the disks give it.
+    :ivar attached: disks it gets that were detached; `detached`: those it loses that stay.
     """
 
     kind = "disk"
@@ -189,6 +204,9 @@ class DiskEdits(_Edits[DiskRecord]):
     ) -> None:
         super().__init__(view, instance, instance.disks)
         self._hot = hot
+        self.instance = instance
+        self.attached: list[DetachedDiskRecord] = []
+        self.detached: list[DetachedDiskRecord] = []
         self._driver = driver or "loop"
         self._folder = folder
 
@@ -213,10 +231,31 @@ class DiskEdits(_Edits[DiskRecord]):
         self.result.append((f"disk/{at}", f"add:size={disk.size},mode={disk.mode}"))
 
     def _remove(self, at: int) -> None:
+        self._lose(at, "remove")
+
+    def _detach(self, at: int) -> None:
+        self.detached.append(detached.detached(self._view, self._instance, self._lose(at, "detach")))
+
+    def _lose(self, at: int, doing: str) -> DiskRecord:
         if not self._hot:
-            at_rest(self._view, self._instance, "remove disks")
+            at_rest(self._view, self._instance, f"{doing} disks")
+        disk = self.items[at]
+        mine = {disk.uuid for disk in self._instance.disks}
+        if disk.uuid not in mine and (doing == "detach" or self.attached):
+            raise prereq(f"Disk {at} is new in this request, cannot {doing} it")
         del self.items[at]
-        self.result.append((f"disk/{at}", "remove"))
+        self.result.append((f"disk/{at}", doing))
+        return disk
+
+    def _attach(self, at: int, values: Mapping[str, Any]) -> None:
+        record = detached.find(self._view, values)
+        if any(other.uuid == record.uuid for other in self.attached):
+            raise prereq(f"Disk {record.uuid} is attached twice")
+        self.instance = detached.received(self._view, self.instance, record)
+        self.attached.append(record)
+        disk = record.disk
+        self.items.insert(at, replace(disk, mtime=self._view.now, serial_no=disk.serial_no + 1))
+        self.result.append((f"disk/{at}", f"attach:size={disk.size},mode={disk.mode}"))
 
     def _modify(self, at: int, values: Mapping[str, Any]) -> None:
         unknown = set(values) - {"mode", "name"}

@@ -1,11 +1,11 @@
 """What could not be cleaned away because a node did not answer, and when it can be."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 
-from twisted_rapi.model.records import InstanceRecord, LeftoverRecord
+from twisted_rapi.model.records import DetachedDiskRecord, DiskRecord, InstanceRecord, LeftoverRecord
 from twisted_rapi.model.seen import NodeReport
 from twisted_rapi.model.steps import AnyStep, DeactivateVolume, DeleteVolume, DiskSpec, Outcome, StopDomain
 from twisted_rapi.plan.stage import Do, InSequence
@@ -42,9 +42,15 @@ def warnings(left: Sequence[LeftoverRecord], view: View) -> tuple[str, ...]:
     )
 
 
-def outdated(record: LeftoverRecord, instances: Mapping[str, InstanceRecord]) -> bool:
+def outdated(
+    record: LeftoverRecord,
+    instances: Mapping[str, InstanceRecord],
+    detached: Mapping[str, DetachedDiskRecord] | None = None,
+) -> bool:
     """
     Whether what a leftover would remove is in use again: its node has the instance's disk or guest now.
+
+    A detached disk is not to be removed either.
 
     An instance may have come back to the node its leftovers are for, with its disks under their old names.
     """
@@ -53,6 +59,9 @@ def outdated(record: LeftoverRecord, instances: Mapping[str, InstanceRecord]) ->
             case DeleteVolume() | DeactivateVolume():
                 if any(_has(i, record.node, step.disk) for i in instances.values()):
                     return True
+                kept = (detached or {}).get(step.disk.uuid)
+                if isinstance(step, DeleteVolume) and kept is not None and record.node in kept.nodes:
+                    return _is_one_of(step.disk, [kept.disk])
             case StopDomain():
                 instance = instances.get(step.instance_uuid)
                 if instance is not None and instance.primary_node == record.node and not step.boot:
@@ -63,8 +72,12 @@ def outdated(record: LeftoverRecord, instances: Mapping[str, InstanceRecord]) ->
 def _has(instance: InstanceRecord, node: str, disk: DiskSpec) -> bool:
     if node not in (instance.primary_node, *instance.secondary_nodes):
         return False
-    mine = [part for whole in instance.disks for part in (whole, *whole.children)]
-    return any(d.uuid == disk.uuid and list(d.logical_id) == list(disk.logical_id) for d in mine)
+    return _is_one_of(disk, instance.disks)
+
+
+def _is_one_of(disk: DiskSpec, disks: Iterable[DiskRecord]) -> bool:
+    parts = [part for whole in disks for part in (whole, *whole.children)]
+    return any(d.uuid == disk.uuid and list(d.logical_id) == list(disk.logical_id) for d in parts)
 
 
 def due(

@@ -1,7 +1,7 @@
 """Names and tags: what may be one, and what an instance has to itself."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from twisted_rapi.errors import TagError, prereq
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, name_key
@@ -61,12 +61,16 @@ def reservations(instance: InstanceRecord) -> dict[str, str]:
         keys.append(name_key("port", str(instance.network_port)))
     keys += [name_key(f"ip/{n.network}", n.ip) for n in instance.nics if n.network and n.ip]
     for disk in instance.disks:
-        keys += _of_disk(disk)
+        keys += of_disk(disk)
     return dict.fromkeys(keys, instance.uuid)
 
 
-def _of_disk(disk: DiskRecord) -> Iterable[str]:
-    """Of a mirrored disk its port, its minor on each node and its secret; of an adopted device the device."""
+def of_disk(disk: DiskRecord) -> Iterator[str]:
+    """
+    What a disk has to itself, whoever has the disk.
+
+    Of a mirrored one its port, its minor on each node and its secret; of an adopted device the device.
+    """
     match disk.dev_type, tuple(disk.logical_id):
         case "drbd", (one, two, port, first, second, secret):
             yield name_key("port", str(port))

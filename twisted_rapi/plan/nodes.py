@@ -11,7 +11,7 @@ from twisted_rapi.model import group_params, params
 from twisted_rapi.model.opcodes import node as opcodes
 from twisted_rapi.model.records import NodeRecord, name_key
 from twisted_rapi.model.steps import Ping, Powercycle
-from twisted_rapi.plan import candidates
+from twisted_rapi.plan import candidates, detached
 from twisted_rapi.plan.condition import changed
 from twisted_rapi.plan.stage import Do, Finish, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
@@ -124,6 +124,8 @@ def _capabilities(op: opcodes.NodeSetParams, view: View, change: _Change) -> Non
         )
     if op.vm_capable is False and (any(view.instances_on(node.uuid)) or any(view.secondaries_on(node.uuid))):
         raise prereq(f"Node {node.name} has instances, so it has to be able to run them", "wrong_state")
+    if op.vm_capable is False and any(detached.on_node(view, node.uuid)):
+        raise prereq(f"Node {node.name} has detached disks, so it has to be able to keep them", "wrong_state")
     given = {n: v for n in ("master_capable", "vm_capable") if (v := getattr(op, n)) is not None}
     change.after = replace(change.after, **given)
 
@@ -257,6 +259,9 @@ def plan_node_remove(op: opcodes.NodeRemove, progress: Progress, view: View) -> 
     if using:
         listed = ", ".join(sorted({instance.name for instance in using}))
         raise prereq(f"Node {node.name} has instances, which have to go first: {listed}")
+    loose = sorted(record.uuid for record in detached.on_node(view, node.uuid))
+    if loose:
+        raise prereq(f"Node {node.name} has detached disks, which have to go first: {', '.join(loose)}")
     promoted = candidates.promoted(view, node) if node.master_candidate else []
     puts = tuple(changed(other, view, master_candidate=True) for other in promoted)
     log = [f" - INFO: Promoted to master candidates: {', '.join(p.name for p in puts)}"] if puts else []

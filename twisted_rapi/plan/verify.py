@@ -9,9 +9,10 @@ import attrs
 from twisted_rapi.errors import JobError
 from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.verify import ClusterVerify, ClusterVerifyConfig, ClusterVerifyGroup
-from twisted_rapi.model.records import GroupRecord, InstanceRecord, NodeRecord
+from twisted_rapi.model.records import DetachedDiskRecord, GroupRecord, InstanceRecord, NodeRecord
 from twisted_rapi.model.seen import DomainSeen
 from twisted_rapi.model.steps import InspectDisks
+from twisted_rapi.plan import detached
 from twisted_rapi.plan.machine import disk_specs
 from twisted_rapi.plan.stage import Do, Finish, InParallel, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
@@ -95,7 +96,20 @@ def plan_verify_config(op: ClusterVerifyConfig, progress: Progress, view: View) 
     report.head("Verifying cluster config", [*_cluster(view), *_doubles(view)])
     report.head("Verifying hypervisor parameters", _hypervisor_parameters(view))
     report.head("Verifying all nodes belong to an existing group", _places(view))
+    if view.detached:
+        report.head("Verifying detached disks")
+    for record in detached.seen(view):
+        report.note(_told_of(record))
     return report.finish()
+
+
+def _told_of(record: DetachedDiskRecord) -> str:
+    disk = record.disk
+    name = "" if disk.name is None else f" ({disk.name})"
+    return (
+        f"disk {disk.uuid}{name}, {disk.dev_type}, {disk.size} MiB, belongs to no instance "
+        f"since it was detached from {record.instance}"
+    )
 
 
 def _cluster(view: View) -> Findings:
@@ -179,13 +193,17 @@ def plan_verify_group(op: ClusterVerifyGroup, progress: Progress, view: View) ->
     own = {node.uuid for node in nodes}
     instances = [i for i in _instances(view) if i.primary_node in own]
     looked = [i for i in instances if i.disks and i.primary_node in view.reports]
-    if progress.stage == "" and looked:
-        return _look(view, looked)
+    loose = [r for r in detached.seen(view) if r.nodes[0] in own and r.nodes[0] in view.reports]
+    if progress.stage == "" and (looked or loose):
+        return _look(view, looked, loose)
     disks = dict(zip(progress.kept.get("looked", ()), progress.outcomes, strict=True))
     report = _begun(op, group, nodes)
     report.head("Verifying node status", _node_status(view, nodes))
     states = {uuid: outcome.disks for uuid, outcome in disks.items() if outcome is not None}
     report.head("Verifying instance status", _instance_status(view, instances, states))
+    lost = list(_lost(view, loose, states))
+    if lost:
+        report.head("Verifying detached disks", lost)
     report.head("Verifying orphan instances", _orphans(view, nodes))
     if "nplusone_mem" not in op.skip_checks:
         report.head("Verifying N+1 Memory redundancy", _memory(view, nodes))
@@ -195,12 +213,26 @@ def plan_verify_group(op: ClusterVerifyGroup, progress: Progress, view: View) ->
     return report.finish()
 
 
-def _look(view: View, instances: list[InstanceRecord]) -> Perform:
+def _lost(view: View, loose: list[DetachedDiskRecord], states: dict[str, tuple[object, ...]]) -> Findings:
+    """Detached disks whose volumes are not where they should be."""
+    for record in loose:
+        if states.get(record.uuid) == (None,) and record.pending is None:
+            text = f"it is missing on {view.nodes[record.nodes[0]].name}"
+            yield Finding("EINSTANCEMISSINGDISK", "disk", record.uuid, text)
+
+
+def _look(view: View, instances: list[InstanceRecord], loose: list[DetachedDiskRecord]) -> Perform:
     looks = tuple(
         Do(i.primary_node, InspectDisks(instance=i.name, disks=disk_specs(view, i))) for i in instances
     )
-    kept = {"looked": [i.uuid for i in instances]}
-    return Perform(work=InParallel(looks), stage="seen", failed="seen", check=True, patience=0.0, kept=kept)
+    others = tuple(
+        Do(r.nodes[0], InspectDisks(instance=r.instance, disks=(detached.spec(view, r, r.nodes[0]),)))
+        for r in loose
+    )
+    kept = {"looked": [*(i.uuid for i in instances), *(r.uuid for r in loose)]}
+    return Perform(
+        work=InParallel((*looks, *others)), stage="seen", failed="seen", check=True, patience=0.0, kept=kept
+    )
 
 
 def _begun(op: ClusterVerifyGroup, group: GroupRecord, nodes: list[NodeRecord]) -> _Report:

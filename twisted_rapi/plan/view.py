@@ -9,6 +9,7 @@ import attrs
 from twisted_rapi.errors import OpPrereqError, prereq
 from twisted_rapi.model.records import (
     ClusterRecord,
+    DetachedDiskRecord,
     FilterRecord,
     GroupRecord,
     InstanceRecord,
@@ -29,6 +30,7 @@ class View:
         are being made are among them.
     :ivar primaries: per node the uuids of the instances that have it as primary node, those being made
         included; `secondaries`: as a secondary one.
+    :ivar detached: the disks that no instance has.
     :ivar reports: what nodes that answer report; a node that does not answer is not among them.
     :ivar strays: uuids of instances that run on a node that is not their primary; ``None``: not looked for.
     :ivar now: seconds since the epoch.
@@ -43,6 +45,7 @@ class View:
     instances: Mapping[str, InstanceRecord]
     networks: Mapping[str, NetworkRecord] = attrs.field(factory=dict)
     filters: Mapping[str, FilterRecord] = attrs.field(factory=dict)
+    detached: Mapping[str, DetachedDiskRecord] = attrs.field(factory=dict)
     names: Mapping[str, Mapping[str, str]]
     primaries: Mapping[str, Collection[str]]
     secondaries: Mapping[str, Collection[str]]

@@ -21,6 +21,7 @@ from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, Switc
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import (
     ClusterRecord,
+    DetachedDiskRecord,
     FilterRecord,
     GroupRecord,
     InstanceRecord,
@@ -36,7 +37,7 @@ from twisted_rapi.state.interface import Changes, IStateStore, IWatch
 from twisted_rapi.state.order import NaturalOrder
 
 PREFIXES = (
-    *("cluster", "group/", "node/", "instance/", "network/", "filter/"),
+    *("cluster", "group/", "node/", "instance/", "network/", "filter/", "disk/"),
     *("leftover/", "jointoken/", "election", "candidate/", "switch"),
 )
 
@@ -56,6 +57,7 @@ _MAPPED = {
     "instance": ("instances", "uuid"),
     "network": ("networks", "uuid"),
     "filter": ("filters", "uuid"),
+    "disk": ("detached", "uuid"),
     "leftover": ("leftovers", "uuid"),
     "jointoken": ("join_tokens", "digest"),
     "candidate": ("candidates", "uuid"),
@@ -85,6 +87,7 @@ class Snapshot(Service):
     instances: dict[str, InstanceRecord] = attrs.field(factory=dict)
     networks: dict[str, NetworkRecord] = attrs.field(factory=dict)
     filters: dict[str, FilterRecord] = attrs.field(factory=dict)
+    detached: dict[str, DetachedDiskRecord] = attrs.field(factory=dict)
     leftovers: dict[str, LeftoverRecord] = attrs.field(factory=dict)
     join_tokens: dict[str, JoinTokenRecord] = attrs.field(factory=dict)
     candidates: dict[str, CandidateRecord] = attrs.field(factory=dict)
@@ -135,6 +138,7 @@ class Snapshot(Service):
             instances=self.instances,
             networks=self.networks,
             filters=self.filters,
+            detached=self.detached,
             names=self.names,
             primaries=self._primary,
             secondaries=self._secondary,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from twisted_rapi.model.record_base import ObjectRecord, Record
 from twisted_rapi.model.records import (
+    DetachedDiskRecord,
+    DiskRecord,
     GroupRecord,
     InstanceRecord,
     LeftoverRecord,
@@ -18,7 +20,7 @@ from twisted_rapi.model.records import (
     name_key,
 )
 from twisted_rapi.plan.disks import nodes_of
-from twisted_rapi.plan.naming import reservations
+from twisted_rapi.plan.naming import of_disk, reservations
 from twisted_rapi.testing.world import World
 
 
@@ -28,33 +30,49 @@ def complaints(world: World) -> list[str]:
 
 
 def _about_names(world: World) -> Iterator[str]:
-    wanted = {}
+    wanted: dict[str, str] = {}
+    kept: set[str] = set()  # whoever they were reserved for
     for instance in world.of(InstanceRecord).values():
         wanted.update(reservations(instance))
+        kept.update(key for disk in instance.disks for key in of_disk(disk))
         if instance.pending is not None:
             yield f"{instance.name} is still being made"
+    for record in world.detached.values():
+        kept.update(of_disk(record.disk))
+        if record.pending is not None:
+            yield f"disk {record.uuid} is still being used"
+    wanted.update(dict.fromkeys(kept, ""))
     for kind, cls in (("node", NodeRecord), ("group", GroupRecord), ("network", NetworkRecord)):
-        for record in world.of(cls).values():
-            wanted[name_key(kind, record.name)] = record.uuid
+        for named in world.of(cls).values():
+            wanted[name_key(kind, named.name)] = named.uuid
     yield from (f"{key} is reserved for nobody" for key in sorted(world.names.keys() - wanted.keys()))
     yield from (f"{key} is not reserved" for key in sorted(wanted.keys() - world.names.keys()))
-    yield from (f"{k} is another's" for k, v in wanted.items() if world.names.get(k, v) != v)
+    yield from (f"{k} is another's" for k, v in wanted.items() if v and world.names.get(k, v) != v)
 
 
 Volume = tuple[str, str, str]
 """A node's uuid (none of shared storage), a template, and the address on it."""
 
 
-def _wanted_volumes(instance: InstanceRecord) -> Iterator[tuple[Volume, int]]:
-    """What each disk of an instance is made of, and its size; a forthcoming one has nothing yet."""
-    for disk in () if instance.forthcoming else instance.disks:
+def _all_wanted(world: World) -> Iterator[tuple[Volume, int]]:
+    """What there has to be of instances, forthcoming ones aside, and of detached disks."""
+    for instance in world.of(InstanceRecord).values():
+        if not instance.forthcoming:
+            yield from _wanted_volumes(instance.disks, instance.primary_node)
+    for record in world.detached.values():
+        yield from _wanted_volumes([record.disk], record.nodes[0])
+
+
+def _wanted_volumes(disks: Iterable[DiskRecord], primary: str) -> Iterator[tuple[Volume, int]]:
+    """What disks are made of, and the sizes."""
+    for disk in disks:
         match disk.dev_type:
             case "file":
-                yield (instance.primary_node, "file", disk.logical_id[1]), disk.size
+                yield (primary, "file", disk.logical_id[1]), disk.size
             case "sharedfile":
                 yield ("", "file", disk.logical_id[1]), disk.size
             case "plain":
-                yield (instance.primary_node, "plain", "/".join(disk.logical_id)), disk.size
+                yield (primary, "plain", "/".join(disk.logical_id)), disk.size
             case "drbd":
                 for node in disk.logical_id[:2]:
                     yield ("", "drbd", f"{disk.uuid}@{node}"), disk.size
@@ -80,7 +98,7 @@ def volumes_of(world: World) -> dict[Volume, int]:
 
 
 def _about_volumes(world: World) -> Iterator[str]:
-    wanted = dict(v for i in world.of(InstanceRecord).values() for v in _wanted_volumes(i))
+    wanted = dict(_all_wanted(world))
     excused = {part for left in world.leftovers.values() for part in _parts(left)}
     found = {v: size for v, size in volumes_of(world).items() if v[2] not in excused}
     due_there = {v: size for v, size in wanted.items() if v[2] not in excused}
@@ -142,7 +160,8 @@ _RANDOM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|aa:00:00(?::[
 def _told(record: Record) -> Any:
     """A record; the ports of mirrored disks are random, too."""
     value: Any = msgspec.to_builtins(record)
-    for disk in value.get("disks", ()) if isinstance(record, InstanceRecord) else ():
+    disks = value.get("disks", ()) if isinstance(record, InstanceRecord) else ()
+    for disk in [value["disk"]] if isinstance(record, DetachedDiskRecord) else disks:
         if disk.get("dev_type") == "drbd":
             disk["logical_id"] = ["a port" if n == 2 else part for n, part in enumerate(disk["logical_id"])]
     return value

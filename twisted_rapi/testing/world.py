@@ -22,6 +22,7 @@ from twisted_rapi.model.opcodes.cluster import ClusterSetParams
 from twisted_rapi.model.record_base import ObjectRecord, Record
 from twisted_rapi.model.records import (
     ClusterRecord,
+    DetachedDiskRecord,
     GroupRecord,
     InstanceRecord,
     LeftoverRecord,
@@ -150,6 +151,11 @@ class World:
         """What is left to do, by uuid."""
         return {r.uuid: r for r in self.records.values() if isinstance(r, LeftoverRecord)}
 
+    @property
+    def detached(self) -> dict[str, DetachedDiskRecord]:
+        """The disks that no instance has, by uuid."""
+        return {r.uuid: r for r in self.records.values() if isinstance(r, DetachedDiskRecord)}
+
     def instance(self, name: str) -> InstanceRecord:
         """
         The instance of exactly this name.
@@ -176,6 +182,7 @@ class World:
             nodes=self.of(NodeRecord),
             instances=self.of(InstanceRecord),
             networks=self.of(NetworkRecord),
+            detached=self.detached,
             names={kind: {r.name: r.uuid for r in table.values()} for kind, table in tables.items()},
             primaries=_by_node((i.uuid, (i.primary_node,)) for i in self.of(InstanceRecord).values()),
             secondaries=_by_node((i.uuid, i.secondary_nodes) for i in self.of(InstanceRecord).values()),

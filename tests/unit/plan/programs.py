@@ -19,9 +19,15 @@ nic_edits: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.tuples(st.just("modify"), st.sampled_from([0, "-1"]), nics),
 )
 disk_edits: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
-    st.tuples(st.just("add"), st.sampled_from([-1, 0]), st.fixed_dictionaries({"size": sizes})),
+    st.tuples(
+        st.just("add"),
+        st.sampled_from([-1, 0]),
+        st.fixed_dictionaries({"size": sizes}, optional={"name": st.just("d")}),
+    ),
     st.tuples(st.just("remove"), st.sampled_from([-1, 0]), st.just({})),
-    st.tuples(st.just("modify"), st.just(0), st.just({"mode": "ro"})),
+    st.tuples(st.just("modify"), st.just(0), st.sampled_from([{"mode": "ro"}, {"name": "d"}])),
+    st.tuples(st.just("detach"), st.sampled_from([-1, 0, "d"]), st.just({})),
+    st.tuples(st.just("attach"), st.sampled_from([-1, 0]), st.just({"name": "d"})),
 )
 
 

@@ -14,7 +14,7 @@ from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.world import World
 
 Before = Opcode | Callable[[World], object]
-Scene = tuple[tuple[Before, ...], Opcode]
+Scene = tuple[tuple[Before, ...], Opcode | Callable[[World], Opcode]]
 
 A, B = NAMES
 AT_REST = (create(start=False, **DEVICES),)
@@ -105,7 +105,37 @@ _INSTANCES: dict[str, Scene] = {
     "look": (RUNNING, op("INSTANCE_QUERY_DATA")),
 }
 
+_DETACH = _about("SET_PARAMS", disks=[["modify", 0, {"name": "d"}], ["detach", 0, {}]])
+_ATTACH = op("INSTANCE_SET_PARAMS", instance_name=B, disks=[["attach", -1, {"name": "d"}]])
+_HAVING = _about("SET_PARAMS", disks=[["attach", 0, {"name": "d"}], ["add", {"size": 16}]])
+_ACTIVE = _about("ACTIVATE_DISKS")
+
+
+def _remove_detached(world: World) -> Opcode:
+    [uuid] = world.detached
+    return op("DISK_REMOVE", disk_uuid=uuid)
+
+
 _DISKS: dict[str, Scene] = {
+    "detach": (AT_REST, _DETACH),
+    "detach a mirrored one": ((*MIRRORED_AT_REST, _ACTIVE), _DETACH),
+    "detach from a running one": (
+        RUNNING,
+        _about("SET_PARAMS", disks=[["detach", 1, {}], ["remove", 0, {}]], hotplug=True),
+    ),
+    "attach": ((*AT_REST, _DETACH, create(B, disks=[], pnode="node1")), _ATTACH),
+    "attach with more": ((*AT_REST, _DETACH), _HAVING),
+    "attach a mirrored one": ((*MIRRORED_AT_REST, _DETACH, _ACTIVE), _HAVING),
+    "attach to a running one": (
+        (*MIRRORED_AT_REST, _DETACH, made("drbd", B)),
+        op("INSTANCE_SET_PARAMS", instance_name=B, disks=[["attach", {"name": "d"}]], hotplug=True),
+    ),
+    "attach to one without disks": (
+        (*MIRRORED_AT_REST, _DETACH, made("diskless", B, start=False)),
+        _ATTACH,
+    ),
+    "remove a detached disk": ((*AT_REST, _DETACH), _remove_detached),
+    "remove a mirrored detached disk": ((*MIRRORED_AT_REST, _DETACH), _remove_detached),
     "grow": (AT_REST, _about("GROW_DISK", disk=0, amount=8)),
     "grow a running one": (RUNNING, _about("GROW_DISK", disk=0, amount=8)),
     "grow a mirrored one": (MIRRORED_AT_REST, _about("GROW_DISK", disk=0, amount=8)),
@@ -268,6 +298,12 @@ SCENES: dict[str, Scene] = {
     **_ALLOCATION,
     **_CLUSTER,
 }
+
+
+def opcode_of(name: str, world: World) -> Opcode:
+    """The opcode of a scene in its world; it may be about something that has no name."""
+    _, opcode = SCENES[name]
+    return opcode if isinstance(opcode, Opcode) else opcode(world)
 
 
 def world_before(name: str) -> World:

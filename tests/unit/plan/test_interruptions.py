@@ -8,7 +8,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.plan.programs import NAMES, op
-from tests.unit.plan.scenes import SCENES, world_before
+from tests.unit.plan.scenes import SCENES, opcode_of, world_before
 from tests.unit.plan.test_properties import FAULTS, end
 from twisted_rapi.model.opcodes import Opcode, to_wire
 from twisted_rapi.plan.table import PLANS
@@ -51,11 +51,12 @@ class InterruptionTests(SynchronousTestCase):
         """A world in which the opcode is about to be carried out."""
         if name not in self.worlds:
             self.worlds[name] = world_before(name)
-        return self.worlds[name].fork(Random(seed)), SCENES[name][1]
+        world = self.worlds[name].fork(Random(seed))
+        return world, opcode_of(name, world)
 
     def test_whole(self) -> None:
         """There is a scene for every opcode that has a plan."""
-        self.assertEqual(set(PLANS) - {type(opcode) for _, opcode in SCENES.values()}, set())
+        self.assertEqual(set(PLANS) - {type(self.scene(name)[1]) for name in SCENES}, set())
 
     def test_calm(self) -> None:
         """Undisturbed they succeed, and the world is in order."""

@@ -6,6 +6,8 @@ from typing import Any
 import attrs
 
 UUID = "11111111-2222-3333-4444-555555555555"
+DETACHED = "DETACHED"
+"""Stands in a path for the UUID of the detached disk that there is."""
 INSTANCE = "/2/instances/web1.example.com"
 NODE = "/2/nodes/node3.example.com"
 MADE: tuple[tuple[str, str, Any], ...] = (
@@ -295,6 +297,17 @@ _FILTERS: Mapping[str, Row] = {
     ),
 }
 
+_DETACH: tuple[str, str, Any] = ("PUT", f"{INSTANCE}/modify", {"disks": [["detach", 0, {}]]})
+_DISK = f"/2/disks/{DETACHED}"
+
+_DETACHED: Mapping[str, Row] = {
+    "GET /2/disks": _read("/2/disks", query="?bulk=1"),
+    "GET /2/disks/[disk_uuid]": Row(
+        good=(_DISK, None), bad=("/2/disks/nosuch", None), status=404, before=(STOP, _DETACH)
+    ),
+    "DELETE /2/disks/[disk_uuid]": _job(_DISK, before=(STOP, _DETACH)),
+}
+
 ROWS: Mapping[str, Row] = {
     **_OF_1_2,
     **_CLUSTER,
@@ -305,5 +318,6 @@ ROWS: Mapping[str, Row] = {
     **_NETWORKS,
     **_QUERIES,
     **_FILTERS,
+    **_DETACHED,
 }
 """By method and URI pattern."""

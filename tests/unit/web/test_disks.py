@@ -14,8 +14,8 @@ from twisted_rapi.state.writer import commit_of
 WEB1 = "/2/instances/web1.example.com"
 
 
-class DiskResourceTests(SynchronousTestCase):
-    """Each URI and method."""
+class DiskTestCase(SynchronousTestCase):
+    """A cluster with every disk template."""
 
     def setUp(self) -> None:
         self.browser = Browser(Path(self.mktemp()))
@@ -66,6 +66,10 @@ class DiskResourceTests(SynchronousTestCase):
         """The text about a wrong parameter."""
         text = f"Parameter &#x27;OP_INSTANCE_{opcode}.{parameter}&#x27; fails validation"
         return f"Invalid body parameters: (&quot;{text}&quot;, &#x27;wrong_input&#x27;)"
+
+
+class DiskResourceTests(DiskTestCase):
+    """Each URI and method."""
 
     def test_grow(self) -> None:
         """A disk grows by an amount or to a size; what is wrong is told."""

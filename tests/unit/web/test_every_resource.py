@@ -6,13 +6,15 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.web.http import Browser
-from tests.unit.web.resource_rows import MADE, ROWS, Row
+from tests.unit.web.resource_rows import DETACHED, MADE, ROWS, Row
 from tests.unit.web.schemas import schemas
 from twisted_rapi.web.openapi.route import PATTERN
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
 
-EXTENSIONS = frozenset(["POST /2/jobs"])
+EXTENSIONS = frozenset(
+    ["POST /2/jobs", "GET /2/disks", "GET /2/disks/[disk_uuid]", "DELETE /2/disks/[disk_uuid]"]
+)
 """What resources.json does not have."""
 
 OF_RESOURCES = """
@@ -110,6 +112,9 @@ class EveryResourceTests(SynchronousTestCase):
         if row.lost:
             self.lose_volumes()
         path, body = row.good
+        if DETACHED in path:
+            [disk] = self.browser.ask("GET", "/2/disks").json()
+            path = path.replace(DETACHED, disk["uuid"])
         answer = self.browser.ask(method, path, body)
         self.assertEqual(answer.status, 200, answer.body)
         if schemas().is_job(method, pattern):

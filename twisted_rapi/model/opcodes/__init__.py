@@ -4,14 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from twisted_rapi.errors import BadRequest
-from twisted_rapi.model.opcodes import backup, cluster, group, instance, moving, network, node, query, verify
+from twisted_rapi.model.opcodes import (
+    backup,
+    cluster,
+    disk,
+    group,
+    instance,
+    moving,
+    network,
+    node,
+    query,
+    verify,
+)
 from twisted_rapi.model.opcodes.base import InvalidParameter, Opcode, decode, summary, to_wire
 
 __all__ = ["OPCODES", "InvalidParameter", "Opcode", "decode", "from_wire", "summary", "to_wire"]
 
 OPCODES: Mapping[str, type[Opcode]] = {
     cls.OP_ID: cls
-    for module in (backup, cluster, group, instance, moving, network, node, query, verify)
+    for module in (backup, cluster, disk, group, instance, moving, network, node, query, verify)
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Opcode) and cls is not Opcode
 }

@@ -62,6 +62,7 @@ PARAMETERS: Mapping[str, str] = {
         "One dict per disk; 'size' (MiB) needed unless adopting; optional mode, adopt, vg, metavg, name, "
         "spindles, provider, access (see constants.json idisk_params)"
     ),
+    "disk_uuid": "UUID of a disk that was detached from its instance",
     "drained": "Set or clear the drained flag",
     "drbd_helper": "Path of the DRBD usermode helper; empty string disables DRBD use",
     "dry_run": "Only check whether it could be done; nothing is changed",

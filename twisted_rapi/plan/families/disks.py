@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from twisted_rapi.model.opcodes import Opcode, moving
+from twisted_rapi.model.opcodes.disk import DiskRemove
+from twisted_rapi.plan.detached import plan_remove_disk
 from twisted_rapi.plan.grow import plan_grow_disk
 from twisted_rapi.plan.locking import LockFunction, PlanFunction, of_instance
 from twisted_rapi.plan.locks import Lock
@@ -11,6 +13,7 @@ from twisted_rapi.plan.replace import plan_replace_disks
 from twisted_rapi.plan.view import View
 
 PLANS: Mapping[type[Opcode], PlanFunction] = {
+    DiskRemove: plan_remove_disk,
     moving.InstanceGrowDisk: plan_grow_disk,
     moving.InstanceRecreateDisks: plan_recreate_disks,
     moving.InstanceReplaceDisks: plan_replace_disks,
@@ -33,7 +36,15 @@ def _replace(op: moving.InstanceReplaceDisks, view: View) -> Iterator[Lock]:
     return _and_others(view, op.instance_name, others, chosen)
 
 
+def _remove(op: DiskRemove, view: View) -> Iterator[Lock]:
+    record = view.detached.get(op.disk_uuid)
+    for node in () if record is None else record.nodes:
+        yield Lock("node", node)
+        yield Lock("node-res", node)
+
+
 LOCKS: Mapping[type[Opcode], LockFunction] = {
+    DiskRemove: _remove,
     moving.InstanceGrowDisk: lambda op, view: of_instance(view, op.instance_name, True, True),
     moving.InstanceRecreateDisks: lambda op, view: _and_others(
         view, op.instance_name, op.nodes, op.iallocator is not None

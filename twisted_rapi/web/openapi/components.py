@@ -7,7 +7,7 @@ from twisted_rapi.cluster.answers import BULK
 from twisted_rapi.model.opcodes import OPCODES
 from twisted_rapi.model.opcodes.base import Opcode
 from twisted_rapi.model.opcodes.results import ANSWER, FIELDS, row_of
-from twisted_rapi.plan.fields import cluster, job, node, rule
+from twisted_rapi.plan.fields import cluster, detached, job, node, rule
 from twisted_rapi.plan.fields.base import Field, Kind
 from twisted_rapi.web.doc import NAMES, NULL, TEXT, Schema, body_of, headline, ref
 
@@ -46,7 +46,7 @@ OTHERS: Mapping[str, Schema] = {
         NAMES,
         "tags snodes nic.macs nic.uuids pinst_list sinst_list node_list inst_list summary architecture"
         " enabled_hypervisors hidden_os blacklisted_os enabled_disk_templates compression_tools reserved_lvs"
-        " disk.uuids opstatus",
+        " disk.uuids opstatus nodes",
     ),
     **_all(
         {"type": "array", "items": _or_null(TEXT)},
@@ -59,7 +59,7 @@ OTHERS: Mapping[str, Schema] = {
         " diskparams custom_diskparams os_hvp osparams nicparams default_iallocator_params"
         " enabled_data_collectors data_collector_interval",
     ),
-    **_all(_ARRAY, "uid_pool group_list opresult predicates reason_trail"),
+    **_all(_ARRAY, "uid_pool group_list opresult predicates reason_trail logical_id"),
     "network_port": {"type": "integer"},
     "custom_nicparams": _OBJECTS,
     "ops": {"type": "array", "items": ref("JobOpcode")},
@@ -164,6 +164,7 @@ def components() -> dict[str, Schema]:
         "Cluster": of_fields(cluster.FIELDS),
         **{kind.capitalize(): of_fields(fields) for kind, fields in BULK.items() if kind != "node"},
         "Node": _node(),
+        "DetachedDisk": _detached(),
         "Filter": of_fields(rule.TABLE),
         "Job": of_fields(job.FIELDS),
         "JobWithoutResults": of_fields(job.BULK_FIELDS),
@@ -190,6 +191,13 @@ def _query_answer() -> Schema:
     """An answer to a query; its rows are lists of values."""
     rows = {"type": "array", "items": {"type": "array", "items": ref("QueryValue")}}
     return {**ANSWER, "properties": {**ANSWER["properties"], "data": rows}}
+
+
+def _detached() -> Schema:
+    """A detached disk, which need not have a name."""
+    schema = of_fields(detached.TABLE)
+    properties = schema["properties"]
+    return {**schema, "properties": {**properties, "name": _or_null(properties["name"])}}
 
 
 def _node() -> Schema:

@@ -17,6 +17,7 @@ NAMED: Mapping[str, tuple[str, Schema]] = {
     "group_name": ("Name or UUID of the group", _NAME),
     "network_name": ("Name or UUID of the network", _NAME),
     "filter_uuid": ("UUID of the rule", _NAME),
+    "disk_uuid": ("UUID of the detached disk", _NAME),
     "job_id": ("Id of the job", _NUMBER),
     "disk_index": ("Index of the disk, from 0", _NUMBER),
     "resource": ("Kind of object", choice(QueryResource)),

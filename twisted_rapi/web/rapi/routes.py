@@ -4,6 +4,7 @@ from twisted_rapi.web.call import Route
 from twisted_rapi.web.rapi import (
     allocation,
     cluster,
+    detached,
     disks,
     filters,
     groups,
@@ -21,6 +22,7 @@ _FAMILIES: tuple[Route, ...] = (
     *cluster.ROUTES,
     *instances.ROUTES,
     *disks.ROUTES,
+    *detached.ROUTES,
     *nodes.ROUTES,
     *groups.ROUTES,
     *networks.ROUTES,
