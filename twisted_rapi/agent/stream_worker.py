@@ -228,6 +228,7 @@ class _File:
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | new
         self._file = os.fdopen(os.open(sink["path"], flags, 0o600), "wb", buffering=0)
         self._sparse, self._most = sink.get("sparse", False), sink.get("most")
+        self._empty = sink.get("empty", False)
         self._size = 0
 
     def write(self, data: bytes) -> None:
@@ -248,7 +249,7 @@ class _File:
 
     def finish(self) -> None:
         """All of it is on the disk."""
-        if self._most is not None and self._size != self._most:
+        if self._most is not None and self._size != self._most and (self._size or not self._empty):
             raise Broken(f"{self._size} bytes came instead of {self._most}")
         os.fsync(self._file.fileno())
         self._file.close()

@@ -120,7 +120,9 @@ class TransferSteps:
             return NOTHING  # its volumes are notes
         if not target:
             return {"kind": "file", "path": path}
-        return {"kind": "file", "path": path, "sparse": filed, "most": end.disk.size * MIB}
+        # From a simulated volume nothing comes: the file stays as empty as it was made.
+        note = {"empty": True} if self._parts.simulated is not None else {}
+        return {"kind": "file", "path": path, "sparse": filed, "most": end.disk.size * MIB, **note}
 
     async def _begin_export(self, step: steps.BeginExport) -> Outcome:
         await self._exports.begin(step.export)

@@ -1,28 +1,36 @@
-"""``OP_INSTANCE_SET_PARAMS`` with another disk template: ``plain`` to ``drbd`` and back, without copying."""
+"""
+``OP_INSTANCE_SET_PARAMS`` with another disk template.
+
+``plain`` becomes ``drbd`` and back without copying; of others the data is copied
+(`twisted_rapi.plan.convert_copy`).
+"""
 
 import msgspec
 from msgspec.structs import replace
 
-from twisted_rapi.errors import OpExecError, OpPrereqError, prereq
+from twisted_rapi.errors import OpExecError
 from twisted_rapi.model.opcodes.instance import InstanceSetParams
-from twisted_rapi.model.records import InstanceRecord, NodeRecord
+from twisted_rapi.model.records import InstanceRecord
 from twisted_rapi.model.steps import AdoptVolume, CreateVolume, DeleteVolume, ReleaseVolume
-from twisted_rapi.plan import disks, policy, sync, volumes
-from twisted_rapi.plan.condition import answering, at_rest, changed, primary, subject
+from twisted_rapi.plan import conversion, convert_copy, copying, disks, policy, sync, volumes
+from twisted_rapi.plan.condition import at_rest, primary, subject
 from twisted_rapi.plan.leftover import leftovers, warnings
 from twisted_rapi.plan.naming import reservations
-from twisted_rapi.plan.place import Demand, place
 from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
+IN_PLACE = (("plain", "drbd"), ("drbd", "plain"))
+
 
 def plan_convert(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
-    """Judge, then mirror the volumes or take the mirror away."""
+    """Judge, then mirror the volumes or take the mirror away; or copy."""
     instance = subject(op.instance_name, progress, view)
     if progress.stage in ("", "looked"):
         return _begin(op, progress, view, instance)
     before = msgspec.convert(progress.kept["before"], InstanceRecord)
     after = msgspec.convert(progress.kept["after"], InstanceRecord)
+    if (before.disk_template, after.disk_template) not in IN_PLACE:
+        return convert_copy.carry_on(op, progress, view, instance, before, after)
     if after.disk_template == "drbd":
         return _mirror(op, progress, view, instance, before, after)
     return _single(progress, view, before, after)
@@ -32,16 +40,17 @@ def plan_convert(op: InstanceSetParams, progress: Progress, view: View) -> Stage
 
 
 def _begin(op: InstanceSetParams, progress: Progress, view: View, instance: InstanceRecord) -> Stage:
-    _check_form(op, view, instance)
+    conversion.check_form(op, view, instance)
     at_rest(view, instance, "change disk template")
-    if op.disk_template == "plain":
-        if progress.stage == "":
-            look = volumes.looks(view, instance, instance.primary_node)
-            return Perform(work=look, stage="looked", check=True)
-        _check_current(progress, instance)
-        after = _unmirrored(instance)
+    how = (instance.disk_template, op.disk_template)
+    if how in IN_PLACE:
+        after = _unmirrored(instance) if op.disk_template == "plain" else _mirrored(op, view, instance)
     else:
-        after = _mirrored(op, view, instance)
+        after = convert_copy.recast(op, view, instance)
+    if progress.stage == "" and how != ("plain", "drbd") and instance.disks:
+        look = volumes.looks(view, instance, instance.primary_node)
+        return Perform(work=look, stage="looked", check=True)
+    conversion.check_current(progress, instance)
     if not op.ignore_ipolicy:
         policy.check(view, view.groups[primary(view, instance).group], after)
     had, has = reservations(instance), reservations(after)
@@ -51,55 +60,16 @@ def _begin(op: InstanceSetParams, progress: Progress, view: View, instance: Inst
         "before": msgspec.to_builtins(instance),
         "after": msgspec.to_builtins(after),
         "reserved": reserved,
+        "token": copying.new_token(view),
     }
     log = (f"Converting disk template from '{instance.disk_template}' to '{after.disk_template}'",)
-    if op.disk_template == "plain":
+    if how == ("drbd", "plain"):
         # The data is there: the record changes first, what is too much goes then.
         free = tuple(key for key in had if key not in has)
-        return Change(stage="noted", puts=(_noted(view, instance, after),), free=free, kept=kept, log=log)
-    return Change(stage="begun", names=dict.fromkeys(reserved, instance.uuid), kept=kept, log=log)
-
-
-def _noted(view: View, instance: InstanceRecord, after: InstanceRecord) -> InstanceRecord:
-    return changed(
-        instance,
-        view,
-        disk_template=after.disk_template,
-        disks=after.disks,
-        secondary_nodes=after.secondary_nodes,
-    )
-
-
-def _check_form(op: InstanceSetParams, view: View, instance: InstanceRecord) -> None:
-    had, wanted = instance.disk_template, op.disk_template
-    if op.disks:
-        raise prereq("Disk template conversion and other disk changes not supported at the same time")
-    if op.nics or op.beparams or op.hvparams or op.osparams or op.os_name or op.osparams_private:
-        raise prereq("Disk template conversion and other changes are not offered at the same time")
-    if op.runtime_mem is not None or op.offline is not None:
-        raise prereq("Disk template conversion and other changes are not offered at the same time")
-    if wanted == had:
-        raise prereq(f"Instance already has disk template {had}")
-    enabled = view.cluster.enabled_disk_templates
-    if wanted not in enabled:
-        raise OpPrereqError(
-            f"Disk template '{wanted}' is not enabled in cluster. "
-            f"Enabled disk templates are: {','.join(enabled)}"
+        return Change(
+            stage="noted", puts=(conversion.noted(view, instance, after),), free=free, kept=kept, log=log
         )
-    if (had, wanted) not in (("plain", "drbd"), ("drbd", "plain")):
-        raise prereq(f"Unsupported disk template conversion from {had} to {wanted}")
-
-
-def _check_current(progress: Progress, instance: InstanceRecord) -> None:
-    """The data on the primary node is what would be kept."""
-    outcome = progress.outcomes[-1] if progress.outcomes else None
-    states = outcome.disks if outcome is not None else ()
-    for n, state in enumerate(states):
-        if state is None or state.get("ldisk") != "okay":
-            raise prereq(
-                f"Disk {n} of instance {instance.name} is degraded on its primary node, cannot convert",
-                "wrong_state",
-            )
+    return Change(stage="begun", names=dict.fromkeys(reserved, instance.uuid), kept=kept, log=log)
 
 
 def _unmirrored(instance: InstanceRecord) -> InstanceRecord:
@@ -119,7 +89,7 @@ def _unmirrored(instance: InstanceRecord) -> InstanceRecord:
 
 def _mirrored(op: InstanceSetParams, view: View, instance: InstanceRecord) -> InstanceRecord:
     """The instance as it becomes; its volumes stay under their names as data."""
-    new = _secondary(op, view, instance)
+    new = conversion.secondary(op, view, instance)
     layout = disks.Layout(instance=instance.name, template="drbd")
     open_disks = []
     for n, disk in enumerate(instance.disks):
@@ -132,34 +102,6 @@ def _mirrored(op: InstanceSetParams, view: View, instance: InstanceRecord) -> In
     volumes.check_space(view, primary(view, instance), [disk.children[1] for disk in placed])
     volumes.check_space(view, new, placed)
     return replace(instance, disk_template="drbd", disks=placed, secondary_nodes=(new.uuid,))
-
-
-def _secondary(op: InstanceSetParams, view: View, instance: InstanceRecord) -> NodeRecord:
-    if op.remote_node is not None:
-        new = view.node(op.remote_node)
-        if new.uuid == instance.primary_node:
-            raise prereq(
-                f"Given new secondary node {new.name} is the same as the primary node of the instance",
-                "wrong_state",
-            )
-        answering(view, new)
-        if new.drained or not new.vm_capable:
-            what = "drained" if new.drained else "non-vm_capable"
-            raise prereq(f"Cannot use {what} secondary node '{new.name}'", "wrong_state")
-        return new
-    if op.iallocator is None:
-        raise prereq("Conversion to a mirrored disk template needs a secondary node")
-    if op.iallocator not in (".", "builtin"):
-        raise prereq(f"Can't find iallocator '{op.iallocator}': only the built-in one is offered")
-    demand = Demand(
-        hypervisor=instance.hypervisor,
-        memory=0,
-        disk=disks.usage("drbd", instance.disks),
-        template="drbd",
-        group=primary(view, instance).group,
-        without=(instance.primary_node,),
-    )
-    return place(view, demand, instance.name)
 
 
 # Carrying out.
@@ -195,7 +137,7 @@ def _mirror(
             log = state.log if state is not None else ()
             return Perform(work=InParallel(rest), stage="rested", failed="failed", log=log)
         case "rested":
-            noted = _noted(view, instance, after)
+            noted = conversion.noted(view, instance, after)
             noted = replace(noted, disks_active=instance.disks_active or not op.wait_for_sync)
             return Change(stage="noted", puts=(noted,), kept=progress.kept)
     return Finish(result=[("disk_template", after.disk_template)])

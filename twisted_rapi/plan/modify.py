@@ -258,7 +258,7 @@ def _after(
 
 def _check_form(op: InstanceSetParams) -> None:
     if op.ext_params:
-        raise prereq("Parameters of a provider are for conversions to it, which this release does not offer")
+        raise prereq("Parameters of a provider are for conversions to the disk template 'ext' only")
     if op.pnode is not None or op.remote_node is not None:
         raise prereq("A change of nodes is not offered by this opcode in this release")
     if op.instance_communication:

@@ -112,13 +112,14 @@ def _about_volumes(world: World) -> Iterator[str]:
 def _about_data(world: World) -> Iterator[str]:
     """Of every mirrored disk that a guest has used one of the sides that are there has all of the data."""
     notes = world.nodes.shared.mirrored.values
-    for instance in world.of(InstanceRecord).values():
-        for disk in () if instance.forthcoming else instance.disks:
+    owned = [(i.name, i.disks) for i in world.of(InstanceRecord).values() if not i.forthcoming]
+    for owner, disks in (*owned, *(("nobody", (record.disk,)) for record in world.detached.values())):
+        for disk in disks:
             sides = [notes.get(f"{disk.uuid}@{node}") for node in nodes_of(disk)]
             there = [side for side in sides if side is not None]
             used = any(side["used"] for side in there)
             if used and all(side["left"] > 0 and side["since"] is None for side in there):
-                yield f"disk {disk.uuid} of {instance.name} is whole nowhere"
+                yield f"disk {disk.uuid} of {owner} is whole nowhere"
 
 
 def _about_domains(world: World) -> Iterator[str]:

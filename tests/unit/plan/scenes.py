@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tests.unit.plan.programs import DEVICES, NAMES, create, op
-from tests.unit.plan.templates import made, world_of
+from tests.unit.plan.templates import disks_of, made, world_of
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import NodeRecord, Params
 from twisted_rapi.testing.cluster import NODES
@@ -111,12 +111,35 @@ _HAVING = _about("SET_PARAMS", disks=[["attach", 0, {"name": "d"}], ["add", {"si
 _ACTIVE = _about("ACTIVATE_DISKS")
 
 
+def _convert(template: str, **more: Any) -> Opcode:
+    if template == "drbd":
+        more = {"remote_node": "node3", **more}
+    if template == "ext":
+        more = {"ext_params": {"provider": "pvdr"}}
+    return _about("SET_PARAMS", disk_template=template, **more)
+
+
+_CONVERSIONS: dict[tuple[str, str], Scene] = {
+    (had, new): ((made(had, start=False, disks=disks_of(had, 2)),), _convert(new))
+    for had, new in (
+        ("file", "sharedfile"),
+        ("file", "drbd"),
+        ("plain", "ext"),
+        ("plain", "drbd"),
+        ("drbd", "file"),
+        ("drbd", "plain"),
+        ("rbd", "gluster"),
+    )
+}
+
+
 def _remove_detached(world: World) -> Opcode:
     [uuid] = world.detached
     return op("DISK_REMOVE", disk_uuid=uuid)
 
 
 _DISKS: dict[str, Scene] = {
+    **{f"convert {had} to {new}": scene for (had, new), scene in _CONVERSIONS.items()},
     "detach": (AT_REST, _DETACH),
     "detach a mirrored one": ((*MIRRORED_AT_REST, _ACTIVE), _DETACH),
     "detach from a running one": (

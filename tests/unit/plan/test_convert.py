@@ -75,7 +75,12 @@ class ConvertTests(SynchronousTestCase):
         together = "Disk template conversion and other disk changes not supported at the same time"
         cases: tuple[tuple[str, str, dict[str, Any], list[str]], ...] = (
             ("plain", "plain", {}, ["Instance already has disk template plain", "wrong_input"]),
-            ("plain", "rbd", {}, ["Unsupported disk template conversion from plain to rbd", "wrong_input"]),
+            (
+                "plain",
+                "blockdev",
+                {},
+                ["Conversion to the 'blockdev' disk template is not supported", "wrong_input"],
+            ),
             (
                 "plain",
                 "drbd",

@@ -27,6 +27,11 @@ TOLD_ANEW = (*MOVES_GUESTS, "remove an export")
 # A guest is stopped, and started, again.
 BOOTS_ANEW = ("export",)
 
+TRACELESS = (
+    *("create", "create without an OS", "commit", "rename", "activate"),
+    *("convert file to drbd", "convert plain to ext", "convert drbd to file"),
+)
+
 
 def told_of(name: str, ended: Ended) -> object:
     """How it ended, and what it submitted."""
@@ -111,7 +116,7 @@ class InterruptionTests(SynchronousTestCase):
 
     def test_taken_back(self) -> None:
         """What fails before it took effect leaves no trace once the leftovers are settled."""
-        for name in ("create", "create without an OS", "commit", "rename", "activate"):
+        for name in TRACELESS:
             before = picture(self.scene(name)[0])
             traceless = 0
             for told, world, ended in self._disturbed(name):
