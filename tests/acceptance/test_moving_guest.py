@@ -98,6 +98,22 @@ class MovingGuestTests(SynchronousTestCase):
         self.done("POST", "/2/instances", body)
         await_true("the guest prints its marker", lambda: "MARKER=found-me" in self.printed(), 90)
 
+    def convert(self) -> None:
+        """The copy's disk becomes a file of its node, and it boots from that."""
+        path = f"/2/instances/{COPY}"
+        self.done("PUT", f"{path}/shutdown", {"timeout": 0})
+        self.done("PUT", f"{path}/modify", {"disk_template": "file"})
+        files = {
+            f: list((self.cluster.directory / f).glob("*/*")) for f in ("file-storage", "shared-file-storage")
+        }
+        self.assertEqual(
+            {f: len(found) for f, found in files.items()}, {"file-storage": 1, "shared-file-storage": 0}
+        )
+        for printed in self.serial.glob(f"*{COPY}*"):
+            printed.unlink()
+        self.done("PUT", f"{path}/startup")
+        await_true("it boots from the file", lambda: "MARKER=found-me" in self.printed(COPY), 90)
+
     def test_moves(self) -> None:
         """It goes on counting on the other node, has its disks, starts elsewhere, and its copy boots."""
         path = f"/2/instances/{NAME}"
@@ -144,9 +160,10 @@ class MovingGuestTests(SynchronousTestCase):
         self.done("POST", "/2/instances", creation)
         await_true("the copy prints its marker", lambda: "MARKER=found-me" in self.printed(COPY), 90)
         self.assertEqual(self.where(), [[COPY], []])
+        self.convert()
         self.done("DELETE", f"{path}/export")
         self.done("DELETE", f"/2/instances/{COPY}", {"shutdown_timeout": 0})
         self.assertEqual(self.where(), [[], []])
         folder = self.cluster.directory
-        left = [*folder.glob("shared-file-storage/*/*"), *folder.glob("*/export/*")]
+        left = [*folder.glob("*file-storage/*/*"), *folder.glob("*/export/*")]
         self.assertEqual(left, [])

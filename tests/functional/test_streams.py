@@ -160,6 +160,16 @@ class Carrying(_Case):
 class StreamTests(Carrying, StreamCase):
     """`IStreams` by processes, from node to node."""
 
+    async def test_nothing(self) -> None:
+        """A simulated volume has no bytes; only who may expect that takes it for whole."""
+        sink = {"kind": "file", "path": self.file("target", bytes(20)), "most": 20}
+        self.assertRegex(await self.failure(self.carry({"kind": "nothing"}, sink)), "bytes came|stored")
+        await self.carry({"kind": "nothing"}, {**sink, "empty": True})
+        self.assertEqual(Path(str(sink["path"])).read_bytes(), bytes(20))
+        source = {"kind": "file", "path": self.file("source", b"x")}
+        why = await self.failure(self.carry(source, {**sink, "empty": True}))
+        self.assertRegex(why, "bytes came|stored|reset|broken")
+
     async def test_strangers(self) -> None:
         """Only nodes may send, and only with the token; others are turned away and hurt nobody."""
         sink = {"kind": "new", "path": str(self.folder / "dump")}

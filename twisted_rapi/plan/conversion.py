@@ -10,6 +10,12 @@ from twisted_rapi.plan.stage import Progress
 from twisted_rapi.plan.view import View
 
 
+def others(op: InstanceSetParams) -> bool:
+    """Whether anything is to be changed that has nothing to do with disks and nodes."""
+    given = (op.nics, op.beparams, op.hvparams, op.osparams, op.osparams_private, op.os_name)
+    return any(given) or any(v is not None for v in (op.runtime_mem, op.offline, op.instance_communication))
+
+
 def check_form(op: InstanceSetParams, view: View, instance: InstanceRecord) -> None:
     """
     Whether a conversion to another template is asked for, and nothing else.
@@ -19,9 +25,7 @@ def check_form(op: InstanceSetParams, view: View, instance: InstanceRecord) -> N
     had, wanted = instance.disk_template, op.disk_template
     if op.disks:
         raise prereq("Disk template conversion and other disk changes not supported at the same time")
-    if op.nics or op.beparams or op.hvparams or op.osparams or op.os_name or op.osparams_private:
-        raise prereq("Disk template conversion and other changes are not offered at the same time")
-    if op.runtime_mem is not None or op.offline is not None:
+    if others(op) or op.pnode:
         raise prereq("Disk template conversion and other changes are not offered at the same time")
     if op.ext_params and wanted != "ext":
         raise prereq(f"Parameters of a provider mean nothing for disk template '{wanted}'")

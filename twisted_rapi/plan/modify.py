@@ -27,6 +27,7 @@ from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.edits import DiskEdits, NicEdits, Result
 from twisted_rapi.plan.leftover import leftovers, warnings
 from twisted_rapi.plan.naming import of_disk, reservations
+from twisted_rapi.plan.new_primary import plan_new_primary
 from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
@@ -64,6 +65,8 @@ class _Modified:
 
 def plan_modify(op: InstanceSetParams, progress: Progress, view: View) -> Stage:
     """Judge the changes, make new disks, change the record, remove disks that went, balloon the memory."""
+    if op.pnode is not None:
+        return plan_new_primary(op, progress, view)
     if op.disk_template is not None:
         return plan_convert(op, progress, view)
     if progress.stage in ("", "verified"):
@@ -259,8 +262,8 @@ def _after(
 def _check_form(op: InstanceSetParams) -> None:
     if op.ext_params:
         raise prereq("Parameters of a provider are for conversions to the disk template 'ext' only")
-    if op.pnode is not None or op.remote_node is not None:
-        raise prereq("A change of nodes is not offered by this opcode in this release")
+    if op.remote_node is not None:
+        raise prereq("A secondary node is for conversions to a mirrored disk template only")
     if op.instance_communication:
         raise prereq("Instance communication is not offered by this release")
 

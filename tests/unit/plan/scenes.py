@@ -90,6 +90,10 @@ _INSTANCES: dict[str, Scene] = {
             osparams={"dhcp": "yes"},
         ),
     ),
+    "change of the primary node": (
+        (made("sharedfile", start=False),),
+        _about("SET_PARAMS", pnode="node3"),
+    ),
     "balloon": (RUNNING, _about("SET_PARAMS", runtime_mem=128, nics=[["add", {}]])),
     "modify a running one": (
         RUNNING,

@@ -73,7 +73,10 @@ SPECIAL: Mapping[tuple[str, str], str] = {
         "Backend parameters to override on the instance; the value 'default' removes an override"
     ),
     ("OP_INSTANCE_SET_PARAMS", "disk_template"): "Convert the (stopped) instance's disks to this layout",
-    ("OP_INSTANCE_SET_PARAMS", "disks"): "List of disk edits, same form as 'nics'",
+    ("OP_INSTANCE_SET_PARAMS", "disks"): (
+        "List of disk edits, same form as 'nics'; detach takes a disk away as it is, attach gives one that "
+        "was detached, by its uuid or name: [attach, index, {uuid}]"
+    ),
     ("OP_INSTANCE_SET_PARAMS", "file_storage_dir"): (
         "Relative directory for file-based disks when converting to a file template"
     ),
@@ -86,7 +89,7 @@ SPECIAL: Mapping[tuple[str, str], str] = {
     ),
     ("OP_INSTANCE_SET_PARAMS", "instance_communication"): "Switch the instance communication NIC on or off",
     ("OP_INSTANCE_SET_PARAMS", "nics"): (
-        "List of edits [op, index, settings]: op add/modify/remove (newer: attach/detach); index zero-"
+        "List of edits [op, index, settings]: op add/modify/remove; index zero-"
         "based, -1 for last, newer also name or UUID. Old form [op, settings]: op add, remove (last) or an "
         "index to modify"
     ),

@@ -59,6 +59,8 @@ def _modify(op: instance.InstanceSetParams, view: View) -> Iterator[Lock]:
         for node in view.nodes if op.remote_node is None else [given or ""]:
             yield Lock("node", node)
             yield Lock("node-res", node)
+    if op.pnode is not None:
+        yield Lock("node", view.find("node", op.pnode) or op.pnode)
     # While disks are made addresses are reserved that no record has yet: others would choose them in vain.
     yield from _networks(view, (edit[-1] for edit in op.nics if edit), shared=not op.disks)
     uuid = view.find("instance", op.instance_name)
