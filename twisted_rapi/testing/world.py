@@ -170,12 +170,8 @@ class World:
 
     def view(self) -> View:
         """What plans look at."""
-        tables: dict[str, Mapping[str, ObjectRecord]] = {
-            "group": self.of(GroupRecord),
-            "node": self.of(NodeRecord),
-            "instance": self.of(InstanceRecord),
-            "network": self.of(NetworkRecord),
-        }
+        kinds = (GroupRecord, NodeRecord, InstanceRecord, NetworkRecord)
+        tables: dict[str, Mapping[str, ObjectRecord]] = {cls.KIND: self.of(cls) for cls in kinds}
         return View(
             cluster=self.cluster,
             groups=self.of(GroupRecord),
@@ -392,12 +388,8 @@ class _Life:
             self.ended.entries += stage.entries
 
     def _locked(self, record: ObjectRecord) -> bool:
-        levels: dict[str, Level] = {
-            "instance": "instance",
-            "node": "node",
-            "group": "nodegroup",
-            "network": "network",
-        }
+        kinds: tuple[Level, ...] = ("instance", "node", "network")
+        levels: dict[str, Level] = {**{kind: kind for kind in kinds}, "group": "nodegroup"}
         if record.KIND == "cluster":
             # locks_hooks.tsv has none for its settings: a commit that comes too late is planned again.
             return Lock("cluster", "tags") in self.locks or isinstance(self.op, ClusterSetParams)
