@@ -1,6 +1,6 @@
 """Conditions that several opcodes make: nodes that answer, machines that rest, definitions that exist."""
 
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from msgspec.structs import replace
 
@@ -12,6 +12,8 @@ from twisted_rapi.plan.stage import Progress
 from twisted_rapi.plan.view import View
 
 AnyObject = TypeVar("AnyObject", bound=ObjectRecord)
+Role = Literal["primary", "secondary", "target"]
+"""What an instance's node is to be."""
 
 
 def changed(record: AnyObject, view: View, **values: object) -> AnyObject:
@@ -58,6 +60,24 @@ def answering(view: View, node: NodeRecord) -> NodeReport:
     report = view.reports.get(node.uuid)
     if report is None:
         raise prereq(f"Node '{node.name}' does not answer", "environment_error")
+    return report
+
+
+def usable(view: View, instance: InstanceRecord, node: NodeRecord, role: Role) -> NodeReport:
+    """
+    The report of a node that can have the instance, as far as its kinds of machines and disks go.
+
+    :raises OpPrereqError: it cannot.
+    """
+    report = answering(view, node)
+    if node.drained:
+        raise prereq(f"Cannot use drained {role} node '{node.name}'", "wrong_state")
+    if not node.vm_capable:
+        raise prereq(f"Cannot use non-vm_capable {role} node '{node.name}'", "wrong_state")
+    if role != "secondary" and instance.hypervisor not in report.hypervisors:
+        raise prereq(f"Node '{node.name}' has no hypervisor {instance.hypervisor}", "environment_error")
+    if instance.disk_template not in ("diskless", *report.templates):
+        raise prereq(f"Node '{node.name}' keeps no {instance.disk_template} disks", "environment_error")
     return report
 
 

@@ -236,15 +236,7 @@ def _placed(op: InstanceCreate, progress: Progress, view: View, draft: InstanceR
 
 
 def _check_node(op: InstanceCreate, view: View, instance: InstanceRecord, node: NodeRecord) -> None:
-    report = condition.answering(view, node)
-    if node.drained:
-        raise prereq(f"Cannot use drained primary node '{node.name}'", "wrong_state")
-    if not node.vm_capable:
-        raise prereq(f"Cannot use non-vm_capable primary node '{node.name}'", "wrong_state")
-    if instance.hypervisor not in report.hypervisors:
-        raise prereq(f"Node '{node.name}' has no hypervisor {instance.hypervisor}", "environment_error")
-    if instance.disk_template not in ("diskless", *report.templates):
-        raise prereq(f"Node '{node.name}' keeps no {instance.disk_template} disks", "environment_error")
+    condition.usable(view, instance, node, "primary")
     devices.check_bridges(view, instance)
     if op.os_type is not None and not op.no_install:
         _check_os(op, view, node)
@@ -255,13 +247,7 @@ def _check_node(op: InstanceCreate, view: View, instance: InstanceRecord, node: 
 
 
 def _check_secondary(view: View, instance: InstanceRecord, node: NodeRecord) -> None:
-    report = condition.answering(view, node)
-    if node.drained:
-        raise prereq(f"Cannot use drained secondary node '{node.name}'", "wrong_state")
-    if not node.vm_capable:
-        raise prereq(f"Cannot use non-vm_capable secondary node '{node.name}'", "wrong_state")
-    if instance.disk_template not in report.templates:
-        raise prereq(f"Node '{node.name}' keeps no {instance.disk_template} disks", "environment_error")
+    condition.usable(view, instance, node, "secondary")
     volumes.check_space(view, node, instance.disks)
 
 

@@ -9,16 +9,16 @@ from twisted_rapi.model import group_params, params
 from twisted_rapi.model.opcodes import group as opcodes
 from twisted_rapi.model.records import GroupRecord, InstanceRecord, name_key
 from twisted_rapi.plan.condition import changed
-from twisted_rapi.plan.naming import object_name
 from twisted_rapi.plan.networks import instances_of
 from twisted_rapi.plan.policy import spec_of, violations
+from twisted_rapi.plan.renaming import new_name, renamed
 from twisted_rapi.plan.stage import Finish, Progress, Stage
 from twisted_rapi.plan.view import View
 
 Result = list[tuple[str, str]]
 
 
-def _values(op: opcodes.GroupAdd | opcodes.GroupSetParams, view: View, group: GroupRecord) -> GroupRecord:
+def _values(op: opcodes.GroupValues, view: View, group: GroupRecord) -> GroupRecord:
     """
     The group with the parameters an opcode gives.
 
@@ -43,12 +43,7 @@ def _values(op: opcodes.GroupAdd | opcodes.GroupSetParams, view: View, group: Gr
 
 def plan_group_add(op: opcodes.GroupAdd, progress: Progress, view: View) -> Stage:
     """Record a group without nodes."""
-    name = object_name(op.group_name)
-    taken = view.find("group", name)
-    if taken is not None:
-        raise prereq(
-            f"Desired group name '{name}' already exists as a node group (UUID: {taken})", "already_exists"
-        )
+    name = new_name("group", op.group_name, view)
     bare = GroupRecord(uuid=view.new_uuid(), name=name, ctime=view.now, mtime=view.now)
     group = _values(op, view, bare)
     return Finish(puts=(group,), names={name_key("group", name): group.uuid})
@@ -88,19 +83,7 @@ def _newly_violating(view: View, before: GroupRecord, after: GroupRecord) -> lis
 
 def plan_group_rename(op: opcodes.GroupRename, progress: Progress, view: View) -> Stage:
     """Give a group another name."""
-    group = view.group(op.group_name)
-    name = object_name(op.new_name)
-    taken = view.find("group", name)
-    if taken is not None:
-        raise prereq(
-            f"Desired new name '{name}' clashes with existing node group (UUID: {taken})", "already_exists"
-        )
-    return Finish(
-        result=name,
-        puts=(changed(group, view, name=name),),
-        names={name_key("group", name): group.uuid},
-        free=(name_key("group", group.name),),
-    )
+    return renamed(view.group(op.group_name), op.new_name, view)
 
 
 def plan_group_remove(op: opcodes.GroupRemove, progress: Progress, view: View) -> Stage:

@@ -56,27 +56,27 @@ def differences(before: InstanceRecord, after: InstanceRecord) -> tuple[Devices,
 
 def attach(view: View, instance: InstanceRecord, devices: Devices) -> tuple[Do, ...]:
     """Give them to the guest."""
-    spec, node = domain_spec(view, instance), instance.primary_node
-    disks = (volumes.spec(view, instance, n, disk) for n, disk in devices.disks)
-    return (
-        *(Do(node, AttachDisk(instance=instance.name, domain=spec, disk=disk)) for disk in disks),
-        *(
-            Do(node, AttachNic(instance=instance.name, domain=spec, nic=nic))
-            for nic in (nic_spec(view, nic) for nic in devices.nics)
-        ),
-    )
+    return _each(view, instance, devices, AttachDisk, AttachNic)
 
 
 def detach(view: View, instance: InstanceRecord, devices: Devices) -> tuple[Do, ...]:
     """Take them from the guest."""
-    spec, node = domain_spec(view, instance), instance.primary_node
+    return _each(view, instance, devices, DetachDisk, DetachNic)
+
+
+def _each(
+    view: View,
+    instance: InstanceRecord,
+    devices: Devices,
+    for_disk: type[AttachDisk | DetachDisk],
+    for_nic: type[AttachNic | DetachNic],
+) -> tuple[Do, ...]:
+    spec, node, name = domain_spec(view, instance), instance.primary_node, instance.name
     disks = (volumes.spec(view, instance, n, disk) for n, disk in devices.disks)
+    nics = (nic_spec(view, nic) for nic in devices.nics)
     return (
-        *(Do(node, DetachDisk(instance=instance.name, domain=spec, disk=disk)) for disk in disks),
-        *(
-            Do(node, DetachNic(instance=instance.name, domain=spec, nic=nic))
-            for nic in (nic_spec(view, nic) for nic in devices.nics)
-        ),
+        *(Do(node, for_disk(instance=name, domain=spec, disk=disk)) for disk in disks),
+        *(Do(node, for_nic(instance=name, domain=spec, nic=nic)) for nic in nics),
     )
 
 

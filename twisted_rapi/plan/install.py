@@ -160,29 +160,22 @@ def _renamed(instance: InstanceRecord, old: str, new: str) -> InstanceRecord:
 
 def _moves(instance: InstanceRecord, old: str, new: str) -> InSequence:
     """The steps that give each disk its address under the name `new`; `instance` has the name `old`."""
-    after = _renamed(instance, old, new)
-    return InSequence(
-        tuple(
-            Do(
-                instance.primary_node,
-                MoveVolume(instance=old, disk=disk_spec(n, before), to=tuple(after.disks[n].logical_id)),
-            )
-            for n, before in enumerate(instance.disks)
-            if tuple(before.logical_id) != tuple(after.disks[n].logical_id)
-        )
-    )
+    return InSequence(_each_moved(instance, old, _renamed(instance, old, new)))
 
 
 def _moves_back(instance: InstanceRecord, old: str, new: str) -> InParallel:
     """The steps that take `_moves` back, each whether or not another can be."""
-    after = _renamed(instance, old, new)
-    return InParallel(
-        tuple(
-            Do(
-                instance.primary_node,
-                MoveVolume(instance=old, disk=disk_spec(n, moved), to=tuple(instance.disks[n].logical_id)),
-            )
-            for n, moved in enumerate(after.disks)
-            if tuple(moved.logical_id) != tuple(instance.disks[n].logical_id)
+    return InParallel(_each_moved(_renamed(instance, old, new), old, instance))
+
+
+def _each_moved(before: InstanceRecord, name: str, after: InstanceRecord) -> tuple[Do, ...]:
+    """Steps for the disks whose addresses differ; `name` is what the nodes know the instance by."""
+    pairs = enumerate(zip(before.disks, after.disks, strict=True))
+    return tuple(
+        Do(
+            before.primary_node,
+            MoveVolume(instance=name, disk=disk_spec(n, disk), to=tuple(moved.logical_id)),
         )
+        for n, (disk, moved) in pairs
+        if tuple(disk.logical_id) != tuple(moved.logical_id)
     )

@@ -12,7 +12,8 @@ from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.opcodes import network as opcodes
 from twisted_rapi.model.records import GroupRecord, InstanceRecord, NetworkRecord, NicRecord, name_key
 from twisted_rapi.plan.condition import changed
-from twisted_rapi.plan.naming import mac_prefix, merged_tags, object_name
+from twisted_rapi.plan.naming import mac_prefix, merged_tags
+from twisted_rapi.plan.renaming import new_name, renamed
 from twisted_rapi.plan.stage import Finish, Progress, Stage
 from twisted_rapi.plan.view import View
 
@@ -40,12 +41,7 @@ def connected_groups(view: View, network: NetworkRecord) -> list[GroupRecord]:
 
 def plan_network_add(op: opcodes.NetworkAdd, progress: Progress, view: View) -> Stage:
     """Judge the addresses, keep those of nodes from instances, record the network."""
-    name = object_name(op.network_name)
-    taken = view.find("network", name)
-    if taken is not None:
-        raise prereq(
-            f"Desired network name '{name}' already exists as a network (UUID: {taken})", "already_exists"
-        )
+    name = new_name("network", op.network_name, view)
     record = NetworkRecord(
         uuid=view.new_uuid(),
         name=name,
@@ -112,19 +108,7 @@ def _refused(op: Opcode, error: JobError, log: str) -> Finish:
 
 def plan_network_rename(op: opcodes.NetworkRename, progress: Progress, view: View) -> Stage:
     """Give a network another name."""
-    network = view.network(op.network_name)
-    name = object_name(op.new_name)
-    taken = view.find("network", name)
-    if taken is not None:
-        raise prereq(
-            f"Desired new name '{name}' clashes with existing network (UUID: {taken})", "already_exists"
-        )
-    return Finish(
-        result=name,
-        puts=(changed(network, view, name=name),),
-        names={name_key("network", name): network.uuid},
-        free=(name_key("network", network.name),),
-    )
+    return renamed(view.network(op.network_name), op.new_name, view)
 
 
 def plan_network_modify(op: opcodes.NetworkSetParams, progress: Progress, view: View) -> Stage:

@@ -158,20 +158,28 @@ def _violated(view: View, node: NodeRecord, room: Room, wanted: Demand) -> list[
     return found
 
 
-def _as_primary(rooms: Rooms, node: NodeRecord, wanted: Demand) -> Iterator[str]:
+def _as_either(rooms: Rooms, node: NodeRecord, wanted: Demand) -> Iterator[str]:
+    """What is against the node, whether it is to be the primary or a secondary one."""
     yield from _about_node(rooms.view, node, wanted)
     room = rooms.of(node.uuid)
     if room is None:
         return
     if wanted.hypervisor not in room.report.hypervisors:
         yield f"it has no hypervisor {wanted.hypervisor}"
+    yield from _about_storage(room, wanted)
+
+
+def _as_primary(rooms: Rooms, node: NodeRecord, wanted: Demand) -> Iterator[str]:
+    yield from _as_either(rooms, node, wanted)
+    room = rooms.of(node.uuid)
+    if room is None:
+        return
     if wanted.os and all(o.name != wanted.os or o.invalid for o in room.report.oses):
         yield f"it has no OS definition {wanted.os}"
     if wanted.memory > room.memory:
         yield f"it has {room.memory} MiB of memory free"
     elif wanted.memory and wanted.memory > room.memory - max(room.reserved.values(), default=0):
         yield f"its {room.memory} MiB of memory are reserved for instances it is secondary node of"
-    yield from _about_storage(room, wanted)
     for tag in sorted(rooms.exclusion_tags(wanted.tags) & room.tags):
         yield f"it has an instance with the tag {tag}"
     if not wanted.ignore_ipolicy:
@@ -179,13 +187,10 @@ def _as_primary(rooms: Rooms, node: NodeRecord, wanted: Demand) -> Iterator[str]
 
 
 def _as_secondary(rooms: Rooms, node: NodeRecord, wanted: Demand, primary: NodeRecord) -> Iterator[str]:
-    yield from _about_node(rooms.view, node, wanted)
+    yield from _as_either(rooms, node, wanted)
     room = rooms.of(node.uuid)
     if room is None:
         return
-    if wanted.hypervisor not in room.report.hypervisors:
-        yield f"it has no hypervisor {wanted.hypervisor}"
-    yield from _about_storage(room, wanted)
     needed = room.reserved.get(primary.uuid, 0) + wanted.memory
     if wanted.memory and needed > room.memory:
         yield f"it has {room.memory} MiB of memory free, should {primary.name} fail {needed} MiB are needed"

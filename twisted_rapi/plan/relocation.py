@@ -13,7 +13,7 @@ from twisted_rapi.plan import devices, policy, volumes
 from twisted_rapi.plan.allocation.consult import allocator, consult
 from twisted_rapi.plan.allocation.questions import Nodes, Relocate
 from twisted_rapi.plan.attachment import followed
-from twisted_rapi.plan.condition import answering, changed
+from twisted_rapi.plan.condition import changed, usable
 from twisted_rapi.plan.disks import MIRRORED, nodes_of
 from twisted_rapi.plan.place import Demand, place
 from twisted_rapi.plan.stage import Do, InParallel, Perform, Progress
@@ -129,15 +129,7 @@ def check_target(op: Relocation, view: View, instance: InstanceRecord, node: Nod
 
     :raises OpPrereqError: it cannot.
     """
-    report = answering(view, node)
-    if node.drained:
-        raise prereq(f"Cannot use drained target node '{node.name}'", "wrong_state")
-    if not node.vm_capable:
-        raise prereq(f"Cannot use non-vm_capable target node '{node.name}'", "wrong_state")
-    if instance.hypervisor not in report.hypervisors:
-        raise prereq(f"Node '{node.name}' has no hypervisor {instance.hypervisor}", "environment_error")
-    if instance.disk_template not in ("diskless", *report.templates):
-        raise prereq(f"Node '{node.name}' keeps no {instance.disk_template} disks", "environment_error")
+    usable(view, instance, node, "target")
     _check_networks(view, instance, node)
     there = followed(view, moved(instance, node.uuid))
     devices.check_bridges(view, there)

@@ -24,7 +24,7 @@ OPCODES: Mapping[str, type[Opcode]] = {
     cls.OP_ID: cls
     for module in (backup, cluster, disk, group, instance, moving, network, node, query, verify)
     for cls in vars(module).values()
-    if isinstance(cls, type) and issubclass(cls, Opcode) and cls is not Opcode
+    if isinstance(cls, type) and issubclass(cls, Opcode) and "OP_ID" in vars(cls)
 }
 
 

@@ -5,10 +5,9 @@ from twisted_rapi.model.opcodes.words import AllocPolicy, DiskTemplate
 from twisted_rapi.model.records import Params
 
 
-class GroupAdd(Opcode, frozen=True, kw_only=True):
-    """Create a node group."""
+class GroupValues(Opcode, frozen=True, kw_only=True):
+    """The parameters that a node group is made with, and that can be changed."""
 
-    OP_ID = "OP_GROUP_ADD"
     SUMMARY = "group_name"
 
     group_name: NonEmpty
@@ -18,6 +17,12 @@ class GroupAdd(Opcode, frozen=True, kw_only=True):
     hv_state: Params | None = None
     disk_state: Params | None = None
     ipolicy: Params | None = None
+
+
+class GroupAdd(GroupValues, frozen=True, kw_only=True):
+    """Create a node group."""
+
+    OP_ID = "OP_GROUP_ADD"
 
 
 class GroupAssignNodes(Opcode, frozen=True, kw_only=True):
@@ -50,19 +55,10 @@ class GroupRename(Opcode, frozen=True, kw_only=True):
     new_name: NonEmpty
 
 
-class GroupSetParams(Opcode, frozen=True, kw_only=True):
+class GroupSetParams(GroupValues, frozen=True, kw_only=True):
     """Change a node group."""
 
     OP_ID = "OP_GROUP_SET_PARAMS"
-    SUMMARY = "group_name"
-
-    group_name: NonEmpty
-    alloc_policy: AllocPolicy | None = None
-    ndparams: Params | None = None
-    diskparams: dict[DiskTemplate, Params] | None = None
-    hv_state: Params | None = None
-    disk_state: Params | None = None
-    ipolicy: Params | None = None
 
 
 class GroupEvacuate(Opcode, frozen=True, kw_only=True):

@@ -7,7 +7,6 @@ from twisted_rapi.errors import prereq
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.opcodes.query import ClusterQuery, Query, QueryFields, TagsGet, TagsSearch
 from twisted_rapi.model.query import FilterError, pattern
-from twisted_rapi.model.record_base import ObjectRecord
 from twisted_rapi.plan.fields import cluster as cluster_fields
 from twisted_rapi.plan.fields.base import natural, shown
 from twisted_rapi.plan.fields.resources import RESOURCES
@@ -16,6 +15,7 @@ from twisted_rapi.plan.locking import LockFunction, PlanFunction, named
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.query import chosen, gathered, prepare
 from twisted_rapi.plan.stage import Finish, Gather, Progress, Stage
+from twisted_rapi.plan.tags import tagged
 from twisted_rapi.plan.view import View
 
 
@@ -38,23 +38,9 @@ def plan_cluster_query(op: ClusterQuery, progress: Progress, view: View) -> Stag
     return Finish(result=shown(cluster_fields.FIELDS, view, view.cluster))
 
 
-def _tagged_object(op: TagsGet, view: View) -> ObjectRecord:
-    name = op.name or ""
-    match op.kind:
-        case "instance":
-            return view.instance(name)
-        case "node":
-            return view.node(name)
-        case "nodegroup":
-            return view.group(name)
-        case "network":
-            return view.network(name)
-    return view.cluster
-
-
 def plan_tags_get(op: TagsGet, progress: Progress, view: View) -> Stage:
     """The tags of one object."""
-    return Finish(result=sorted(_tagged_object(op, view).tags))
+    return Finish(result=sorted(tagged(view, op.kind, op.name).tags))
 
 
 def plan_tags_search(op: TagsSearch, progress: Progress, view: View) -> Stage:
