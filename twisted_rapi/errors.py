@@ -228,6 +228,17 @@ class StaleTerm(RapiError):
         super().__init__(f"term {term} is over, the newest is {newest}")
 
 
+class NoTerm(StaleTerm):
+    """No term is held now: what is asked for is the next master's to ask; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0)
+
+    def __str__(self) -> str:
+        """What is told; numbers of terms would say nothing."""
+        return "no term is held now"
+
+
 class Compacted(StoreError):
     """The changes since the revision asked for are no longer kept: list again."""
 

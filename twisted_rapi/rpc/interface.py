@@ -50,6 +50,7 @@ class INodes(Interface):
             sent again then.
         :raises NodeUnreachable: it did not answer, or there is no such node, or it is marked offline
             and the step is not a `Ping`.
+        :raises NoTerm: no term is held now, whatever the node; nothing was sent.
         :raises StepFailed, StaleTerm, ProtocolMismatch: as `INodeAgent.perform`.
         """
 

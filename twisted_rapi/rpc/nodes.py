@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twisted_rapi.errors import NodeError, NodeUnreachable, StaleTerm
+from twisted_rapi.errors import NodeError, NodeUnreachable, NoTerm, StaleTerm
 from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.model.seen import DomainChanged, FullReport, Heartbeat, NodeReport, Sighting
 from twisted_rapi.model.steps import Outcome, Ping, Step
@@ -200,7 +200,7 @@ class Nodes(Service):
             term = self._term()
             if term is None:
                 # The job is the next master's: it must not end because this one is none any more.
-                raise StaleTerm(0, 0)
+                raise NoTerm
             if found is None:
                 raise NodeUnreachable("there is no such node")
             if found.record.offline and not isinstance(step, Ping):

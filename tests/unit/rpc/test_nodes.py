@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.contract.test_nodes import record
-from twisted_rapi.errors import NodeUnreachable, ProtocolMismatch, StaleTerm
+from twisted_rapi.errors import NodeUnreachable, NoTerm, ProtocolMismatch, StaleTerm
 from twisted_rapi.model.seen import FullReport, Heartbeat, NodeReport, Sighting
 from twisted_rapi.model.steps import Outcome, Step, StopDomain
 from twisted_rapi.rpc.interface import INodeAgent
@@ -163,12 +163,14 @@ class WatchTests(SynchronousTestCase):
         self.assertEqual(told, ["another version", "no route", "no route"])
 
     def test_no_term(self) -> None:
-        """Without a term nothing is sent."""
+        """Without a term nothing is sent, and that is what is told."""
         self.end(NodeUnreachable("x"))
         self.term = None
         self.clock.advance(LONGEST_PAUSE)
         self.assertEqual(len(self.agent.watches), 1)
-        self.failureResultOf(Deferred.fromCoroutine(self.nodes.perform("a", STEP)), StaleTerm)
+        for node in ("a", "nosuch"):
+            refused = self.failureResultOf(Deferred.fromCoroutine(self.nodes.perform(node, STEP)), NoTerm)
+            self.assertEqual(str(refused.value), "no term is held now")
         self.assertEqual(self.agent.steps, [])
 
     def test_stopped(self) -> None:
