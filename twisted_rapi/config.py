@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -10,6 +10,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from twisted_rapi.errors import ConfigurationError
+
+AnySettings = TypeVar("AnySettings", bound=Struct)
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -109,16 +111,25 @@ _PATHS = {
 }
 
 
+def read_toml(path: Path, kind: type[AnySettings]) -> AnySettings:
+    """
+    What a TOML file says.
+
+    :raises ConfigurationError: it cannot be read, or is no such thing.
+    """
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise ConfigurationError(f"{path}: {e}") from e
+
+
 def load(path: Path) -> Config:
     """
     The configuration in a TOML file, with all paths absolute.
 
     :raises ConfigurationError: it cannot be read, or says something that cannot be meant.
     """
-    try:
-        found = msgspec.toml.decode(path.read_bytes(), type=Config)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as e:
-        raise ConfigurationError(f"{path}: {e}") from e
+    found = read_toml(path, Config)
     _check(found, path)
     folder = path.resolve().parent
     sections = {}

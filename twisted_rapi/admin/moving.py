@@ -8,20 +8,19 @@ higher of what source and target have.
 
 import contextlib
 import os
-import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from twisted_rapi.admin.restoring import ONWARD, problems, rank
+from twisted_rapi.admin.restoring import ONWARD, free_name, held, problems, put_together, rank, remove_parts
 from twisted_rapi.config import StoreSection
-from twisted_rapi.errors import ConfigurationError, StoreLocked
+from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.ha.leased import SEAT, LeasedCandidate
 from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.model.records import ClusterRecord
 from twisted_rapi.opening import open_etcd_of, read_keys
 from twisted_rapi.state.codec import decode, encode
-from twisted_rapi.state.database import Database, Lock
+from twisted_rapi.state.database import Database, read_only
 from twisted_rapi.state.etcd import EtcdStore
 from twisted_rapi.state.interface import Commit
 
@@ -45,7 +44,7 @@ async def move(section: StoreSection, source: str, target: str, reactor: Any) ->
         raise ConfigurationError("a cluster is moved from sqlite to etcd, or from etcd to sqlite")
     path = Path(section.path)
     if source == "sqlite":
-        with _held(path) as values:
+        with _values_of(path) as values:
             async with _reserved(section, reactor) as store:
                 await _fill_etcd(store, values)
             _retire_file(path)
@@ -82,21 +81,15 @@ async def _reserved(section: StoreSection, reactor: Any) -> AsyncIterator[EtcdSt
 
 
 @contextlib.contextmanager
-def _held(path: Path) -> Iterator[Values]:
+def _values_of(path: Path) -> Iterator[Values]:
     """What the file has, with nobody being able to open it meanwhile."""
     wrong = problems(path)
     if wrong:
         raise ConfigurationError(f"{path} cannot be moved: {'; '.join(wrong)}")
-    try:
-        lock = Lock(path)
-    except StoreLocked as e:
-        raise ConfigurationError(f"a master has {path} open: stop it first") from e
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+    with held(path):
+        with contextlib.closing(read_only(path)) as db:
             values = dict(db.execute("SELECT key, value FROM entries").fetchall())
         yield values
-    finally:
-        lock.release()
 
 
 async def _read_etcd(store: EtcdStore) -> Values:
@@ -165,7 +158,7 @@ async def _retire_etcd(store: EtcdStore) -> None:
 
 def _fill_file(path: Path, values: Values) -> None:
     part = path.with_name(f".{path.name}.moved")
-    _remove(part)
+    remove_parts(part)
     try:
         database = Database(part)
         try:
@@ -177,20 +170,12 @@ def _fill_file(path: Path, values: Values) -> None:
         os.chmod(part, 0o600)
         part.replace(path)
     finally:
-        _remove(part)
-
-
-def _remove(part: Path) -> None:
-    for path in (part, *part.parent.glob(f"{part.name}[.-]*")):
-        path.unlink(missing_ok=True)
+        remove_parts(part)
 
 
 def _retire_file(path: Path) -> None:
-    number = 1
-    while (kept := path.with_name(f"{path.name}.moved-{number}")).exists():
-        number += 1
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # then all of it is in one file
+    kept = free_name(path, "moved")
+    put_together(path)
     path.replace(kept)
     for suffix in ("-wal", "-shm"):
         path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import ClusterRecord, CounterRecord
 from twisted_rapi.state.codec import decode, encode
-from twisted_rapi.state.database import Database, Lock, backup, integrity
+from twisted_rapi.state.database import Database, Lock, backup, integrity, read_only, sync_path
 from twisted_rapi.state.interface import Commit
 
 # What must not go back: agents refuse older terms, and the ids of jobs are given once.
@@ -32,19 +32,30 @@ def restore(source: Path, store: Path) -> Path | None:
     wrong = problems(source)
     if wrong:
         raise ConfigurationError(f"{source} cannot be restored: {'; '.join(wrong)}")
+    with held(store):
+        with _copied(source, store) as part:
+            _go_on(part, store)
+            kept = _put_aside(store)
+            part.replace(store)
+        sync_path(store.parent)
+    return kept
+
+
+@contextlib.contextmanager
+def held(store: Path) -> Iterator[None]:
+    """
+    Nobody can open the store meanwhile.
+
+    :raises ConfigurationError: a master has it open.
+    """
     try:
         lock = Lock(store)
     except StoreLocked as e:
         raise ConfigurationError(f"a master has {store} open: stop it first") from e
     try:
-        with _copied(source, store) as part:
-            _go_on(part, store)
-            kept = _put_aside(store)
-            part.replace(store)
-        _sync(store.parent)
+        yield
     finally:
         lock.release()
-    return kept
 
 
 def problems(source: Path) -> list[str]:
@@ -57,7 +68,7 @@ def problems(source: Path) -> list[str]:
 
 def _unreadable(source: Path) -> Iterator[str]:
     try:
-        with contextlib.closing(_read_only(source)) as db:
+        with contextlib.closing(read_only(source)) as db:
             if not db.execute("SELECT 1 FROM entries WHERE key = ?", (ClusterRecord.KIND,)).fetchone():
                 yield "it has no cluster"
             for key, value in db.execute("SELECT key, value FROM entries"):
@@ -70,23 +81,38 @@ def _unreadable(source: Path) -> Iterator[str]:
         yield f"it is not a store: {e}"
 
 
-def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+def free_name(store: Path, why: str) -> Path:
+    """A name beside the store that nothing has, to keep it under."""
+    number = 1
+    while (kept := store.with_name(f"{store.name}.{why}-{number}")).exists():
+        number += 1
+    return kept
+
+
+def put_together(store: Path) -> None:
+    """
+    Have all of a store in its one file.
+
+    :raises sqlite3.Error: it is broken.
+    """
+    with contextlib.closing(sqlite3.connect(store)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @contextlib.contextmanager
 def _copied(source: Path, store: Path) -> Iterator[Path]:
     """A copy of the backup beside the store; gone at the end, unless it has been put in place."""
     part = store.with_name(f".{store.name}.restored")
-    _remove(part)
+    remove_parts(part)
     try:
         backup(source, part)
         yield part
     finally:
-        _remove(part)
+        remove_parts(part)
 
 
-def _remove(part: Path) -> None:
+def remove_parts(part: Path) -> None:
+    """Remove a database that is being made, and what SQLite has beside it."""
     for path in (part, *part.parent.glob(f"{part.name}[.-]*")):
         path.unlink(missing_ok=True)
 
@@ -109,7 +135,7 @@ def _values(store: Path) -> dict[str, Record]:
     """What must not go back, as the old store has it; nothing where it cannot be read."""
     found = {}
     with contextlib.suppress(sqlite3.Error, StoreError, msgspec.MsgspecError, ValueError):
-        with contextlib.closing(_read_only(store)) as db:
+        with contextlib.closing(read_only(store)) as db:
             rows = db.execute("SELECT key, value FROM entries WHERE key IN (?, ?)", ONWARD).fetchall()
         for key, value in rows:
             found[key] = decode(key, value)
@@ -130,23 +156,12 @@ def _put_aside(store: Path) -> Path | None:
     """Give the old store, whole, another name, too."""
     if not store.exists():
         return None
-    number = 1
-    while (kept := store.with_name(f"{store.name}.before-restore-{number}")).exists():
-        number += 1
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(store)) as db:
-        # Then all of it is in one file; of a broken one the parts are kept as they are.
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    kept = free_name(store, "before-restore")
+    with contextlib.suppress(sqlite3.Error):  # of a broken one the parts are kept as they are
+        put_together(store)
     os.link(store, kept)
     wal = store.with_name(f"{store.name}-wal")
     if wal.exists():
         wal.replace(f"{kept}-wal")
     store.with_name(f"{store.name}-shm").unlink(missing_ok=True)
     return kept
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorProcess, IReactorTime
 from zope.interface import implementer
 
 from twisted_rapi.agent.interface import IAllocators
-from twisted_rapi.agent.scripts import TOO_LATE, Scripts, Session, missing_tool
+from twisted_rapi.agent.scripts import TOO_LATE, Scripts, Session, need_tools
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.records import Params
@@ -115,9 +115,7 @@ def _names(search_path: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _prepare(work_dir: Path, request: Params) -> Path:
-    gone = missing_tool()
-    if gone is not None:
-        raise StepFailed(f"{gone} is not installed (Debian package util-linux)", "allocator")
+    need_tools("allocator")
     try:
         work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=work_dir))

@@ -22,7 +22,7 @@ from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
 from twisted_rapi.agent.interface import IHookRunner
-from twisted_rapi.agent.scripts import TOO_LATE, Scripts, Session, missing_tool
+from twisted_rapi.agent.scripts import TOO_LATE, Scripts, Session, need_tools
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.steps import RunHooks
@@ -196,9 +196,7 @@ def _scripts(folder: Path) -> list[Path]:
 
 
 def _prepare(output: Path) -> None:
-    tool = missing_tool()
-    if tool is not None:
-        raise StepFailed(f"{tool} is not installed (Debian package util-linux)", "os")
+    need_tools("os")
     try:
         output.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))

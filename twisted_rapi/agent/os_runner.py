@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from twisted_rapi.agent import log_room, os_definitions, os_environment
 from twisted_rapi.agent.interface import IOsRunner
-from twisted_rapi.agent.scripts import TOO_LATE, Scripts, Session, missing_tool
+from twisted_rapi.agent.scripts import TOO_LATE, Scripts, Session, need_tools
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.seen import OsSeen
@@ -158,9 +158,7 @@ def _check(environment: Mapping[str, str]) -> None:
 
 
 def _prepare(log: Path) -> None:
-    gone = missing_tool()
-    if gone is not None:
-        raise StepFailed(f"{gone} is not installed (Debian package util-linux)", "os")
+    need_tools("os")
     try:
         log.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         _remove_old(log.parent)

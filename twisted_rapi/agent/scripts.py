@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from twisted_rapi.agent import log_room, os_session
 from twisted_rapi.agent.term import InThread
+from twisted_rapi.errors import StepFailed
 
 CUT_EVERY = 0.5  # seconds
 TOO_LATE = -1000
@@ -146,10 +147,15 @@ class Scripts:
                 self._log.error("{note}: what the script runs could not be ended", note=note.name)
 
 
-def missing_tool() -> str | None:
-    """What scripts cannot be run without and is not installed; blocks."""
-    tools = (os_session.SETSID, os_session.SETPRIV)
-    return next((tool for tool in tools if not os.access(tool, os.X_OK)), None)
+def need_tools(kind: str) -> None:
+    """
+    Look for what scripts cannot be run without; blocks.
+
+    :raises StepFailed: of this kind: it is not installed.
+    """
+    for tool in (os_session.SETSID, os_session.SETPRIV):
+        if not os.access(tool, os.X_OK):
+            raise StepFailed(f"{tool} is not installed (Debian package util-linux)", kind)
 
 
 def _make_folder(run_dir: Path) -> None:

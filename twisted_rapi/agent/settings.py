@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from twisted_rapi.config import listen_address
+from twisted_rapi.config import listen_address, read_toml
 from twisted_rapi.errors import ConfigurationError
 
 
@@ -84,10 +84,7 @@ def load(path: Path) -> AgentSettings:
 
     :raises ConfigurationError: it cannot be read, or says something that cannot be meant.
     """
-    try:
-        found = msgspec.toml.decode(path.read_bytes(), type=AgentSettings)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as e:
-        raise ConfigurationError(f"{path}: {e}") from e
+    found = read_toml(path, AgentSettings)
     if not found.hypervisors or set(found.hypervisors) - {"kvm", "fake"}:
         raise ConfigurationError(f"{path}: hypervisors: one or both of kvm and fake")
     listen_address(found.listen, f"{path}: listen")

@@ -206,23 +206,25 @@ def backup(source: Path, target: Path) -> None:
         with _as_store_error():
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
             with (
-                contextlib.closing(_read_only(source)) as here,
+                contextlib.closing(read_only(source)) as here,
                 contextlib.closing(sqlite3.connect(part)) as there,
             ):
                 here.backup(there)
                 there.execute("PRAGMA journal_mode = DELETE")
-            _sync(part)
+            sync_path(part)
             os.link(part, target)
-            _sync(target.parent)
+            sync_path(target.parent)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _read_only(path: Path) -> sqlite3.Connection:
+def read_only(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
-def _sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Make a file, or the names in a folder, durable; blocks."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -233,7 +235,7 @@ def _sync(path: Path) -> None:
 def integrity(path: Path) -> list[str]:
     """What is wrong with a database that may be in use; empty when nothing is."""
     try:
-        with contextlib.closing(_read_only(path)) as db:
+        with contextlib.closing(read_only(path)) as db:
             [version] = db.execute("PRAGMA user_version").fetchone()
             found = [row[0] for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
     except sqlite3.Error as e:
