@@ -2,15 +2,14 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from tests.functional.waiting import until
 from twisted_rapi.agent.allocators import Allocators
 from twisted_rapi.testing.contracts.allocators import AllocatorsContract
 
@@ -94,13 +93,6 @@ class ContractTests(AllocatorsContract, AllocatorsBase):
 class EndTests(AllocatorsBase):
     """How scripts end that do not end by themselves."""
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(200):
-            if true():
-                return
-            await deferLater(CLOCK, 0.05)
-        raise self.failureException("it did not come to it")
-
     def slow(self) -> None:
         """A script that says who it is and what it starts, and goes on for long."""
         file = self.folder / "pids"
@@ -116,7 +108,7 @@ class EndTests(AllocatorsBase):
         contract = ContractTests("test_fails")
         contract.allocators = allocators
         self.assertIn("took too long", await contract.failure(contract.step("slow")))
-        await self.until(lambda: not self.alive())
+        await until(lambda: not self.alive())
         self.assertEqual(self.left(), [])
 
     async def test_killed(self) -> None:
@@ -126,11 +118,11 @@ class EndTests(AllocatorsBase):
         process = subprocess.Popen([sys.executable, "-c", AGENT, str(self.folder)])
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        await self.until((self.folder / "pids").exists)
+        await until((self.folder / "pids").exists)
         self.assertTrue(self.alive())
         process.kill()
         process.wait()
-        await self.until(lambda: not self.alive())
+        await until(lambda: not self.alive())
         self.assertNotEqual(self.left(), [])
         await self.again().clean()
         self.assertEqual(self.left(), [])

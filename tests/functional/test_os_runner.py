@@ -5,18 +5,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from msgspec import json
 from msgspec.structs import replace
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
+from tests.functional.waiting import until
 from twisted_rapi.agent import os_runner
 from twisted_rapi.agent.daemon import SHIPPED
 from twisted_rapi.agent.interface import IOsRunner
@@ -74,12 +75,9 @@ class OsRunnerBase(TestCase):
         return RunOs(instance=domain.name, action=more.pop("action", "create"), domain=domain, **more)
 
     async def failure(self, work: Any) -> str:
-        try:
-            await work
-        except StepFailed as e:
-            self.assertEqual(e.kind, "os")
-            return e.text
-        raise self.failureException("it did not fail")
+        error: StepFailed = await self.assertFailure(Deferred.fromCoroutine(work), StepFailed)
+        self.assertEqual(error.kind, "os")
+        return error.text
 
 
 class OsRunnerTests(OsRunnerBase):
@@ -293,14 +291,7 @@ class KilledAgentTests(OsRunnerBase):
         self.process = subprocess.Popen([sys.executable, "-c", AGENT, str(self.folder), step])
         self.addCleanup(self.process.wait)
         self.addCleanup(self.process.kill)
-        await self.until(self.disk.exists)
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(200):
-            if true():
-                return
-            await deferLater(CLOCK, 0.05)
-        raise self.failureException("it did not come to it")
+        await until(self.disk.exists)
 
     async def written(self) -> int:
         """Bytes that are written to the disk while one waits."""

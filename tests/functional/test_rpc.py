@@ -10,7 +10,7 @@ from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, wrapServerTLS
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
@@ -19,6 +19,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
+from tests.functional.waiting import until
 from twisted_rapi.agent.names import TableNames
 from twisted_rapi.agent.node import Node
 from twisted_rapi.agent.parts import Parts
@@ -177,11 +178,7 @@ class OverTLS(TestCase):
         )
 
     async def fails(self, kind: type[Exception], work: Any) -> Any:
-        try:
-            await work
-        except kind as e:
-            return e
-        raise self.failureException(f"{kind.__name__} was not raised")
+        return await self.assertFailure(ensureDeferred(work), kind)
 
     def record(self, uuid: str = "n1", port: int = 0) -> NodeRecord:
         """A node's record that leads to this listener, or to a port of this machine."""
@@ -194,14 +191,6 @@ class OverTLS(TestCase):
             agent_host="127.0.0.1",
             agent_port=port or self.port.getHost().port,
         )
-
-    async def until(self, holds: Any, seconds: float = 5.0) -> None:
-        """Wait until something holds."""
-        for _ in range(int(seconds / 0.05)):
-            if holds():
-                return
-            await deferLater(CLOCK, 0.05)
-        raise self.failureException("it did not come to that in time")
 
 
 class RemoteAgentTests(NodeAgentContract, OverTLS):
@@ -327,15 +316,15 @@ class RpcTests(OverTLS):
         nodes.set_nodes([record])
         nodes.startService()
         try:
-            await self.until(lambda: "n1" in nodes.reports, 3)
+            await until(lambda: "n1" in nodes.reports, 3)
             await self.cut()
-            await self.until(lambda: "n1" not in nodes.reports, 5)
+            await until(lambda: "n1" not in nodes.reports, 5)
             step = CreateVolume(instance="i1", disk=self.disk())
             await self.fails(NodeUnreachable, nodes.perform("n1", step))
             waiting = Deferred.fromCoroutine(nodes.perform("n1", step, patience=20.0))
             await self.listen(record.agent_port)
             self.assertEqual((await waiting).path, self.disk().logical_id[1])
-            await self.until(lambda: "n1" in nodes.reports, 5)
+            await until(lambda: "n1" in nodes.reports, 5)
             await self.fails(NodeUnreachable, nodes.perform("other", step))
         finally:
             await nodes.stopService()
@@ -403,15 +392,15 @@ class RpcTests(OverTLS):
         watching = Deferred.fromCoroutine(self.agent.watch(1, heard.append))
         ended: list[Any] = []
         watching.addBoth(ended.append)
-        await self.until(lambda: tell)
+        await until(lambda: tell)
         tell[0](Heartbeat())
-        await self.until(lambda: heard)
+        await until(lambda: heard)
         long = FullReport(report=NodeReport(acceleration="x" * 100_000))
         # As many as sockets and buffers take at once: nothing is read as long as we do not return.
         for _ in range(200):
             tell[0](long)
         self.assertLess(len(heard), 200)
-        await self.until(lambda: ended and gone)
+        await until(lambda: ended and gone)
         self.assertTrue(ended[0].check(NodeUnreachable), ended)
 
 
@@ -468,7 +457,7 @@ class LostPacketsTests(OverTLS):
 
     async def test_dropped(self) -> None:
         """It is shown as down within five seconds; the other one is watched and reached all the time."""
-        await self.until(lambda: len(self.nodes.reports) == 2)
+        await until(lambda: len(self.nodes.reports) == 2)
         lost: list[str] = []
         self.nodes.observe(lambda uuid: None if uuid in self.nodes.reports else lost.append(uuid))
         begun = time.monotonic()
@@ -535,10 +524,10 @@ class StoppedAgentTests(TestCase):
         nodes.startService()
         step = StopDomain(instance="i1", hypervisor="fake", instance_uuid="u1")
         try:
-            await self.until(lambda: len(nodes.reports) == 2, 10)
+            await until(lambda: len(nodes.reports) == 2, 10)
             os.kill(self.cluster.agents[0].pid, signal.SIGSTOP)
             stuck = Deferred.fromCoroutine(nodes.perform("n1", step))
-            await self.until(lambda: "n1" not in nodes.reports, 5)
+            await until(lambda: "n1" not in nodes.reports, 5)
             before = len(os.listdir("/proc/self/fd"))
             for _ in range(10):
                 sent = time.monotonic()
@@ -550,14 +539,7 @@ class StoppedAgentTests(TestCase):
             self.assertNoResult(stuck)
             self.resume()
             await stuck
-            await self.until(lambda: len(nodes.reports) == 2, 10)
+            await until(lambda: len(nodes.reports) == 2, 10)
         finally:
             await nodes.stopService()
             await deferLater(CLOCK, 0.1)
-
-    async def until(self, holds: Any, seconds: float) -> None:
-        for _ in range(int(seconds / 0.05)):
-            if holds():
-                return
-            await deferLater(CLOCK, 0.05)
-        raise self.failureException("it did not come to that in time")

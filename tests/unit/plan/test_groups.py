@@ -3,38 +3,24 @@
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.plan.programs import create, op
+from tests.unit.plan.cases import OpcodeCase
+from tests.unit.plan.programs import create
 from tests.unit.plan.test_create import pair
 from twisted_rapi.model import params
 from twisted_rapi.model.param_tables import DISKPARAMS_DEFAULTS, ND_DEFAULTS
 from twisted_rapi.model.records import GroupRecord, NodeRecord
 from twisted_rapi.testing.cluster import GROUP, NODES
-from twisted_rapi.testing.soundness import complaints
-from twisted_rapi.testing.world import Ended, World
 
 MISSING = ["OpPrereqError", ["Node group 'nosuch' not found", "unknown_entity"]]
 
 
-class GroupCase(SynchronousTestCase):
+class GroupCase(OpcodeCase):
     """Has a world with a group besides the first."""
 
     def setUp(self) -> None:
-        self.world = World()
+        super().setUp()
         self.well("GROUP_ADD", group_name="g2")
-
-    def run_op(self, op_id: str, **parameters: Any) -> Ended:
-        ended = self.world.run(op(op_id, **parameters))
-        self.assertEqual(ended.unlocked, set())
-        self.assertEqual(complaints(self.world), [])
-        return ended
-
-    def well(self, op_id: str, **parameters: Any) -> Ended:
-        """It succeeds."""
-        ended = self.run_op(op_id, **parameters)
-        self.assertIsNone(ended.error)
-        return ended
 
     def refused(self, text: str, code: str | None, op_id: str, **parameters: Any) -> None:
         """It ends with this text somewhere in the error, and this code."""

@@ -3,38 +3,25 @@
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.trial.unittest import SynchronousTestCase
 
+from tests.unit.plan.cases import OpcodeCase
 from tests.unit.plan.programs import create, op
 from tests.unit.plan.test_create import pair
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.model.records import GroupRecord, NetworkRecord, NodeRecord
 from twisted_rapi.plan.networks import pool
 from twisted_rapi.testing.cluster import GROUP, NODES
-from twisted_rapi.testing.soundness import complaints
-from twisted_rapi.testing.world import Ended, World
+from twisted_rapi.testing.world import Ended
 
 BRIDGED = {"network_mode": "bridged", "network_link": "br0"}
 
 
-class NetworkCase(SynchronousTestCase):
+class NetworkCase(OpcodeCase):
     """Has a world with one network."""
 
     def setUp(self) -> None:
-        self.world = World()
+        super().setUp()
         self.well("NETWORK_ADD", network_name="net1", network="10.55.0.0/24", gateway="10.55.0.1")
-
-    def run_op(self, op_id: str, **parameters: Any) -> Ended:
-        ended = self.world.run(op(op_id, **parameters))
-        self.assertEqual(ended.unlocked, set())
-        self.assertEqual(complaints(self.world), [])
-        return ended
-
-    def well(self, op_id: str, **parameters: Any) -> Ended:
-        """It succeeds."""
-        ended = self.run_op(op_id, **parameters)
-        self.assertIsNone(ended.error)
-        return ended
 
     def refused(self, error: list[Any], op_id: str, **parameters: Any) -> Ended:
         """It ends with exactly this error."""

@@ -38,11 +38,7 @@ class LeasesContract(_Base):
 
     async def fails(self, kind: type[Exception], work: Coroutine[Any, Any, Any]) -> None:
         """Have `work` fail so."""
-        try:
-            await work
-        except kind:
-            return
-        raise self.failureException(f"{kind.__name__} was not raised")
+        await self.assertFailure(Deferred.fromCoroutine(work), kind)
 
     async def put(self, key: str, lease: int) -> int:
         """Put a key that hangs on a lease."""

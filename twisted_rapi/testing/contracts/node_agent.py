@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -74,11 +74,7 @@ class NodeAgentContract(_Base):
 
     async def fails(self, kind: type[Exception], work: Any) -> Any:
         """The error of this kind that `work` raises."""
-        try:
-            await work
-        except kind as e:
-            return e
-        raise self.failureException(f"{kind.__name__} was not raised")
+        return await self.assertFailure(ensureDeferred(work), kind)
 
     async def until(self, holds: Any, seconds: float = 5.0) -> None:
         """Let time pass until something holds."""

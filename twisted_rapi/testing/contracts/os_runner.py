@@ -3,6 +3,7 @@
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -50,14 +51,11 @@ class OsRunnerContract(_Base):
         )
         return RunOs(instance="web1", action=action, domain=domain, old_name="web0")
 
-    async def failure(self, work: Coroutine[Any, Any, None]) -> str:
+    async def failure(self, work: Coroutine[Any, Any, Any]) -> str:
         """The text of the failure of kind ``os`` that `work` raises."""
-        try:
-            await work
-        except StepFailed as e:
-            self.assertEqual(e.kind, "os")
-            return e.text
-        raise self.failureException("it did not fail")
+        error: StepFailed = await self.assertFailure(Deferred.fromCoroutine(work), StepFailed)
+        self.assertEqual(error.kind, "os")
+        return error.text
 
     def test_interface(self) -> None:
         """It provides the interface."""

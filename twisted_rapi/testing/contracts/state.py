@@ -58,11 +58,8 @@ class StateStoreContract(_Base):
 
     async def fails(self, kind: type[Exception], work: Coroutine[Any, Any, Any]) -> Exception:
         """What `work` raises, which must be of this kind."""
-        try:
-            await work
-        except kind as e:
-            return e
-        raise self.failureException(f"{kind.__name__} was not raised")
+        error: Exception = await self.assertFailure(Deferred.fromCoroutine(work), kind)
+        return error
 
     async def test_interface(self) -> None:
         """It provides the interface, and so do its watches."""
