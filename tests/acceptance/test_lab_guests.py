@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
+from tests.acceptance.guests import NEEDS
 from tests.acceptance.lab import LabCase
-from tests.acceptance.test_real_guest import NEEDS
 from tests.requirements import missing
 from twisted_rapi.testing.processes import await_true
 

@@ -1,68 +1,19 @@
 """A real guest that moves: two agents with a libvirt each, asked for everything through the API."""
 
-import json
 import os
 import re
 import signal
-from pathlib import Path
-from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from tests.acceptance.test_crashes import Api
-from tests.acceptance.test_real_guest import NEEDS
-from tests.requirements import missing
-from twisted_rapi.testing.libvirtd import LibvirtDaemon
-from twisted_rapi.testing.local import LocalCluster
+from tests.acceptance.guests import NAME, GuestCase
 from twisted_rapi.testing.processes import await_true
 
-NAME, COPY = "guest1.example.com", "guest2.example.com"
+COPY = "guest2.example.com"
 
 
-class MovingGuestTests(SynchronousTestCase):
+class MovingGuestTests(GuestCase):
     """Migrated, failed over, given and taken disks, exported and imported, while it counts."""
 
-    skip = missing(*NEEDS)
-
-    def setUp(self) -> None:
-        folder = Path(self.mktemp()).resolve()
-        folder.mkdir(parents=True)
-        self.serial = folder / "serial"
-        self.serial.mkdir()
-        self.libvirts = [LibvirtDaemon(folder / f"libvirt{n}", hostname=f"host{n}") for n in (1, 2)]
-        for libvirt in self.libvirts:
-            self.addCleanup(libvirt.stop)
-            libvirt.start()
-        self.cluster = LocalCluster(folder / "cluster", nodes=2, hypervisor="kvm", more="")
-        self.addCleanup(self.cluster.remove)
-        self.cluster.set_up()
-        for n, libvirt in enumerate(self.libvirts, 1):
-            lines = f'libvirt_uri = "{libvirt.uri}"\nmigration_uri = "{libvirt.uri}"\n'
-            with (self.cluster.directory / f"node{n}" / "agent.toml").open("a") as f:
-                f.write(f'{lines}serial_dir = "{self.serial}"\n')
-        for agent in self.cluster.agents:
-            agent.environment = {"RAPI_ACCELERATION": os.environ.get("RAPI_ACCELERATION", "tcg")}
-        (self.cluster.config / "users").write_text("demo secret write\n")
-        self.cluster.start()
-        self.cluster.await_nodes()
-        self.api = Api(self.cluster.port)
-
-    def done(self, method: str, path: str, body: Any = None) -> Any:
-        """The result of a job that has to succeed."""
-        job = self.api.ask(method, path, body)
-        found: dict[str, Any] = {}
-
-        def ended() -> bool:
-            found.update(self.api.ask("GET", f"/2/jobs/{job}"))
-            return found["status"] in ("success", "error", "canceled")
-
-        await_true(f"job {job} has ended", ended, 90)
-        self.assertEqual(found["status"], "success", json.dumps(found["opresult"]))
-        return found["opresult"][-1]
-
-    def printed(self, name: str = NAME) -> str:
-        """What a guest has written on its serial port."""
-        return "".join(f.read_text(errors="replace") for f in self.serial.glob(f"*{name}*"))
+    NODES = 2
 
     def count(self, name: str = NAME) -> int:
         """How far it has counted."""

@@ -1,68 +1,21 @@
 """A real guest: master and agent as processes, libvirt with QEMU; it boots what its OS definition wrote."""
 
-import json
 import os
 import re
 import signal
 import socket
 import time
-from pathlib import Path
-from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from tests.acceptance.test_crashes import Api
-from tests.requirements import missing
-from twisted_rapi.testing.libvirtd import LibvirtDaemon
-from twisted_rapi.testing.local import LocalCluster
+from tests.acceptance.guests import NAME, GuestCase
 from twisted_rapi.testing.processes import await_true
 
-NEEDS = (
-    *("libvirtd", "virsh", "qemu-system-x86_64", "unshare", "busybox", "syslinux", "mcopy", "cpio"),
-    *("module:libvirt", "file:/boot/vmlinuz-*-cloud-amd64"),
-)
-NAME = "guest1.example.com"
 
-
-class RealGuestTests(SynchronousTestCase):
+class RealGuestTests(GuestCase):
     """Create, boot, look at, stop, kill and remove a guest that runs."""
 
-    skip = missing(*NEEDS)
-
     def setUp(self) -> None:
-        folder = Path(self.mktemp()).resolve()
-        folder.mkdir(parents=True)
-        self.libvirt = LibvirtDaemon(folder / "libvirt")
-        self.serial = folder / "serial"
-        self.serial.mkdir()
-        self.addCleanup(self.libvirt.stop)
-        self.libvirt.start()
-        more = f'libvirt_uri = "{self.libvirt.uri}"\nserial_dir = "{self.serial}"\n'
-        self.cluster = LocalCluster(folder / "cluster", nodes=1, hypervisor="kvm", more=more)
-        self.addCleanup(self.cluster.remove)
-        self.cluster.set_up()
-        (self.cluster.config / "users").write_text("demo secret write\n")
-        # A 6.1 kernel may hang under nested KVM; which one is used the agent says in its report.
-        acceleration = os.environ.get("RAPI_ACCELERATION", "tcg")
-        self.cluster.agents[0].environment = {"RAPI_ACCELERATION": acceleration}
-        self.cluster.start()
-        self.api = Api(self.cluster.port)
-
-    def done(self, method: str, path: str, body: Any = None) -> Any:
-        """The result of a job that has to succeed."""
-        job = self.api.ask(method, path, body)
-        found: dict[str, Any] = {}
-
-        def ended() -> bool:
-            found.update(self.api.ask("GET", f"/2/jobs/{job}"))
-            return found["status"] in ("success", "error", "canceled")
-
-        await_true(f"job {job} has ended", ended, 90)
-        self.assertEqual(found["status"], "success", json.dumps(found["opresult"]))
-        return found["opresult"][-1]
-
-    def printed(self) -> str:
-        return "".join(f.read_text(errors="replace") for f in self.serial.glob("*"))
+        super().setUp()
+        [self.libvirt] = self.libvirts
 
     def status(self) -> str:
         found: str = self.api.ask("GET", f"/2/instances/{NAME}")["status"]
