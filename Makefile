@@ -2,6 +2,7 @@
 
 PORT ?= 5080
 RUNS ?= 100
+KILLS ?= 0
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 SYSTEM_PYTHON ?= python3
@@ -75,7 +76,7 @@ endif
 	$(PYTHON) -m bench.run
 
 bench-failover: packages
-	@RUNS=$(RUNS) $(PYTHON) -m bench.failover
+	@RUNS=$(RUNS) KILLS=$(KILLS) $(PYTHON) -m bench.failover
 
 docs: $(VENV)/installed
 	$(PYTHON) -m twisted_rapi.reference

@@ -114,7 +114,7 @@ def main() -> int:
         lab.start()
         campaign = Campaign(lab)
         campaign.begin()
-        for kind in chosen():
+        for kind in chosen() if runs else ():
             measure(campaign, kind, runs)
         if kills:
             campaign.kill_at_random(kills, random.Random(SEED))

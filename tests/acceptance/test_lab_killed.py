@@ -35,8 +35,8 @@ class KilledTests(LabCase):
         self.judge()
 
     def test_others_killed(self) -> None:
-        """Etcd's leader is killed, then an agent: the jobs go on."""
-        for fault in ("kill-etcd", "kill-agent"):
+        """Etcd's leader is killed, or hangs, then an agent is killed: the jobs go on."""
+        for fault in ("kill-etcd", "freeze-etcd", "kill-agent"):
             self.campaign.cause(fault)
             self.campaign.await_jobs(2)
             self.campaign.mend()

@@ -1,8 +1,8 @@
 """
 ``python -m twisted_rapi.testing.lab``: a lab to play with.
 
-``up``, ``down`` (of every lab, with ``--all``), ``fault NAME [NODE]``, ``mend``, ``status``, ``check FAULT…``
-(under load, with the checker's judgement), ``run COMMAND…`` (in the client's namespace).
+``up``, ``down`` (of every lab, with ``--all``), ``fault NAME [NODE]``, ``cut FROM TO``, ``mend``, ``status``,
+``check FAULT…`` (under load, with the checker's judgement), ``run COMMAND…`` (in the client's namespace).
 """
 
 import argparse
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from twisted_rapi.testing.lab.asking import Silence
 from twisted_rapi.testing.lab.campaign import Campaign
 from twisted_rapi.testing.lab.commands import LabError, inside
+from twisted_rapi.testing.lab.cutting import EVERYONE, Cut
 from twisted_rapi.testing.lab.faults import FAULTS, found
 from twisted_rapi.testing.lab.founding import USER, password_of
 from twisted_rapi.testing.lab.lab import Lab, opened
@@ -95,6 +96,17 @@ def fault(options: argparse.Namespace) -> int:
     return 0
 
 
+def cut(options: argparse.Namespace) -> int:
+    """Have nothing pass from one place to another."""
+    lab = opened(_layout(options))
+    ports = {place.port for place in lab.layout.places} | {EVERYONE}
+    if not {options.source, options.target} <= ports:
+        raise LabError(f"frames pass between {', '.join(sorted(ports))}")
+    lab.cut([Cut(options.source, options.target)])
+    _say(f"Nothing passes from {options.source} to {options.target}.")
+    return 0
+
+
 def mend(options: argparse.Namespace) -> int:
     """End all."""
     opened(_layout(options)).mend()
@@ -147,6 +159,7 @@ def parser() -> argparse.ArgumentParser:
         "up": (up, "set a lab up and leave it running"),
         "down": (down, "end it and leave nothing"),
         "fault": (fault, "cause a fault"),
+        "cut": (cut, "have nothing pass from one place to another; * is everyone"),
         "mend": (mend, "end all faults"),
         "status": (status, "what runs"),
         "check": (check, "cause faults under load, and judge"),
@@ -166,6 +179,8 @@ def parser() -> argparse.ArgumentParser:
     sub["down"].add_argument("--all", action="store_true", help="of every name")
     sub["fault"].add_argument("fault", choices=list(FAULTS))
     sub["fault"].add_argument("node", nargs="?", default="")
+    for end in ("source", "target"):
+        sub["cut"].add_argument(end)
     sub["check"].add_argument("faults", nargs="+", choices=list(FAULTS))
     sub["run"].add_argument("command", nargs=argparse.REMAINDER)
     return made

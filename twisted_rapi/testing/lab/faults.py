@@ -91,6 +91,11 @@ FAULTS = {
         "kill -9 of twistd rapi-agent", lambda lab, node: kill(lab, node, "agent"), follower_of
     ),
     "kill-etcd": Fault("kill -9 of etcd's leader", lambda lab, node: kill(lab, node, "etcd"), etcd_leader_of),
+    "freeze-etcd": Fault(
+        "SIGSTOP of etcd's leader",
+        lambda lab, node: lab.daemons[node.short, "etcd"].tell(signal.SIGSTOP),
+        etcd_leader_of,
+    ),
     "cut-master": Fault(
         "nothing reaches it and nothing leaves it",
         lambda lab, node: lab.cut(between([node.port], [EVERYONE])),

@@ -8,20 +8,18 @@ when it is told to (SIGTERM), after what is under way.
 
 import itertools
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any
 
 import attrs
 
 from twisted_rapi.testing.lab.asking import Asker, Silence
+from twisted_rapi.testing.lab.attending import attend
 from twisted_rapi.testing.lab.history import FINAL, Asked, note
-from twisted_rapi.testing.lab.lab import Lab, opened
-from twisted_rapi.testing.lab.layout import Layout
+from twisted_rapi.testing.lab.lab import Lab
 
 PAUSE = 0.02  # seconds between the reads of one reader
 LATER = 0.1  # seconds before another try, of somebody else where there is one
@@ -176,15 +174,5 @@ def _told(known: dict[str, Any], status: int, content: Any) -> dict[str, Any]:
     return {"master": content.get("master", "")} if isinstance(content, dict) else {}
 
 
-def main(directory: str, history: str) -> None:
-    """Be the load."""
-    folder = Path(directory)
-    lab = opened(Layout(name=folder.name, base=folder.parent))
-    with Path(history).open("ab") as out:
-        load = Load(lab, out)
-        signal.signal(signal.SIGTERM, lambda *_: load.over.set())
-        load.run()
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    attend(Load, *sys.argv[1:])

@@ -7,7 +7,6 @@ the kernel's own messages, and which machines run by what the hypervisors keep.
 
 import json
 import re
-import signal
 import sys
 import threading
 import time
@@ -24,9 +23,10 @@ from twisted_rapi.state.codec import decode
 from twisted_rapi.state.etcd_wire import Space, packed
 from twisted_rapi.testing.lab.addresses import Addresses
 from twisted_rapi.testing.lab.asking import Silence
+from twisted_rapi.testing.lab.attending import attend
 from twisted_rapi.testing.lab.history import AnyEvent, Committed, Held, JobSeen, Ran, note
-from twisted_rapi.testing.lab.lab import Lab, opened
-from twisted_rapi.testing.lab.layout import Layout, Place
+from twisted_rapi.testing.lab.lab import Lab
+from twisted_rapi.testing.lab.layout import Place
 from twisted_rapi.testing.lab.load import mark_of
 from twisted_rapi.testing.lab.removal import processes
 
@@ -215,15 +215,5 @@ class Recorder:
         addresses.close()
 
 
-def main(directory: str, history: str) -> None:
-    """Be the recorder."""
-    folder = Path(directory)
-    lab = opened(Layout(name=folder.name, base=folder.parent))
-    with Path(history).open("ab") as out:
-        recorder = Recorder(lab, out)
-        signal.signal(signal.SIGTERM, lambda *_: recorder.over.set())
-        recorder.run()
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    attend(Recorder, *sys.argv[1:])
