@@ -5,23 +5,20 @@ import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.requirements import missing
+from tests.requirements import missing, missing_for_lab
 from twisted_rapi.testing.lab.asking import Silence
 from twisted_rapi.testing.lab.campaign import Campaign
 from twisted_rapi.testing.lab.history import Served
 from twisted_rapi.testing.lab.lab import Lab
 from twisted_rapi.testing.lab.layout import NAME, Layout, Place
-from twisted_rapi.testing.lab.probe import missing as missing_of_lab
 from twisted_rapi.testing.lab.removal import abandoned, remove
 from twisted_rapi.testing.processes import await_true
-
-_TOOLS = ("ip", "nft", "etcd", "nsenter")
 
 
 class LabCase(SynchronousTestCase):
     """A lab under load, of this test's own."""
 
-    skip = missing(*_TOOLS) or missing_of_lab()
+    skip = missing("etcd") or missing_for_lab()
     clocks = False
     guests = False
 

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.requirements import missing
+from tests.requirements import missing_for_lab
 from twisted_rapi.testing.lab.addresses import Addresses
 from twisted_rapi.testing.lab.commands import LabError, inside, run, within
 from twisted_rapi.testing.lab.cutting import EVERYONE, Cut, between
 from twisted_rapi.testing.lab.layout import NAME, Layout, Place
 from twisted_rapi.testing.lab.network import Network
-from twisted_rapi.testing.lab.probe import missing as missing_of_lab
 from twisted_rapi.testing.lab.removal import abandoned, labs, mounts, namespaces, processes, remove
 from twisted_rapi.testing.processes import await_true
 
@@ -30,7 +29,7 @@ SURE, ENOUGH = 20.0, 0.3  # seconds: what passes has passed; what has not passed
 class LabNetworkCase(SynchronousTestCase):
     """A network of a lab, without daemons."""
 
-    skip = missing("ip", "nft", "nsenter") or missing_of_lab()
+    skip = missing_for_lab()
 
     def setUp(self) -> None:
         self.layout = Layout(name=f"{NAME}{os.getpid()}")

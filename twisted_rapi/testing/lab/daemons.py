@@ -75,7 +75,10 @@ class LabDaemon:
     def pids(self) -> list[int]:
         """Its process, when it runs."""
         mark = os.fsencode(self.node.folder / self.kind.mark)
-        return [pid for pid in processes(self.node.namespace) if mark in _arguments(pid)]
+        found = [pid for pid in processes(self.node.namespace) if mark in _arguments(pid)]
+        # One that was started just now may not have come to its namespace yet.
+        child = self._child
+        return found if child is None or child.poll() is not None else sorted({*found, child.pid})
 
     def start(self) -> None:
         """Start it unless it runs, without waiting for it."""

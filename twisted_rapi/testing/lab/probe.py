@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import uuid
 
 from twisted_rapi.testing.lab.commands import LabError, inside, run
@@ -36,12 +37,15 @@ def missing(clocks: bool = False, guests: bool = False) -> str | None:
 
 
 def _refused() -> str | None:
-    """What the kernel refuses of namespaces, bridges and their rules."""
+    """What the kernel refuses of mounts, namespaces, bridges and their rules."""
     name = f"{NAME}probe-{uuid.uuid4().hex[:8]}"
     try:
+        with tempfile.TemporaryDirectory(prefix=name) as folder:
+            run("mount", "-t", "tmpfs", "-o", "size=1m", name, folder)
+            run("umount", folder)
         run("ip", "netns", "add", name)
     except LabError as e:
-        return f"no network namespaces: {e}"
+        return f"no mounts or no network namespaces: {e}"
     try:
         run("ip", "-n", name, "link", "add", "br0", "type", "bridge")
         run("ip", "-n", name, "link", "add", "one", "type", "veth", "peer", "name", "two")
