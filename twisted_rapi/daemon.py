@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 
+from twisted_rapi import __version__
 from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.cluster.duties import Duties, Office
 from twisted_rapi.cluster.service import Cluster
@@ -25,9 +26,12 @@ from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.failpoint import from_environment
 from twisted_rapi.ha.election import IElection, SoleCandidate
 from twisted_rapi.ha.leadership import Leadership
-from twisted_rapi.ha.leased import LeasedCandidate
+from twisted_rapi.ha.leased import SEAT, LeasedCandidate
+from twisted_rapi.ha.presence import Presence
+from twisted_rapi.ha.standing import StoredStanding
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.model.mastership import CandidateRecord
 from twisted_rapi.model.records import NodeRecord, job_status
 from twisted_rapi.notify import Notifier
 from twisted_rapi.observe.measured import MeasuredAgent, MeasuredStore
@@ -137,7 +141,7 @@ class Master(MultiService):
         users.setServiceParent(self)
         await users.refresh()
         self._observe(snapshot, nodes)
-        election = self._election(store, here)
+        election = self._election(store, here, snapshot)
         resource.certain = lambda: self._current_term() is not None
         office = Office(
             store=self._store,
@@ -148,6 +152,7 @@ class Master(MultiService):
             chance=self._random,
             opened=lambda cluster, table, executor: self._begin_term(resource, cluster, table, executor),
             deposed=self._deposed,
+            quiet=resource.quiet,
             failpoint=self._failpoint,
             archive_age=config.jobs.archive_age,
         )
@@ -155,13 +160,17 @@ class Master(MultiService):
         self._leadership.setServiceParent(self)
         await self._listen(resource)
 
-    def _election(self, store: SQLiteStore | EtcdStore, here: str) -> IElection:
+    def _election(self, store: SQLiteStore | EtcdStore, here: str, snapshot: Snapshot) -> IElection:
         assert self._store is not None
         if isinstance(store, SQLiteStore):
             return SoleCandidate(self._store, here)
         # What is in memory may not be what the store says: the next term reads all of it.
         store.doubtful = self._deposed
-        return LeasedCandidate(self._store, store, here, self._reactor, self._config.store.lease)
+        record = CandidateRecord(uuid=here, since=time.time(), version=__version__)
+        Presence(self._store, store, record, self._reactor, snapshot.age).setServiceParent(self)
+        standing = StoredStanding(self._store, here, self._reactor, SEAT)
+        lease = self._config.store.lease
+        return LeasedCandidate(self._store, store, here, self._reactor, lease, standing)
 
     def _deposed(self) -> None:
         if self._leadership is not None:

@@ -1,5 +1,6 @@
 """``rapi-admin`` with a real etcd: certificates, founding, checking, moving; and the daemon."""
 
+import base64
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import TestCase
 
@@ -186,6 +188,31 @@ class AdminTests(TestCase):
         daemon.kill()
         await_true("the first is master again", lambda: _master(first) == "node1.example.com", 15)
 
+    def test_failover(self) -> None:
+        """The mastership is handed over and back, by command and by request; what cannot be is refused."""
+        cluster = self.in_etcd()
+        daemon, port = self.second(cluster)
+        first = cluster.port
+        cluster.start()
+        cluster.await_nodes()
+        failover = ("failover", "--config", str(cluster.config / "rapi.toml"))
+        self.assertEqual(self.admin(*failover), 1)
+        self.assertIn("no other master candidate", self.said[-1])
+        daemon.start()
+        await_true("the second is there", lambda: self.presence(first) == [True, True])
+        for wrong in ("nosuch.example.com", "node1.example.com"):
+            self.assertEqual(self.admin(*failover, wrong), 1)
+        self.assertEqual(self.admin(*failover, "node2.example.com"), 0, self.said)
+        self.assertIn("node2.example.com is master now", self.said[-1])
+        await_true("the second answers", lambda: _master(port) == "node2.example.com")
+        answer = _ask(port, "/2/master", {"node": "node1.example.com"})
+        self.assertEqual(answer["target"], "node1.example.com")
+        await_true("the first answers", lambda: _master(first) == "node1.example.com")
+
+    def presence(self, port: int) -> list[bool]:
+        """Which candidates are there."""
+        return [candidate["present"] for candidate in _ask(port, "/2/master")["candidates"]]
+
     def test_daemon(self) -> None:
         """A whole cluster works over etcd, and survives the death of etcd's leader and its own."""
         cluster = self.in_etcd()
@@ -201,6 +228,18 @@ class AdminTests(TestCase):
         cluster.master.start(wait=False)
         cluster.master.await_ready()
         cluster.await_nodes()
+
+
+def _ask(port: int, path: str, body: Any = None) -> Any:
+    """Ask as the user who may write; with a body it is a PUT."""
+    credentials = base64.b64encode(b"op:secret").decode()
+    headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    method = "GET" if body is None else "PUT"
+    request = urllib.request.Request(f"https://127.0.0.1:{port}{path}", data, headers, method=method)
+    context = ssl._create_unverified_context()
+    with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+        return json.load(answer)
 
 
 def _master(port: int) -> str | None:

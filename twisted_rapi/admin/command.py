@@ -21,6 +21,7 @@ from twisted_rapi.admin.parts import CONFIG, STATE, Command, Work, run_sub, say_
 from twisted_rapi.admin.restoring import restore
 from twisted_rapi.admin.secret import DomainSecret
 from twisted_rapi.admin.storing import EtcdCertificates, Store, fill_new_etcd, only_sqlite, store_settings
+from twisted_rapi.admin.switching import Failover
 from twisted_rapi.config import StoreSection, load
 from twisted_rapi.errors import ConfigurationError, RapiError
 from twisted_rapi.state.database import backup
@@ -284,6 +285,7 @@ class Options(Command):
         ["backup", None, Backup, "Copy the store while it is in use."],
         ["restore", None, Restore, "Put a backup in the place of the store."],
         ["store", None, Store, "Move the cluster from one store into another."],
+        ["failover", None, Failover, "Hand the mastership to another candidate."],
         ["etcd-certificates", None, EtcdCertificates, "Make certificates for etcd and its clients."],
         ["domain-secret", None, DomainSecret, "Show or change what clusters share to move instances."],
         ["check", None, Check, "Find out what is wrong, and how to mend it."],

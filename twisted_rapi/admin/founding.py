@@ -179,6 +179,9 @@ def _write(plan: ClusterPlan, now: float, undo: Undo) -> None:
     undo.public(directory / "rapi.toml", config.encode())
 
 
+_POOL = 10  # how many master candidates a cluster wants at first (constants.json)
+
+
 def _node(node: NodePlan, group: str, candidate: bool, now: float) -> NodeRecord:
     return NodeRecord(
         uuid=str(uuid4()),
@@ -196,13 +199,14 @@ def _node(node: NodePlan, group: str, candidate: bool, now: float) -> NodeRecord
 
 def _records(plan: ClusterPlan, now: float) -> tuple[GroupRecord, list[NodeRecord], ClusterRecord]:
     group = GroupRecord(uuid=str(uuid4()), name="default", ctime=now, mtime=now)
-    nodes = [_node(node, group.uuid, n == 0, now) for n, node in enumerate(plan.nodes)]
+    nodes = [_node(node, group.uuid, n < _POOL, now) for n, node in enumerate(plan.nodes)]
     cluster = ClusterRecord(
         uuid=str(uuid4()),
         name=plan.name,
         ctime=now,
         mtime=now,
         master_node=nodes[0].uuid,
+        candidate_pool_size=_POOL,
         default_hypervisor=plan.hypervisor,
         enabled_hypervisors=(plan.hypervisor,),
         hvparams={"kvm": {"kernel_path": "", "vnc_bind_address": "127.0.0.1", "serial_console": True}},

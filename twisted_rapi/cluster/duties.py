@@ -6,7 +6,7 @@ from random import Random
 import attrs
 from msgspec.structs import replace
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -14,10 +14,11 @@ from twisted.python.failure import Failure
 from twisted_rapi.cluster.configuration_hooks import ConfigurationHooks
 from twisted_rapi.cluster.reconciler import Reconciler
 from twisted_rapi.cluster.service import Cluster
+from twisted_rapi.cluster.switching import Handing, Switching
 from twisted_rapi.ha.ladder import Ladder
 from twisted_rapi.jobs.archive import Archive
 from twisted_rapi.jobs.executor import Executor, Means
-from twisted_rapi.jobs.queue import Failpoint, open_queue
+from twisted_rapi.jobs.queue import Failpoint, Queue, open_queue
 from twisted_rapi.jobs.rules import Rules
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.mastership import ElectionRecord
@@ -35,6 +36,7 @@ class Office:
 
     :ivar now: seconds since the epoch.
     :ivar opened: told the cluster once it can be used; what it gives runs until the term ends.
+    :ivar quiet: fires when no request is being answered.
     :ivar archive_age: seconds after which an ended job is archived.
     """
 
@@ -46,6 +48,7 @@ class Office:
     chance: Random
     opened: Callable[[Cluster, JobTable, Executor], Awaitable[Service]]
     deposed: Callable[[], None]
+    quiet: Callable[[], Awaitable[None]] = lambda: succeed(None)
     failpoint: Failpoint = lambda _: None
     archive_age: float = 6 * 3600.0
 
@@ -125,22 +128,7 @@ class Duties(Ladder):
             lambda: office.snapshot.cluster.drained_queue,
             office.failpoint,
         )
-        means = Means(
-            store=office.store,
-            snapshot=office.snapshot,
-            nodes=office.nodes,
-            table=table,
-            queue=queue,
-            plans=PLANS,
-            locks_for=locks_for,
-            now=office.now,
-            chance=office.chance,
-            term=term,
-            clock=office.clock,
-            deposed=office.deposed,
-            failpoint=office.failpoint,
-        )
-        executor = Executor(means)
+        executor = Executor(self._means(queue))
         executor.setServiceParent(self)
         await executor.recover()
         archive = Archive(office.store, table, office.clock, office.now, term, office.archive_age)
@@ -148,5 +136,41 @@ class Duties(Ladder):
         Reconciler(office.store, office.snapshot, office.nodes, office.clock, term).setServiceParent(self)
         ConfigurationHooks(office.snapshot, office.nodes, office.now, office.chance).setServiceParent(self)
         rules = Rules(office.store, office.snapshot, office.now, office.chance, term, lambda: queue.last)
-        cluster = Cluster(office.store, office.snapshot, office.nodes, table, queue, executor, rules)
+        switching = self._switching(executor)
+        parts = (office.store, office.snapshot, office.nodes, table, queue, executor, rules, switching)
+        cluster = Cluster(*parts)
         (await office.opened(cluster, table, executor)).setServiceParent(self)
+        switching.setServiceParent(self)
+
+    def _means(self, queue: Queue) -> Means:
+        office = self._office
+        return Means(
+            store=office.store,
+            snapshot=office.snapshot,
+            nodes=office.nodes,
+            table=self._table,
+            queue=queue,
+            plans=PLANS,
+            locks_for=locks_for,
+            now=office.now,
+            chance=office.chance,
+            term=self._term,
+            clock=office.clock,
+            deposed=office.deposed,
+            failpoint=office.failpoint,
+        )
+
+    def _switching(self, executor: Executor) -> Switching:
+        office = self._office
+        handing = Handing(
+            store=office.store,
+            snapshot=office.snapshot,
+            table=self._table,
+            executor=executor,
+            term=self._term,
+            clock=office.clock,
+            now=office.now,
+            quiet=office.quiet,
+            give_up=office.deposed,
+        )
+        return Switching(handing)

@@ -5,6 +5,7 @@ from typing import Any
 
 from zope.interface import Attribute, Interface
 
+from twisted_rapi.model.mastership import SwitchRecord
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import JobRecord
 
@@ -88,4 +89,14 @@ class ICluster(Interface):
         Answers whether, and what to tell (observations.md, Jobs); never raises for an unknown job.
 
         :raises ServiceUnavailable: the term ended meanwhile; it may have been cancelled.
+        """
+
+    async def switch_master(target: str, who: str) -> SwitchRecord:
+        """
+        Ask that another candidate be master; the term ends soon after this answers.
+
+        :param target: uuid of the node, "" for any other candidate.
+        :param who: the user, for the log.
+        :raises BadRequest: it cannot be; nothing was changed.
+        :raises StoreError: the wish could not be stored.
         """

@@ -80,6 +80,7 @@ class Joining:
             secondary_ip=address,
             agent_host=address,
             agent_port=port,
+            master_candidate=self._candidates() < self.snapshot.cluster.candidate_pool_size,
         )
         names = {name_key("node", full): node.uuid}
         try:
@@ -87,6 +88,9 @@ class Joining:
         except Conflict as e:
             raise Forbidden("The token was used, or the name taken, a moment ago") from e
         return {"certificate": certificate.decode(), "authority": self.authority.decode(), "uuid": node.uuid}
+
+    def _candidates(self) -> int:
+        return sum(1 for node in self.snapshot.nodes.values() if node.master_candidate)
 
     def _may_join(
         self, token: str, name: str, address: str, port: int, group: str | None

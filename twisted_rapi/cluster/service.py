@@ -9,12 +9,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_rapi.cluster.interface import ICluster
+from twisted_rapi.cluster.switching import Switching
 from twisted_rapi.jobs.archive import archive_page, archived
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.queue import Queue
 from twisted_rapi.jobs.readers import Readers
 from twisted_rapi.jobs.rules import Rules
 from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.model.mastership import SwitchRecord
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import JobRecord
 from twisted_rapi.rpc.interface import INodes
@@ -37,12 +39,13 @@ class Cluster:
         queue: Queue,
         executor: Executor,
         rules: Rules,
+        switching: Switching,
     ) -> None:
         self.snapshot = snapshot
         self.nodes = nodes
         self.locks = executor.locks
         self._store, self._table, self._queue, self._executor = store, table, queue, executor
-        self._rules = rules
+        self._rules, self._switching = rules, switching
         self._readers = Readers(table, queue.limit)
 
     async def submit(self, ops: Sequence[Opcode], request_id: str = "", reading: bool = False) -> int:
@@ -101,3 +104,7 @@ class Cluster:
     async def delete_filter(self, uuid: str) -> None:
         """See `ICluster.delete_filter`."""
         await self._rules.delete(uuid)
+
+    async def switch_master(self, target: str, who: str) -> SwitchRecord:
+        """See `ICluster.switch_master`."""
+        return await self._switching.wish(target, who)

@@ -29,6 +29,8 @@ from zope.interface import implementer
 from twisted_rapi.deadline import within
 from twisted_rapi.errors import Compacted, Conflict, LeaseGone, StoreError, StoreUnreachable
 from twisted_rapi.ha.election import IElection, next_term
+from twisted_rapi.ha.standing import Anyone, IStanding
+from twisted_rapi.model.mastership import SwitchRecord
 from twisted_rapi.model.records import key_of
 from twisted_rapi.state.codec import encode
 from twisted_rapi.state.interface import Commit, ILeases, IStateStore
@@ -64,14 +66,22 @@ class LeasedCandidate:
 
     :param node: uuid of this node.
     :param ttl: seconds after which a master that is not heard of is replaced.
+    :param standing: what may keep it from a free seat.
     """
 
     _log = Logger()
 
     def __init__(
-        self, store: IStateStore, leases: ILeases, node: str, clock: IReactorTime, ttl: int = TTL
+        self,
+        store: IStateStore,
+        leases: ILeases,
+        node: str,
+        clock: IReactorTime,
+        ttl: int = TTL,
+        standing: IStanding | None = None,
     ) -> None:
         self._store, self._leases, self._node, self._clock, self._ttl = store, leases, node, clock, ttl
+        self._standing = Anyone() if standing is None else standing
         self._tenure: _Tenure | None = None
 
     @property
@@ -88,6 +98,8 @@ class LeasedCandidate:
         """See `IElection.win`."""
         while True:
             await self._vacant()
+            if not await self._standing.ready():
+                continue
             tenure = await self._campaign()
             if tenure is not None:
                 self._tenure = tenure
@@ -124,6 +136,7 @@ class LeasedCandidate:
         change = Commit(
             expect={SEAT: 0, key: before},
             puts={SEAT: self._node.encode(), key: encode(won)},
+            deletes=frozenset({SwitchRecord.KIND}),  # it was about a term that is over
             leased={SEAT: lease},
         )
         try:

@@ -98,7 +98,7 @@ class Executor(Service):
         self._slots = 0
         self._for_slot: list[tuple[int, int, Deferred[None]]] = []
         self._for_room: list[tuple[int, int, Deferred[None]]] = []
-        self._stopping = False
+        self._stopping = self._draining = False
         self._settled = False
         self._settling: list[Deferred[None]] = []
         self._ends: list[Callable[[], None]] = []
@@ -247,7 +247,13 @@ class Executor(Service):
         heappush(self._for_room, (priority, job_id, free))
         await free
 
+    def drain(self) -> None:
+        """Start no more jobs: the term is about to be given up."""
+        self._draining = True
+
     def _room(self) -> int:
+        if self._draining:
+            return 0
         return self._means.snapshot.cluster.max_running_jobs - self._slots
 
     async def slot(self, job_id: int, priority: int) -> None:

@@ -29,6 +29,7 @@ class JobTable:
         self._waiters: dict[int, list[Deferred[None]]] = {}
         self._observers: list[Observer] = []
         self._closed = False
+        self._sent_home = False
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -63,6 +64,12 @@ class JobTable:
             for waiter in waiters:
                 if not waiter.called:
                     waiter.errback(_over())
+
+    def send_home(self) -> None:
+        """The term is about to be given up: whoever waits for a change is told that there is none."""
+        self._sent_home = True
+        for job_id in list(self._waiters):
+            self._wake(job_id)
 
     def drop(self, job_id: int) -> None:
         """The job is archived."""
@@ -105,7 +112,7 @@ class JobTable:
         deadline = self._clock.seconds() + timeout
         while True:
             job = self._jobs.get(job_id)
-            if job is None or job_status(job) in FINAL or not unchanged(job):
+            if job is None or job_status(job) in FINAL or not unchanged(job) or self._sent_home:
                 return job
             left = deadline - self._clock.seconds()
             if left <= 0:

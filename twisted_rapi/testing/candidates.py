@@ -12,7 +12,8 @@ from zope.interface import implementer
 
 from twisted_rapi.errors import StoreUnreachable, Unanswered
 from twisted_rapi.ha.leadership import Leadership
-from twisted_rapi.ha.leased import LeasedCandidate
+from twisted_rapi.ha.leased import SEAT, LeasedCandidate
+from twisted_rapi.ha.standing import StoredStanding
 from twisted_rapi.state.interface import Changes, Commit, Entry, ILeases, IStateStore, IWatch, Page
 from twisted_rapi.testing.memory_store import MemoryStore
 
@@ -183,15 +184,19 @@ class Candidate:
     """
     One process that wants to be master.
 
+    :param judged: whether its node's record has to allow that it is master.
     :ivar leadership: a real one.
     :ivar served: the terms it had.
     """
 
-    def __init__(self, name: str, store: MemoryStore, world: Clock, rate: float = 1.0) -> None:
+    def __init__(
+        self, name: str, store: MemoryStore, world: Clock, rate: float = 1.0, judged: bool = False
+    ) -> None:
         self.name, self.served = name, list[int]()
         self.clock = ProcessClock(world, rate)
         self.link = Link(store, self.clock, world)
-        self.election = LeasedCandidate(self.link, self.link, name, self.clock)
+        standing = StoredStanding(self.link, name, self.clock, SEAT) if judged else None
+        self.election = LeasedCandidate(self.link, self.link, name, self.clock, standing=standing)
         self.leadership = Leadership(self.election, self._build, self.clock)
 
     def _build(self, term: int) -> Service:

@@ -1,12 +1,13 @@
 """The real use cases over a store and nodes in memory, on a clock that the test holds."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
 import attrs
+from msgspec.structs import replace
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from twisted_rapi.cluster.duties import Duties, Office
@@ -14,7 +15,7 @@ from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.queue import Failpoint
 from twisted_rapi.jobs.table import JobTable
-from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import ClusterRecord, GroupRecord, NodeRecord, name_key
 from twisted_rapi.state.interface import IStateStore
@@ -84,6 +85,12 @@ class FakeCluster:
         self.duties.stopService()
         self.snapshot.stopService()
 
+    def add_candidate(self, uuid: str) -> None:
+        """Make a node a master candidate whose daemon is there to take over."""
+        node = replace(self.snapshot.nodes[uuid], master_candidate=True)
+        there = CandidateRecord(uuid=uuid, since=self.now(), version="1")
+        _now(self.store.commit(commit_of([node, there])))
+
     def now(self) -> float:
         """Seconds since the epoch, on the held clock."""
         return NOW + self.clock.seconds()
@@ -109,29 +116,36 @@ def _founded() -> IStateStore:
     return store
 
 
+def _followed(store: IStateStore, clock: Clock) -> Snapshot:
+    snapshot: Snapshot = _now(load(store, clock))
+    snapshot.startService()
+    return snapshot
+
+
 def make_cluster(
     store: IStateStore | None = None,
     nodes: FakeNodes | None = None,
     clock: Clock | None = None,
     failpoint: Failpoint = lambda _: None,
     seed: int = 0,
+    quiet: Callable[[], Awaitable[None]] = lambda: succeed(None),
 ) -> FakeCluster:
     """
     A cluster of three simulated nodes at work.
 
+    :param quiet: fires when no request is being answered.
     :param store: one that a cluster was founded in before is taken over; a new one gets the founding records.
     """
     clock, nodes = clock or Clock(), nodes or FakeNodes(NODES)
-    store = _founded() if store is None else store
-    snapshot: Snapshot = _now(load(store, clock))
-    snapshot.startService()
+    store = store or _founded()
+    snapshot = _followed(store, clock)
+    fake: FakeCluster
     made: list[Any] = []
 
-    async def opened(cluster: Cluster, table: JobTable, executor: Executor) -> Service:
-        made.extend([cluster, table, executor])
+    async def opened(*parts: Any) -> Service:
+        made.extend(parts)
         return Service()
 
-    fake: FakeCluster
     office = Office(
         store=store,
         snapshot=snapshot,
@@ -142,6 +156,7 @@ def make_cluster(
         opened=opened,
         deposed=lambda: fake.deposed.append(True),
         failpoint=failpoint,
+        quiet=quiet,
     )
     fake = FakeCluster(store, nodes, clock, snapshot, Duties(office, 1))
     fake.duties.startService()

@@ -112,6 +112,24 @@ class ApiResource(Resource):
         self._routes = Routes(routes)
         self._users, self._clock, self._chance = users, clock, chance
         self._observer, self._require = observer, require_authentication
+        self._under_way = 0
+        self._awaiting_quiet: list[Deferred[None]] = []
+
+    async def quiet(self) -> None:
+        """Wait until no request is being answered."""
+        while self._under_way:
+            waiting: Deferred[None] = Deferred()
+            self._awaiting_quiet.append(waiting)
+            await waiting
+
+    def _answered(self, result: object) -> object:
+        self._under_way -= 1
+        if not self._under_way:
+            waiting, self._awaiting_quiet = self._awaiting_quiet, []
+            for each in waiting:
+                if not each.called:
+                    each.callback(None)
+        return result
 
     def render(self, request: Any) -> int:
         """Answer from what is kept, or begin to."""
@@ -127,7 +145,9 @@ class ApiResource(Resource):
                 self._write(request, kept[0], kept[1], begun)
                 return NOT_DONE_YET
             request.content.seek(0)
+        self._under_way += 1
         d = Deferred.fromCoroutine(self._answer(request, begun))
+        d.addBoth(self._answered)
         request.notifyFinish().addErrback(lambda _: d.cancel())
         d.addErrback(lambda f: f.trap(CancelledError) and None)
         return NOT_DONE_YET

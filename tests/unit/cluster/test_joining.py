@@ -3,12 +3,14 @@
 from typing import Any
 
 from cryptography import x509
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.cluster.joining import LONGEST, Joining
 from twisted_rapi.errors import BadRequest, Forbidden, OpPrereqError
 from twisted_rapi.rpc.authority import Role, fingerprint, new_authority, new_key, new_request, role_of
+from twisted_rapi.state.writer import commit_of
 from twisted_rapi.testing.cluster import NOW, make_cluster
 
 
@@ -59,6 +61,13 @@ class JoiningTests(SynchronousTestCase):
             self.failureResultOf(Deferred.fromCoroutine(self.joining.new_token(seconds)), BadRequest)
         self.token(LONGEST)
 
+    def test_full_pool(self) -> None:
+        """A node that joins is no master candidate when there are as many as the cluster wants."""
+        cluster = replace(self.cluster.snapshot.cluster, candidate_pool_size=1)
+        self.successResultOf(Deferred.fromCoroutine(self.cluster.store.commit(commit_of([cluster]))))
+        answer = self.successResultOf(self.begin(self.token(), "new.example.com"))
+        self.assertFalse(self.cluster.snapshot.nodes[answer["uuid"]].master_candidate)
+
     def test_join(self) -> None:
         """The node is there with its name, and its certificate is for exactly its name and address."""
         answer = self.successResultOf(self.begin(self.token(), "New.Example.com."))
@@ -66,7 +75,7 @@ class JoiningTests(SynchronousTestCase):
         self.assertEqual(
             (node.name, node.agent_host, node.agent_port), ("new.example.com", "192.0.2.9", 1811)
         )
-        self.assertFalse(node.master_candidate)
+        self.assertTrue(node.master_candidate)
         self.assertEqual(self.cluster.snapshot.names["node"]["new.example.com"], node.uuid)
         pem = answer["certificate"].encode()
         self.assertIs(role_of(pem), Role.NODE)

@@ -44,7 +44,8 @@ class Row:
 
     :ivar good: path and body of a request that is well; a job it submits ends in success.
     :ivar bad: path and body of one that is refused with this `status`.
-    :ivar before: what has to be done before the good one; `lost`: the nodes then lose all volumes.
+    :ivar before: what has to be done before the good one; `lost`: the nodes then lose all volumes;
+        `candidate`: another daemon is there to take over.
     :ivar user: who asks the bad one.
     """
 
@@ -53,6 +54,7 @@ class Row:
     status: int = 400
     before: tuple[tuple[str, str, Any], ...] = ()
     lost: bool = False
+    candidate: bool = False
     user: str = "admin"
 
 
@@ -110,6 +112,8 @@ _OF_1_2: Mapping[str, Row] = {
 
 _CLUSTER: Mapping[str, Row] = {
     "GET /": _open("/"),
+    "GET /2/master": _open("/2/master"),
+    "PUT /2/master": _job("/2/master", body={"node": "node2.example.com"}, candidate=True),
     "GET /version": _open("/version"),
     "GET /2": _open("/2"),
     "GET /2/info": Row(good=("/2/info", None), bad=("/2/info?lock=1", None)),

@@ -8,12 +8,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.web.http import Browser
 from tests.unit.web.resource_rows import DETACHED, MADE, ROWS, Row
 from tests.unit.web.schemas import schemas
+from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.web.openapi.route import PATTERN
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
 
 EXTENSIONS = frozenset(
-    ["POST /2/jobs", "GET /2/disks", "GET /2/disks/[disk_uuid]", "DELETE /2/disks/[disk_uuid]"]
+    [
+        *("POST /2/jobs", "GET /2/master", "PUT /2/master"),
+        *("GET /2/disks", "GET /2/disks/[disk_uuid]", "DELETE /2/disks/[disk_uuid]"),
+    ]
 )
 """What resources.json does not have."""
 
@@ -111,6 +115,8 @@ class EveryResourceTests(SynchronousTestCase):
             self.make(*request)
         if row.lost:
             self.lose_volumes()
+        if row.candidate:
+            self.browser.cluster.add_candidate(NODES[1])
         path, body = row.good
         if DETACHED in path:
             [disk] = self.browser.ask("GET", "/2/disks").json()

@@ -10,6 +10,7 @@ from twisted_rapi.web.rapi import (
     groups,
     instances,
     jobs,
+    master,
     moves,
     networks,
     nodes,
@@ -28,6 +29,7 @@ _FAMILIES: tuple[Route, ...] = (
     *networks.ROUTES,
     *moves.ROUTES,
     *jobs.ROUTES,
+    *master.ROUTES,
     *filters.ROUTES,
     *queries.ROUTES,
 )
