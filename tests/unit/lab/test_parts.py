@@ -37,7 +37,7 @@ class LayoutTests(SynchronousTestCase):
 
     def test_addresses(self) -> None:
         """Clients ask at the floating address where there is one, and at all nodes where there is none."""
-        self.assertEqual(len(Layout().addresses), 3)
+        self.assertEqual(len(Layout(floating=False).addresses), 3)
         self.assertEqual(Layout(floating=True).addresses, (Layout().floating_address,))
 
 

@@ -17,7 +17,7 @@ from twisted_rapi.testing.lab.cutting import EVERYONE, Cut
 from twisted_rapi.testing.lab.faults import FAULTS, found
 from twisted_rapi.testing.lab.founding import USER, password_of
 from twisted_rapi.testing.lab.lab import Lab, opened
-from twisted_rapi.testing.lab.layout import API, NAME, Layout
+from twisted_rapi.testing.lab.layout import API, CAN_FLOAT, NAME, Layout
 from twisted_rapi.testing.lab.network import has_netem
 from twisted_rapi.testing.lab.probe import missing
 from twisted_rapi.testing.lab.removal import labs, remove
@@ -65,7 +65,10 @@ def up(options: argparse.Namespace) -> int:
     if why := missing(options.clocks, options.guests):
         raise LabError(why)
     layout = Layout(
-        name=options.name, clocks=options.clocks, guests=options.guests, floating=options.floating
+        name=options.name,
+        clocks=options.clocks,
+        guests=options.guests,
+        floating=CAN_FLOAT and not options.no_floating,
     )
     lab = Lab(layout)
     lab.set_up()
@@ -172,7 +175,7 @@ def parser() -> argparse.ArgumentParser:
     for option, about in (
         ("--clocks", "have times of day that can be set (libfaketime)"),
         ("--guests", "run real guests, by libvirt"),
-        ("--floating", "have a floating address"),
+        ("--no-floating", "have no floating address: clients ask the nodes"),
         ("--keep", "leave what does not come up for a look"),
     ):
         sub["up"].add_argument(option, action="store_true", help=about)
