@@ -33,12 +33,14 @@ from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.mastership import CandidateRecord
 from twisted_rapi.model.records import NodeRecord, job_status
+from twisted_rapi.model.seen import CertificateSeen
 from twisted_rapi.notify import Notifier
 from twisted_rapi.observe.measured import MeasuredAgent, MeasuredStore
 from twisted_rapi.observe.metrics import Metrics, ReactorLag
 from twisted_rapi.observe.service import LogToFile
 from twisted_rapi.observe.site import make_site as make_metrics_site
 from twisted_rapi.opening import open_configured
+from twisted_rapi.rpc.authority import seen
 from twisted_rapi.rpc.client import RemoteAgent
 from twisted_rapi.rpc.interface import INodeAgent
 from twisted_rapi.rpc.nodes import Nodes
@@ -132,6 +134,7 @@ class Master(MultiService):
         self._store = MeasuredStore(store, self.metrics, reactor)
         snapshot = await load(self._store, reactor)
         snapshot.setServiceParent(self)
+        snapshot.certificates = await self.in_thread(_certificates, config)
         here = snapshot.names["node"].get(config.node)
         if here is None:
             raise ConfigurationError(f"node: the cluster has no node {config.node}")
@@ -258,6 +261,18 @@ class Master(MultiService):
 
     def _locks(self) -> Mapping[tuple[str, ...], float]:
         return {} if self._term is None else {(k,): v for k, v in self._term[1].counts.items()}
+
+
+def _certificates(config: Config) -> tuple[CertificateSeen, ...]:
+    """Those the daemon uses; reads files and belongs in a thread."""
+    files = {
+        "authority": config.rpc.authority,
+        "master": config.rpc.certificate,
+        "API": config.api.certificate,
+    }
+    if config.store.kind == "etcd":
+        files |= {"authority of etcd": config.store.authority, "client of etcd": config.store.certificate}
+    return tuple(seen(role, Path(file)) for role, file in files.items())
 
 
 class _Port(Service):

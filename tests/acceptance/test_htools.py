@@ -160,6 +160,35 @@ class HtoolsTests(SynchronousTestCase):
                 self.assertTrue(accepted)
                 self.ended(job)
 
+    def test_disks(self) -> None:
+        """hail says where the secondary node of an instance goes, and where its disks are made anew."""
+        nodes = [NODES[0], NODES[1]]
+        self.create("two.example.com", pnode=nodes[0], snode=nodes[1])
+        path = "/2/instances/two.example.com"
+        body = {"mode": "replace_new_secondary", "iallocator": "hail"}
+        replaced = self.well("POST", f"{path}/replace-disks", body)
+        told = (
+            f" - INFO: Selected new secondary for instance 'two.example.com' via iallocator hail: {NODES[2]}"
+        )
+        self.assertIn(told, [entry[3] for entry in replaced["oplog"][0]])
+        self.assertEqual(replaced["ops"][0]["remote_node"], NODES[2])
+        self.assertEqual(self.ask("GET", path)["snodes"], [NODES[2]])
+        self.well("PUT", f"{path}/shutdown", {})
+        self.lose_volumes()
+        recreated = self.well("POST", f"{path}/recreate-disks", {"iallocator": "hail"})
+        found = self.ask("GET", path)
+        chosen = [found["pnode"], *found["snodes"]]
+        self.assertEqual(recreated["ops"][0]["nodes"], chosen)
+        self.assertEqual(len(set(chosen)), 2)
+        self.well("PUT", f"{path}/startup", {})
+
+    def lose_volumes(self) -> None:
+        """The simulated nodes lose all volumes, as by a broken disk each."""
+        notes = [file for folder in self.directory.rglob("*volumes") for file in folder.rglob("*.json")]
+        self.assertNotEqual(notes, [])
+        for file in notes:
+            file.unlink()
+
     def test_older_evacuation(self) -> None:
         """The form of 2.1 to 2.4 answers triples: without jobs in a dry run."""
         self.unbalanced()

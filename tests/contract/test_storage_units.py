@@ -33,6 +33,20 @@ class SimulatedUnitsTests(StorageUnitsContract, SynchronousTestCase):
         self.assertIs(found[device], False)
         self.fails(self.units.change("lvm-vg", "xenvg", False))
 
+    def test_volumes(self) -> None:
+        """The volumes of its groups are listed, with their sizes and devices; those of others are not."""
+        sizes = {"other/b": 7, "xenvg/a": 5, "gone/c": 1}
+        units = SimulatedUnits(
+            Groups(self.shelf, ("xenvg", "other"), lambda: (100, 40), lambda: sizes), at_once
+        )
+        found = self.well(units.volumes("lvm-vg"))
+        self.assertEqual(
+            [(v["unit"], v["name"], v["size"]) for v in found], [("other", "b", 7), ("xenvg", "a", 5)]
+        )
+        devices = {unit["name"] for unit in self.well(units.listed("lvm-pv"))}
+        self.assertEqual({volume["device"] for volume in found}, devices)
+        self.fails(units.volumes("lvm-pv"))
+
     def test_repaired(self) -> None:
         """A volume group is whole; a physical volume is not repaired."""
         self.well(self.units.repair("lvm-vg", "xenvg"))
@@ -67,6 +81,10 @@ class FolderUnitsTests(StorageUnitsContract, SynchronousTestCase):
         """A simulated node tells of what it is said to have."""
         [unit] = self.well(FolderUnits(self.folder, at_once, simulated=7).listed("file"))
         self.assertEqual((unit["size"], unit["free"]), (7, 7))
+
+    def test_volumes(self) -> None:
+        """A folder has none."""
+        self.fails(self.units.volumes("file"))
 
     def test_broken(self) -> None:
         """A disk that cannot be read is a failure about storage."""

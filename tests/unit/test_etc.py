@@ -31,8 +31,9 @@ class SampleTests(SynchronousTestCase):
         found = msgspec.toml.decode((ETC / "agent.toml").read_bytes())
         default = msgspec.to_builtins(settings.AgentSettings())
         del default["simulated"]
-        for name in ("os_search_path", "iallocator_search_path", "hypervisors", "powercycle_command"):
-            default[name] = list(default[name])
+        for name, value in default.items():
+            if isinstance(value, tuple):
+                default[name] = list(value)
         self.assertEqual(found, default)
         settings.load(ETC / "agent.toml")
 

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rapi import __version__
+from twisted_rapi.agent import providers
 from twisted_rapi.agent.allocators import Allocators
 from twisted_rapi.agent.certificates import Certificates
 from twisted_rapi.agent.exports import Exports
@@ -36,8 +37,10 @@ from twisted_rapi.failpoint import from_environment
 from twisted_rapi.hypervisor.folder import watch_with
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
+from twisted_rapi.model.seen import CertificateSeen, ProviderSeen
 from twisted_rapi.notify import Notifier
 from twisted_rapi.observe.service import LogToFile
+from twisted_rapi.rpc.authority import seen
 from twisted_rapi.rpc.tls import Identity, agent_tls
 from twisted_rapi.storage.file import FileDriver, InThread
 from twisted_rapi.storage.interface import IVolumeDriver
@@ -106,8 +109,19 @@ def _units(settings: AgentSettings, in_thread: InThread) -> dict[str, IStorageUn
     if simulated is None:
         return found
     plain = Volumes("plain", FolderShelf(state / "volumes"), simulated.disk)
-    groups = Groups(FolderShelf(state / "units"), simulated.volume_groups, plain.space)
+    groups = Groups(FolderShelf(state / "units"), simulated.volume_groups, plain.space, plain.sizes)
     return found | dict.fromkeys(("lvm-vg", "lvm-pv"), SimulatedUnits(groups, in_thread))
+
+
+def _providers(settings: AgentSettings) -> Callable[[], tuple[ProviderSeen, ...]]:
+    search = [*map(Path, settings.extstorage_search_path)]
+    simulated = {} if settings.simulated is None else settings.simulated.providers
+    return lambda: providers.discover(search, simulated)
+
+
+def _certificates(settings: AgentSettings) -> Callable[[], tuple[CertificateSeen, ...]]:
+    files = {"authority": settings.authority, "node": settings.certificate}
+    return lambda: tuple(seen(role, Path(file)) for role, file in files.items())
 
 
 def _powercycle(settings: AgentSettings, reactor: Any) -> Callable[[], None] | None:
@@ -256,6 +270,8 @@ def _parts(
         streams=runners.streams,
         certificates=Certificates(state / "crypto", time.time, threads.general),
         exports=Exports(Path(settings.export_dir), threads.storage.run),
+        providers=_providers(settings),
+        certificates_seen=_certificates(settings),
         failpoint=from_environment(),
     )
 

@@ -3,8 +3,9 @@ What is known of a node, by looking at it and by what its parts tell.
 
 Note [What hangs is not waited for].  A file system whose server is gone keeps every thread that asks it for
 as long as the server is away.  So each thing that is read of one (the sizes of the disk and of the volume
-groups, OS definitions, hooks, exports, allocators) is read once at a time, by nobody else than `Sight`, apart
-from the others, and neither a look nor a heartbeat waits for it for long: what was read last has to do.
+groups, OS definitions, hooks, exports, allocators, providers, certificates) is read once at a time, by nobody
+else than `Sight`, apart from the others, and neither a look nor a heartbeat waits for it for long: what was
+read last has to do.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,14 @@ from twisted_rapi.agent import facts
 from twisted_rapi.agent.once import Once
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.errors import RapiError, StepFailed
-from twisted_rapi.model.seen import DomainSeen, Heartbeat, NodeReport, OsSeen
+from twisted_rapi.model.seen import (
+    CertificateSeen,
+    DomainSeen,
+    Heartbeat,
+    NodeReport,
+    OsSeen,
+    ProviderSeen,
+)
 
 PATIENCE = 1.0  # seconds a look waits for what is read of files and disks
 FIRST_PATIENCE = 20.0  # the same when an agent begins: nothing was read before
@@ -36,6 +44,8 @@ class Sight:
         self._hooks: tuple[str, ...] = ()
         self._exports: tuple[str, ...] = ()
         self._allocators: tuple[str, ...] = ()
+        self._providers: tuple[ProviderSeen, ...] = ()
+        self._certificates: tuple[CertificateSeen, ...] = ()
         self._acceleration: dict[str, str] = {}
         self._versions: dict[str, str] = {}
         self._space = self._groups = (0, 0)
@@ -48,6 +58,8 @@ class Sight:
             "hooks": self._find_hooks,
             "exports": self.find_exports,
             "allocators": self._find_allocators,
+            "providers of external storage": self._find_providers,
+            "certificates": self._find_certificates,
         }
         self._sizing = [self._apart(what, read) for what, read in sizes.items()]
         self._reading = [*(self._apart(what, read) for what, read in files.items()), *self._sizing]
@@ -137,6 +149,12 @@ class Sight:
 
     async def _find_allocators(self) -> None:
         self._allocators = await self._parts.allocators.names()
+
+    async def _find_providers(self) -> None:
+        self._providers = await self._parts.in_thread(self._parts.providers)
+
+    async def _find_certificates(self) -> None:
+        self._certificates = await self._parts.in_thread(self._parts.certificates_seen)
 
     async def find_exports(self) -> None:
         """See which exports there are; where that fails it is as it was."""
@@ -232,4 +250,6 @@ class Sight:
             clock=self._parts.now(),
             migration=dict(self._parts.migration),
             exports=self._exports,
+            providers=self._providers,
+            certificates=self._certificates,
         )

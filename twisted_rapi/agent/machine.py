@@ -35,6 +35,7 @@ class MachineSteps:
             steps.ProbeAddress: self._probe,
             steps.Powercycle: self._powercycle,
             steps.ListUnits: self._list,
+            steps.ListVolumes: self._list_volumes,
             steps.ChangeUnit: self._change,
             steps.RepairUnit: self._repair,
         }
@@ -90,6 +91,9 @@ class MachineSteps:
 
     async def _list(self, step: steps.ListUnits) -> Outcome:
         return Outcome(units=await self._units(step.kind).listed(step.kind))
+
+    async def _list_volumes(self, step: steps.ListVolumes) -> Outcome:
+        return Outcome(units=await self._units(step.kind).volumes(step.kind))
 
     async def _change(self, step: steps.ChangeUnit) -> Outcome:
         await self._units(step.kind).change(step.kind, step.name, step.allocatable)

@@ -12,6 +12,7 @@ from twisted_rapi.agent.interface import IAllocators, IHookRunner, INames, IOsRu
 from twisted_rapi.agent.settings import Simulated
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.hypervisor.interface import IHypervisor
+from twisted_rapi.model.seen import CertificateSeen, ProviderSeen
 from twisted_rapi.storage.interface import IVolumeDriver
 from twisted_rapi.storage.units import IStorageUnits
 
@@ -30,6 +31,8 @@ class Parts:
     :ivar names: what host names stand for.
     :ivar streams: carries the bytes of disks; `exports`: the folder with exports; `certificates`: keys for
         exports to other clusters.
+    :ivar providers: finds the providers of external storage, as `certificates_seen` does the certificates in
+        use; both block.
     :ivar failpoint: called before and after each step, with its tag, for crash tests.
     """
 
@@ -50,4 +53,6 @@ class Parts:
     streams: IStreams | None = None
     exports: Exports | None = None
     certificates: Certificates | None = None
+    providers: Callable[[], tuple[ProviderSeen, ...]] = tuple
+    certificates_seen: Callable[[], tuple[CertificateSeen, ...]] = tuple
     failpoint: Callable[[str], None] = lambda _: None

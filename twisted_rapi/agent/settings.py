@@ -21,6 +21,8 @@ class Simulated(Struct, frozen=True, forbid_unknown_fields=True):
     :ivar devices: block devices all nodes have, by path.
     :ivar hosts: what names stand for: addresses by full name.  No name server is asked.
     :ivar answering: addresses at which somebody answers.
+    :ivar providers: of external storage, beside those that are found: by name the descriptions of their
+        parameters.
     """
 
     memory: int = 16384
@@ -35,6 +37,7 @@ class Simulated(Struct, frozen=True, forbid_unknown_fields=True):
     devices: dict[str, int] = field(default_factory=dict)
     hosts: dict[str, str] = field(default_factory=dict)
     answering: tuple[str, ...] = ()
+    providers: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -72,6 +75,12 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         "/usr/local/lib/ganeti/iallocators",
         "/usr/lib/ganeti/iallocators",
     )
+    extstorage_search_path: tuple[str, ...] = (
+        "/srv/ganeti/extstorage",
+        "/usr/local/lib/ganeti/extstorage",
+        "/usr/lib/ganeti/extstorage",
+        "/usr/share/ganeti/extstorage",
+    )
     hooks_dir: str = "/etc/ganeti/hooks"
     log_file: str = ""
     powercycle_command: tuple[str, ...] = ()
@@ -104,7 +113,7 @@ def load(path: Path) -> AgentSettings:
     values |= {name: str(folder / value) for name in optional if (value := getattr(found, name))}
     values |= {
         name: tuple(str(folder / p) for p in getattr(found, name))
-        for name in ("os_search_path", "iallocator_search_path")
+        for name in ("os_search_path", "iallocator_search_path", "extstorage_search_path")
     }
     if found.simulated is not None and found.simulated.shared_dir:
         shared = str(folder / found.simulated.shared_dir)

@@ -50,6 +50,7 @@ class Means:
     :ivar deposed: told when the store or a node knows a higher term.
     :ivar failpoint: called before and after each commit, for crash tests.
     :ivar locks: who has which, and who waits.
+    :ivar owner: the job that looks; 0: none.
     """
 
     store: IStateStore
@@ -66,11 +67,17 @@ class Means:
     deposed: Callable[[], None] = lambda: None
     failpoint: Failpoint = lambda _: None
     locks: LockTable = attrs.field(factory=LockTable)
+    owner: int = 0
 
     def view(self) -> View:
         """The cluster as of now."""
         return self.snapshot.view(
-            self.nodes.reports, self.now(), self.chance, jobs=self.table.records, locks=self.locks
+            self.nodes.reports,
+            self.now(),
+            self.chance,
+            jobs=self.table.records,
+            locks=self.locks,
+            owner=self.owner,
         )
 
     def gatherer(self) -> Gatherer:

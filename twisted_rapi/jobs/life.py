@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
+import attrs
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -60,7 +61,7 @@ class Life:
 
     def __init__(self, job: JobRecord, means: Means, executor: Executor) -> None:
         self.job = job
-        self._means = means
+        self._means = attrs.evolve(means, owner=job.id)
         self._commits = Commits(means)
         self._executor = executor
         self._waits: Deferred[None] | None = None

@@ -35,6 +35,16 @@ class ListUnits(Step, frozen=True, kw_only=True, tag="storage.list", omit_defaul
     kind: str
 
 
+class ListVolumes(Step, frozen=True, kw_only=True, tag="storage.volumes", omit_defaults=True):
+    """
+    Say which volumes the units of a kind of storage have; fails where the node has no such storage.
+
+    Outcome ``units``: ``{unit, name, size, device}`` of each, in MiB.
+    """
+
+    kind: str
+
+
 class ChangeUnit(Step, frozen=True, kw_only=True, tag="storage.change", omit_defaults=True):
     """Set attributes of a storage unit; those it has already are well."""
 

@@ -67,6 +67,7 @@ class ClusterRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True)
     osparams_private: dict[str, Params] = field(default_factory=dict)
     hv_state: dict[str, Params] = field(default_factory=dict)
     disk_state: dict[str, Params] = field(default_factory=dict)
+    master_ip: str = ""  # what `name` stood for when it was given; empty: not known
     domain_secret: str = ""  # shared with clusters that exports go to; empty: none yet
 
 

@@ -71,6 +71,21 @@ class ProviderSeen(Struct, frozen=True, kw_only=True):
     parameters: tuple[tuple[str, str], ...] = ()
 
 
+class CertificateSeen(Struct, frozen=True, kw_only=True):
+    """
+    A certificate that is in use here.
+
+    :ivar role: ``authority``, ``node``; of the master's daemon also ``master``, ``API`` and two of etcd.
+    :ivar expires: seconds since the epoch.
+    :ivar invalid: why it cannot be read; empty for one that can.
+    """
+
+    role: str
+    path: str
+    expires: float = 0.0
+    invalid: str = ""
+
+
 class NodeReport(Struct, frozen=True, kw_only=True):
     """Everything a node says of itself at one moment; `domains` is keyed by (domain) name."""
 
@@ -91,6 +106,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     oses: tuple[OsSeen, ...] = ()
     exports: tuple[str, ...] = ()  # names of the exports kept here
     providers: tuple[ProviderSeen, ...] = ()
+    certificates: tuple[CertificateSeen, ...] = ()
     hooks: tuple[str, ...] = ()  # paths and phases that have scripts, such as instance-start-pre
     allocators: tuple[str, ...] = ()  # names of the allocator scripts found here
     boot_id: str = ""  # another one after each boot of the machine

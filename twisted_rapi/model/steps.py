@@ -25,6 +25,7 @@ from twisted_rapi.model.node_steps import (
     ChangeUnit,
     Delay,
     ListUnits,
+    ListVolumes,
     Ping,
     Powercycle,
     ProbeAddress,
@@ -91,6 +92,7 @@ __all__ = [
     "GrowVolume",
     "InspectDisks",
     "ListUnits",
+    "ListVolumes",
     "LookAtDomain",
     "MigrateDomain",
     "MigrationTarget",
@@ -168,6 +170,7 @@ AnyStep = (
     | Ping
     | Powercycle
     | ListUnits
+    | ListVolumes
     | ChangeUnit
     | RepairUnit
 )

@@ -14,6 +14,7 @@ from twisted_rapi.plan import attachment, condition, devices, disks, policy, vol
 from twisted_rapi.plan.allocation.consult import allocator, consult
 from twisted_rapi.plan.allocation.questions import Allocate, Nodes
 from twisted_rapi.plan.naming import host_name, merged_tags
+from twisted_rapi.plan.opportunity import offered
 from twisted_rapi.plan.stage import (
     Perform,
     Progress,
@@ -217,6 +218,7 @@ def allocation(op: InstanceCreate, view: View, draft: InstanceRecord | None = No
         instance=drafted(op, view) if draft is None else draft,
         starts=starts(op),
         group=view.group(op.group_name).uuid if op.group_name is not None else None,
+        among=offered(op, view),
         os="" if op.no_install or op.os_type is None else op.os_type.partition("+")[0],
         ignore_ipolicy=op.ignore_ipolicy,
     )

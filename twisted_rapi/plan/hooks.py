@@ -269,6 +269,9 @@ HOOKS: Mapping[type[Opcode], Hooks] = {
     network.NetworkRename: _network("network-rename", OLD_NAME="network_name", NEW_NAME="new_name"),
     network.NetworkConnect: _network("network-connect", **_CONNECTION),
     network.NetworkDisconnect: _network("network-disconnect", GROUP_NAME="group_name"),
+    cluster.ClusterRename: attrs.evolve(
+        _plain("cluster-rename", "CLUSTER", "", NEW_NAME="name"), post=lambda _, view: view.nodes
+    ),
     cluster.ClusterSetParams: _plain("cluster-modify", "CLUSTER", "", NEW_VG_NAME="vg_name"),
 }
 """All opcodes with hooks."""

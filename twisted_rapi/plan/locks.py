@@ -169,6 +169,19 @@ class LockTable:
         order = sorted(candidates, key=lambda owner: self._ranks[owner])
         return [owner for owner in order if self._grant(owner)]
 
+    def granted(self, owner: int) -> frozenset[Lock]:
+        """What `owner` has; nothing while it waits."""
+        return frozenset() if owner in self._ranks else self._locks.get(owner, frozenset())
+
+    def free(self, lock: Lock) -> bool:
+        """Whether somebody new would get this lock at once."""
+        queue = self._queues.get((lock.level, lock.name))
+        if queue is None:
+            return True
+        if lock.shared:
+            return all(queue.holders.values()) and not queue.exclusive
+        return not queue.holders and not queue.waiting
+
     def queues(self) -> Mapping[Name, "Queued"]:
         """Every lock that somebody has or waits for."""
         return {

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import attrs
 from msgspec.structs import replace
 
 from twisted_rapi.errors import BadRequest, prereq
@@ -14,6 +15,7 @@ from twisted_rapi.plan.allocation import questions as ask
 from twisted_rapi.plan.allocation.consult import consult
 from twisted_rapi.plan.disks import MIRRORED
 from twisted_rapi.plan.drafting import allocation
+from twisted_rapi.plan.opportunity import offered
 from twisted_rapi.plan.stage import DryRun, Finish, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
@@ -24,7 +26,9 @@ def plan_multi_alloc(op: InstanceMultiAlloc, progress: Progress, view: View) -> 
     if _named(creations):
         placed = {each.instance_name: _given(each, view) for each in creations}
         return _submit(op, creations, ask.Several(placed=placed))
-    question = ask.AllocateSeveral(instances=tuple(allocation(each, view) for each in creations))
+    among = offered(op, view)
+    wanted = (allocation(replace(each, opportunistic_locking=False), view) for each in creations)
+    question = ask.AllocateSeveral(instances=tuple(attrs.evolve(each, among=among) for each in wanted))
     found = consult(question, op.iallocator, progress, view)
     if isinstance(found, Perform):
         return found
@@ -88,7 +92,7 @@ def _with_nodes(creation: InstanceCreate, placed: Mapping[str, Sequence[NodeReco
     nodes = placed.get(creation.instance_name)
     if nodes is None:
         return creation
-    named = replace(creation, pnode=nodes[0].name, pnode_uuid=nodes[0].uuid)
+    named = replace(creation, pnode=nodes[0].name, pnode_uuid=nodes[0].uuid, opportunistic_locking=False)
     if len(nodes) > 1:
         named = replace(named, snode=nodes[1].name, snode_uuid=nodes[1].uuid)
     return named

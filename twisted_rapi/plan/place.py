@@ -26,6 +26,7 @@ class Demand:
     :ivar disk: of a node's file system; `groups`: of volume groups, by name.
     :ivar os: the OS definition's name, without variant.
     :ivar group: the uuid of the only group it may go to; `groups_barred`: of those it may not.
+    :ivar among: uuids of the nodes that may be chosen, if not all.
     :ivar without: uuids of nodes that have a part of it already.
     :ivar spec: its sizes as policies speak of them; ``None``: policies do not count.
     :ivar ignore_ipolicy: what violates a policy only counts against a node.
@@ -37,6 +38,7 @@ class Demand:
     template: str
     os: str = ""
     group: str | None = None
+    among: tuple[str, ...] | None = None
     without: tuple[str, ...] = ()
     groups: Mapping[str, int] = attrs.field(factory=dict)
     groups_barred: frozenset[str] = frozenset()
@@ -109,6 +111,8 @@ def demand_of(view: View, instance: InstanceRecord, starts: bool, ignore_ipolicy
 def _about_node(view: View, node: NodeRecord, wanted: Demand) -> Iterator[str]:
     if node.uuid in wanted.without:
         yield "it is its other node"
+    if wanted.among is not None and node.uuid not in wanted.among:
+        yield "another job has locked it"
     if wanted.group is not None and node.group != wanted.group:
         yield "it is in another group"
     if node.group in wanted.groups_barred:

@@ -1,25 +1,26 @@
 """``OP_INSTANCE_RECREATE_DISKS`` (texts as observed)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
 import msgspec
 from msgspec.structs import replace
 
 from twisted_rapi.errors import OpExecError, prereq
-from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.moving import InstanceRecreateDisks
-from twisted_rapi.model.records import DiskRecord, InstanceRecord, NodeRecord
+from twisted_rapi.model.records import DiskRecord, InstanceRecord, NodeRecord, Params
 from twisted_rapi.model.steps import InspectDisks
 from twisted_rapi.plan import policy, volumes
+from twisted_rapi.plan.allocation.consult import CONSULTED, allocator, consult
+from twisted_rapi.plan.allocation.questions import Allocate, Nodes
 from twisted_rapi.plan.attachment import followed
 from twisted_rapi.plan.condition import at_rest, changed, primary, subject
 from twisted_rapi.plan.devices import disk_mode
-from twisted_rapi.plan.disks import MIRRORED, nodes_of, placed, size_of, spindles_of, usage
+from twisted_rapi.plan.disks import MIRRORED, nodes_of, placed, size_of, spindles_of
 from twisted_rapi.plan.grow import resized
 from twisted_rapi.plan.leftover import leftovers, warnings
 from twisted_rapi.plan.naming import reservations
-from twisted_rapi.plan.place import Demand, place
 from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
@@ -29,7 +30,7 @@ _CHANGEABLE = ("mode", "size", "spindles")
 def plan_recreate_disks(op: InstanceRecreateDisks, progress: Progress, view: View) -> Stage:
     """Make sure they are missing, make them anew, here or on other nodes, and note what has changed."""
     instance = subject(op.instance_name, progress, view)
-    if progress.stage in ("", "looked"):
+    if progress.stage in ("", CONSULTED, "looked"):
         return _begin(op, progress, view, instance)
     after = msgspec.convert(progress.kept["after"], InstanceRecord)
     chosen = [(n, after.disks[n]) for n in progress.kept["disks"]]
@@ -87,32 +88,48 @@ def _clear(progress: Progress, view: View, after: InstanceRecord) -> Stage:
 
 def _begin(op: InstanceRecreateDisks, progress: Progress, view: View, instance: InstanceRecord) -> Stage:
     changes = _changes(op, instance)
-    nodes = _nodes(op, view, instance)
-    if nodes is None or primary(view, instance).uuid in view.reports:
+    named = _named(op, view, instance)
+    elsewhere = named is not None or op.iallocator is not None
+    if not elsewhere or primary(view, instance).uuid in view.reports:
         at_rest(view, instance, "recreate disks")
     elif instance.admin_state == "up":
         raise prereq(f"Instance '{instance.name}' is marked to be up, cannot recreate disks", "wrong_state")
-    if nodes is not None and len(changes) != len(instance.disks):
+    if elsewhere and len(changes) != len(instance.disks):
         raise prereq("Can't recreate disks partially and change the nodes at the same time")
-    after = _after(view, instance, changes, nodes)
+    chosen = _chosen(op, progress, view, _resized(instance, changes)) if op.iallocator else Chosen(named)
+    if isinstance(chosen, Perform):
+        return chosen
+    after = _after(view, instance, changes, chosen.nodes)
     volumes.check_nodes(view, after)
-    if nodes is not None:
+    if elsewhere:
         policy.check(view, view.groups[primary(view, after).group], after)
-    if progress.stage == "":
+    if progress.stage != "looked":
         looks = tuple(_look(view, which, node, changes) for which, node in _places(instance, after))
-        return Perform(work=InParallel(looks), stage="looked", check=True)
+        return Perform(work=InParallel(looks), stage="looked", check=True, kept=chosen.kept())
     _check_missing(progress, view, _places(instance, after), changes)
     for node in _touched(after):
         volumes.check_space(view, view.nodes[node], [after.disks[n] for n in changes])
+    return _announce(instance, after, sorted(changes), chosen)
+
+
+def _announce(
+    instance: InstanceRecord, after: InstanceRecord, indexes: list[int], chosen: "Chosen"
+) -> Change:
     had = reservations(instance)
     reserved = [key for key in reservations(after) if key not in had]
     kept = {
         "uuid": instance.uuid,
         "after": msgspec.to_builtins(after),
-        "disks": sorted(changes),
+        "disks": indexes,
         "reserved": reserved,
     }
-    return Change(stage="begun", names=dict.fromkeys(reserved, instance.uuid), kept=kept)
+    return Change(
+        stage="begun",
+        names=dict.fromkeys(reserved, instance.uuid),
+        kept=kept,
+        log=chosen.told,
+        filled=chosen.filled() if chosen.told else {},
+    )
 
 
 def _touched(instance: InstanceRecord) -> tuple[str, ...]:
@@ -140,15 +157,34 @@ def _changes(op: InstanceRecreateDisks, instance: InstanceRecord) -> dict[int, M
     return dict(pairs) or {n: {} for n in range(len(instance.disks))}
 
 
-def _nodes(op: InstanceRecreateDisks, view: View, instance: InstanceRecord) -> list[NodeRecord] | None:
-    """The nodes the disks are to be on; ``None``: where they are."""
+@attrs.frozen
+class Chosen:
+    """
+    The nodes the disks are to be on, primary first; ``None``: where they are.
+
+    :ivar told: what the log says of how an allocator chose them.
+    """
+
+    nodes: Sequence[NodeRecord] | None = None
+    told: tuple[str, ...] = ()
+
+    def kept(self) -> Params:
+        """What an allocator's choice is remembered by; nothing of others."""
+        return {"chosen": [n.uuid for n in self.nodes or ()], "told": list(self.told)} if self.told else {}
+
+    def filled(self) -> Params:
+        """The nodes as the opcode names them."""
+        nodes = self.nodes or ()
+        return {"nodes": [n.name for n in nodes], "node_uuids": [n.uuid for n in nodes]}
+
+
+def _named(op: InstanceRecreateDisks, view: View, instance: InstanceRecord) -> list[NodeRecord] | None:
+    """The nodes that were given; ``None`` where none were."""
     if op.iallocator is not None and op.nodes:
         raise prereq("Give either the iallocator or the new nodes, not both")
-    count = 1 + len(instance.secondary_nodes)
-    if op.iallocator is not None:
-        return _chosen(op, view, instance, count)
     if not op.nodes:
         return None
+    count = 1 + len(instance.secondary_nodes)
     if len(op.nodes) != count:
         raise prereq(
             f"Instance {instance.name} currently has {count} nodes, "
@@ -160,37 +196,48 @@ def _nodes(op: InstanceRecreateDisks, view: View, instance: InstanceRecord) -> l
     return nodes
 
 
-def _chosen(op: InstanceRecreateDisks, view: View, instance: InstanceRecord, count: int) -> list[NodeRecord]:
-    if op.iallocator not in (".", "builtin"):
-        raise prereq(f"Can't find iallocator '{op.iallocator}': only the built-in one is offered")
-    found: list[NodeRecord] = []
-    for _ in range(count):
-        demand = Demand(
-            hypervisor=instance.hypervisor,
-            memory=0 if found else params.beparams(view.cluster, instance)["maxmem"],
-            disk=usage(instance.disk_template, instance.disks),
-            template=instance.disk_template,
-            without=tuple(node.uuid for node in found),
-        )
-        found.append(place(view, demand, instance.name))
-    return found
+def _chosen(
+    op: InstanceRecreateDisks, progress: Progress, view: View, wanted: InstanceRecord
+) -> Chosen | Perform:
+    """What an allocator says, as of a new instance: it may be none of its nodes."""
+    if progress.stage == "looked" and "chosen" in progress.kept:
+        nodes = [view.nodes[uuid] for uuid in progress.kept["chosen"]]
+        return Chosen(nodes, tuple(progress.kept["told"]))
+    group = view.groups[view.nodes[wanted.primary_node].group]
+    question = Allocate(instance=wanted, group=group.uuid)
+    answer = consult(question, op.iallocator, progress, view)
+    if isinstance(answer, Perform):
+        return answer
+    assert isinstance(answer, Nodes)
+    script = allocator(op.iallocator, view)
+    if any(node.group != group.uuid for node in answer.nodes):
+        raise OpExecError(f"iallocator '{script}' returned nodes that are not in group {group.name}")
+    names = ", ".join(node.name for node in answer.nodes)
+    via = f" via iallocator {script}" if script else ""
+    told = f" - INFO: Selected nodes for instance {wanted.name}{via}: {names}"
+    return Chosen(answer.nodes, (told, *answer.told))
+
+
+def _resized(instance: InstanceRecord, changes: Mapping[int, Mapping[str, Any]]) -> InstanceRecord:
+    """The instance with what becomes different of its disks."""
+    for n, values in changes.items():
+        if "size" in values:
+            instance = resized(instance, n, size_of(values))
+        disk = instance.disks[n]
+        mode = disk_mode(values["mode"]) if "mode" in values else disk.mode
+        spindles = spindles_of(values) if "spindles" in values else disk.spindles
+        disk = replace(disk, mode=mode, spindles=spindles, serial_no=disk.serial_no + bool(values))
+        instance = replace(instance, disks=(*instance.disks[:n], disk, *instance.disks[n + 1 :]))
+    return instance
 
 
 def _after(
     view: View,
     instance: InstanceRecord,
     changes: Mapping[int, Mapping[str, Any]],
-    nodes: list[NodeRecord] | None,
+    nodes: Sequence[NodeRecord] | None,
 ) -> InstanceRecord:
-    after = instance
-    for n, values in changes.items():
-        if "size" in values:
-            after = resized(after, n, size_of(values))
-        disk = after.disks[n]
-        mode = disk_mode(values["mode"]) if "mode" in values else disk.mode
-        spindles = spindles_of(values) if "spindles" in values else disk.spindles
-        disk = replace(disk, mode=mode, spindles=spindles, serial_no=disk.serial_no + bool(values))
-        after = replace(after, disks=(*after.disks[:n], disk, *after.disks[n + 1 :]))
+    after = _resized(instance, changes)
     if nodes is None:
         return after
     uuids = [node.uuid for node in nodes]

@@ -7,6 +7,7 @@ from twisted_rapi.model.opcodes.moving import InstanceReplaceDisks
 from twisted_rapi.model.records import InstanceRecord
 from twisted_rapi.model.steps import CreateVolume, RenewVolume
 from twisted_rapi.plan import filling, secondary, volumes
+from twisted_rapi.plan.allocation.consult import CONSULTED
 from twisted_rapi.plan.condition import subject
 from twisted_rapi.plan.disks import MIRRORED
 from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, InSequence, Perform, Progress, Stage
@@ -16,7 +17,7 @@ from twisted_rapi.plan.view import View
 def plan_replace_disks(op: InstanceReplaceDisks, progress: Progress, view: View) -> Stage:
     """Judge, then renew the sides on one node or make them on a new one; wait until they are filled."""
     instance = subject(op.instance_name, progress, view)
-    if progress.stage in ("", "looked"):
+    if progress.stage in ("", CONSULTED, "looked"):
         return _begin(op, progress, view, instance)
     if "after" in progress.kept:
         return secondary.carry_on(op, progress, view, instance)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from twisted_rapi.errors import prereq
 from twisted_rapi.model.records import NodeRecord, Params
-from twisted_rapi.model.steps import ProbeAddress, ResolveName
+from twisted_rapi.model.steps import Outcome, ProbeAddress, ResolveName
 from twisted_rapi.plan.devices import AUTO
 from twisted_rapi.plan.locking import PlanFunction
 from twisted_rapi.plan.naming import host_name
@@ -39,7 +39,8 @@ def by_resolver(field: str, plan: PlanFunction) -> PlanFunction:
         if progress.stage != "resolved":
             resolve = ResolveName(instance="", name=name, family=view.cluster.primary_ip_version)
             return Perform(work=Do(view.cluster.master_node, resolve), stage="resolved", check=True)
-        host = _found(name, getattr(op, field), progress)
+        [outcome] = progress.outcomes
+        host = resolved(name, getattr(op, field), outcome)
         if op.ip_check:
             probe = ProbeAddress(instance="", address=host["address"], port=_master(view).agent_port)
             work = Do(view.cluster.master_node, probe)
@@ -53,9 +54,13 @@ def _master(view: View) -> NodeRecord:
     return view.nodes[view.cluster.master_node]
 
 
-def _found(name: str, given: str, progress: Progress) -> Params:
-    """What the name stands for (text of the refusal as observed)."""
-    [outcome] = progress.outcomes
+def resolved(name: str, given: str, outcome: Outcome | None) -> Params:
+    """
+    What a name stands for: its full ``name`` and ``address`` (text of the refusal as observed).
+
+    :param given: the name as a client has it; `outcome`: of `ResolveName`.
+    :raises OpPrereqError: ``resolver_error``, ``wrong_input``.
+    """
     assert outcome is not None, "the step succeeded"
     if not outcome.addresses:
         reason = outcome.reason or "it has no address"

@@ -7,19 +7,21 @@ back afterwards.  Whatever fails before puts the record back to the old side, wh
 and removes the new one.  The names of both sides stay reserved until the end, so that either can be it.
 """
 
+import attrs
 import msgspec
 from msgspec.structs import replace
 
 from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model.opcodes.moving import InstanceReplaceDisks
-from twisted_rapi.model.records import DiskRecord, InstanceRecord, NodeRecord
+from twisted_rapi.model.records import DiskRecord, InstanceRecord, NodeRecord, Params
 from twisted_rapi.model.steps import CreateVolume, DeleteVolume
 from twisted_rapi.plan import filling, policy, volumes
+from twisted_rapi.plan.allocation.consult import allocator, consult
+from twisted_rapi.plan.allocation.questions import Nodes, Relocate
 from twisted_rapi.plan.condition import answering, changed, primary
-from twisted_rapi.plan.disks import reconnected, usage
+from twisted_rapi.plan.disks import reconnected
 from twisted_rapi.plan.leftover import leftovers, warnings
 from twisted_rapi.plan.naming import reservations
-from twisted_rapi.plan.place import Demand, place
 from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
@@ -34,17 +36,14 @@ def begin(op: InstanceReplaceDisks, progress: Progress, view: View, instance: In
     :raises OpExecError: the primary node's side is not whole.
     """
     answering(view, primary(view, instance))
-    new = _new_secondary(op, view, instance)
-    answering(view, new)
-    if new.drained or not new.vm_capable:
-        what = "drained" if new.drained else "non-vm_capable"
-        raise prereq(f"Cannot use {what} secondary node '{new.name}'", "wrong_state")
-    if not op.ignore_ipolicy:
-        policy.check(view, view.groups[new.group], instance)
-    volumes.check_space(view, new, instance.disks)
-    if progress.stage == "":
+    chosen = _new_secondary(op, progress, view, instance)
+    if isinstance(chosen, Perform):
+        return chosen
+    new = chosen.node
+    _check_new(op, view, instance, new)
+    if progress.stage != "looked":
         look = volumes.looks(view, instance, instance.primary_node)
-        return Perform(work=look, stage="looked", check=True)
+        return Perform(work=look, stage="looked", check=True, kept=chosen.kept())
     _check_whole(progress, view, instance)
     moved: list[DiskRecord] = []
     for disk in instance.disks:
@@ -58,7 +57,28 @@ def begin(op: InstanceReplaceDisks, progress: Progress, view: View, instance: In
         "reserved": reserved,
     }
     log = (*filling.announced(view, instance, range(len(moved))), f"New secondary node: {new.name}")
-    return Change(stage="begun", names=dict.fromkeys(reserved, instance.uuid), kept=kept, log=log)
+    return Change(
+        stage="begun",
+        names=dict.fromkeys(reserved, instance.uuid),
+        kept=kept,
+        log=(*chosen.told, *log),
+        filled={"remote_node": new.name, "remote_node_uuid": new.uuid} if chosen.told else {},
+    )
+
+
+def _check_new(op: InstanceReplaceDisks, view: View, instance: InstanceRecord, new: NodeRecord) -> None:
+    """Whether a node can be the secondary one."""
+    if new.uuid == instance.primary_node:
+        raise prereq("The specified node is the primary node of the instance")
+    if new.uuid in instance.secondary_nodes:
+        raise prereq("The specified node is already the secondary node of the instance")
+    answering(view, new)
+    if new.drained or not new.vm_capable:
+        what = "drained" if new.drained else "non-vm_capable"
+        raise prereq(f"Cannot use {what} secondary node '{new.name}'", "wrong_state")
+    if not op.ignore_ipolicy:
+        policy.check(view, view.groups[new.group], instance)
+    volumes.check_space(view, new, instance.disks)
 
 
 def _new_keys(before: InstanceRecord, after: InstanceRecord) -> list[str]:
@@ -82,30 +102,43 @@ def _check_whole(progress: Progress, view: View, instance: InstanceRecord) -> No
             )
 
 
-def _new_secondary(op: InstanceReplaceDisks, view: View, instance: InstanceRecord) -> NodeRecord:
-    nodes = (instance.primary_node, *instance.secondary_nodes)
+@attrs.frozen
+class Chosen:
+    """
+    The new secondary node.
+
+    :ivar told: what the log says of how an allocator chose it; of one that was named nothing.
+    """
+
+    node: NodeRecord
+    told: tuple[str, ...] = ()
+
+    def kept(self) -> Params:
+        """What an allocator's choice is remembered by."""
+        return {"chosen": self.node.uuid, "told": list(self.told)} if self.told else {}
+
+
+def _new_secondary(
+    op: InstanceReplaceDisks, progress: Progress, view: View, instance: InstanceRecord
+) -> Chosen | Perform:
+    """The node that is named, or what an allocator says, which may have to be asked first."""
     if op.remote_node is not None:
-        new = view.node(op.remote_node)
-        if new.uuid == nodes[0]:
-            raise prereq("The specified node is the primary node of the instance")
-        if new.uuid in nodes:
-            raise prereq("The specified node is already the secondary node of the instance")
-        return new
+        return Chosen(view.node(op.remote_node))
     if op.iallocator is None and not view.cluster.default_iallocator:
         raise prereq(
             "When changing the secondary either an iallocator script must be used or the new node given"
         )
-    if op.iallocator not in (None, ".", "builtin"):
-        raise prereq(f"Can't find iallocator '{op.iallocator}': only the built-in one is offered")
-    demand = Demand(
-        hypervisor=instance.hypervisor,
-        memory=0,
-        disk=usage(instance.disk_template, instance.disks),
-        template=instance.disk_template,
-        group=primary(view, instance).group,
-        without=nodes,
-    )
-    return place(view, demand, instance.name)
+    if progress.stage == "looked" and "chosen" in progress.kept:
+        return Chosen(view.nodes[progress.kept["chosen"]], tuple(progress.kept["told"]))
+    answer = consult(Relocate(instance=instance), op.iallocator, progress, view)
+    if isinstance(answer, Perform):
+        return answer
+    assert isinstance(answer, Nodes)
+    [node] = answer.nodes
+    script = allocator(op.iallocator, view)
+    via = f" via iallocator {script}" if script else ""
+    told = f" - INFO: Selected new secondary for instance '{instance.name}'{via}: {node.name}"
+    return Chosen(node, (told, *answer.told))
 
 
 # Carrying out.

@@ -4,68 +4,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import attrs
-
 from twisted_rapi.errors import JobError
 from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.verify import ClusterVerify, ClusterVerifyConfig, ClusterVerifyGroup
 from twisted_rapi.model.records import DetachedDiskRecord, GroupRecord, InstanceRecord, NodeRecord
 from twisted_rapi.model.seen import DomainSeen
-from twisted_rapi.model.steps import InspectDisks
-from twisted_rapi.plan import detached
+from twisted_rapi.model.steps import InspectDisks, Outcome
+from twisted_rapi.plan import certificates, detached
+from twisted_rapi.plan.findings import Finding, Findings, Report
 from twisted_rapi.plan.machine import disk_specs
+from twisted_rapi.plan.owned import listing, owners, strays
 from twisted_rapi.plan.stage import Do, Finish, InParallel, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
 SKEW = 150.0  # seconds a node's clock may differ, constants.json
-
-
-@attrs.frozen
-class Finding:
-    """
-    Something that is not as it should be.
-
-    :ivar code: its name in machine-readable form; `kind` and `item`: what it is of.
-    """
-
-    code: str
-    kind: str
-    item: str
-    text: str
-
-
-Findings = Iterator[Finding]
-
-
-@attrs.define
-class _Report:
-    """Lines of the log, and whether any is about an error."""
-
-    op: ClusterVerifyConfig | ClusterVerifyGroup
-    lines: list[str] = attrs.field(factory=list)
-    well: bool = True
-
-    def head(self, text: str, found: Iterable[Finding] = ()) -> None:
-        """What is looked at, and what was found."""
-        self.lines.append(f"* {text}")
-        for finding in found:
-            error = finding.code not in self.op.ignore_errors
-            self.well = self.well and not error
-            self.lines.append("  - " + self._words(finding, "ERROR" if error else "WARNING"))
-
-    def _words(self, found: Finding, level: str) -> str:
-        if self.op.error_codes:
-            return f"{level}:{found.code}:{found.kind}:{found.item}:{found.text}"
-        item = f" {found.item}" if found.item else ""
-        return f"{level}: {found.kind}{item}: {found.text}"
-
-    def note(self, text: str) -> None:
-        """Something to know that is no error."""
-        self.lines.append(f"  - NOTICE: {text}")
-
-    def finish(self) -> Finish:
-        """The end, and whether all is well."""
-        return Finish(result=self.well, log=tuple(self.lines))
 
 
 def plan_verify(op: ClusterVerify, progress: Progress, view: View) -> Stage:
@@ -92,8 +44,9 @@ def plan_verify(op: ClusterVerify, progress: Progress, view: View) -> Stage:
 
 def plan_verify_config(op: ClusterVerifyConfig, progress: Progress, view: View) -> Stage:
     """Whether the records fit together."""
-    report = _Report(op)
+    report = Report(op)
     report.head("Verifying cluster config", [*_cluster(view), *_doubles(view)])
+    report.head("Verifying cluster certificate files", certificates.of_master(view))
     report.head("Verifying hypervisor parameters", _hypervisor_parameters(view))
     report.head("Verifying all nodes belong to an existing group", _places(view))
     if view.detached:
@@ -194,16 +147,20 @@ def plan_verify_group(op: ClusterVerifyGroup, progress: Progress, view: View) ->
     instances = [i for i in _instances(view) if i.primary_node in own]
     looked = [i for i in instances if i.disks and i.primary_node in view.reports]
     loose = [r for r in detached.seen(view) if r.nodes[0] in own and r.nodes[0] in view.reports]
-    if progress.stage == "" and (looked or loose):
-        return _look(view, looked, loose)
-    disks = dict(zip(progress.kept.get("looked", ()), progress.outcomes, strict=True))
+    listed = _with_volumes(view, nodes)
+    if progress.stage == "" and (looked or loose or listed):
+        return _look(view, looked, loose, listed)
+    uuids = progress.kept.get("looked", ())
+    disks = dict(zip(uuids, progress.outcomes, strict=False))
+    volumes = dict(zip(progress.kept.get("listed", ()), progress.outcomes[len(uuids) :], strict=True))
     report = _begun(op, group, nodes)
-    report.head("Verifying node status", _node_status(view, nodes))
+    report.head("Verifying node status", [*_node_status(view, nodes), *certificates.of_nodes(view, nodes)])
     states = {uuid: outcome.disks for uuid, outcome in disks.items() if outcome is not None}
     report.head("Verifying instance status", _instance_status(view, instances, states))
     lost = list(_lost(view, loose, states))
     if lost:
         report.head("Verifying detached disks", lost)
+    report.head("Verifying orphan volumes", _orphan_volumes(view, volumes))
     report.head("Verifying orphan instances", _orphans(view, nodes))
     if "nplusone_mem" not in op.skip_checks:
         report.head("Verifying N+1 Memory redundancy", _memory(view, nodes))
@@ -221,7 +178,34 @@ def _lost(view: View, loose: list[DetachedDiskRecord], states: dict[str, tuple[o
             yield Finding("EINSTANCEMISSINGDISK", "disk", record.uuid, text)
 
 
-def _look(view: View, instances: list[InstanceRecord], loose: list[DetachedDiskRecord]) -> Perform:
+def _with_volumes(view: View, nodes: list[NodeRecord]) -> list[NodeRecord]:
+    """The nodes that have the cluster's volume group, where that is used."""
+    name = view.cluster.volume_group_name
+    if not name or not {"plain", "drbd"} & set(view.cluster.enabled_disk_templates):
+        return []
+    return [n for n in nodes if not n.offline and name in _groups(view, n)]
+
+
+def _groups(view: View, node: NodeRecord) -> Iterable[str]:
+    report = view.reports.get(node.uuid)
+    return () if report is None else report.volume_groups
+
+
+def _orphan_volumes(view: View, volumes: dict[str, Outcome | None]) -> Findings:
+    """Volumes that belong to nobody, and nodes that do not tell."""
+    own = owners(view)
+    for uuid, outcome in volumes.items():
+        node = view.nodes.get(uuid)
+        if node is not None and outcome is None:
+            yield Finding("ENODELVM", "node", node.name, "its volumes could not be listed")
+        elif node is not None and outcome is not None:
+            for name in strays(view, node, outcome, own):
+                yield Finding("ENODEORPHANLV", "node", node.name, f"volume {name} is unknown")
+
+
+def _look(
+    view: View, instances: list[InstanceRecord], loose: list[DetachedDiskRecord], nodes: list[NodeRecord]
+) -> Perform:
     looks = tuple(
         Do(i.primary_node, InspectDisks(instance=i.name, disks=disk_specs(view, i))) for i in instances
     )
@@ -229,14 +213,16 @@ def _look(view: View, instances: list[InstanceRecord], loose: list[DetachedDiskR
         Do(r.nodes[0], InspectDisks(instance=r.instance, disks=(detached.spec(view, r, r.nodes[0]),)))
         for r in loose
     )
-    kept = {"looked": [*(i.uuid for i in instances), *(r.uuid for r in loose)]}
-    return Perform(
-        work=InParallel((*looks, *others)), stage="seen", failed="seen", check=True, patience=0.0, kept=kept
-    )
+    kept = {
+        "looked": [*(i.uuid for i in instances), *(r.uuid for r in loose)],
+        "listed": [n.uuid for n in nodes],
+    }
+    work = InParallel((*looks, *others, *listing(nodes).works))
+    return Perform(work=work, stage="seen", failed="seen", check=True, patience=0.0, kept=kept)
 
 
-def _begun(op: ClusterVerifyGroup, group: GroupRecord, nodes: list[NodeRecord]) -> _Report:
-    report = _Report(op)
+def _begun(op: ClusterVerifyGroup, group: GroupRecord, nodes: list[NodeRecord]) -> Report:
+    report = Report(op)
     report.head(f"Verifying group '{group.name}'")
     report.head(f"Gathering data ({len(nodes)} nodes)")
     return report

@@ -17,7 +17,7 @@ from twisted_rapi.model.records import (
     NetworkRecord,
     NodeRecord,
 )
-from twisted_rapi.model.seen import DomainSeen, NodeReport
+from twisted_rapi.model.seen import CertificateSeen, DomainSeen, NodeReport
 from twisted_rapi.plan.locks import LockTable
 
 
@@ -36,6 +36,8 @@ class View:
     :ivar now: seconds since the epoch.
     :ivar chance: where new uuids and MAC addresses come from.
     :ivar jobs: those that are not archived, by id.
+    :ivar owner: the job that looks, whose locks are among `locks`; 0: none.
+    :ivar certificates: those the master's daemon uses.
     :ivar order: per kind, the uuids in the natural order of the names, where that is known.
     """
 
@@ -55,6 +57,8 @@ class View:
     strays: frozenset[str] | None = None
     jobs: Mapping[int, JobRecord] = attrs.field(factory=dict)
     locks: LockTable = attrs.field(factory=LockTable)
+    owner: int = 0
+    certificates: Sequence[CertificateSeen] = ()
     order: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
 
     def new_uuid(self) -> str:

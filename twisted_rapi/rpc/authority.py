@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from enum import Enum
 from ipaddress import ip_address
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from twisted_rapi.errors import BadRequest
+from twisted_rapi.model.seen import CertificateSeen
 
 DAY = datetime.timedelta(days=1)
 AUTHORITY_DAYS = 3650
@@ -204,3 +206,11 @@ def role_of(certificate_pem: bytes) -> Role | None:
     units = subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
     values = {role.value: role for role in Role}
     return values.get(str(units[0].value)) if len(units) == 1 else None
+
+
+def seen(role: str, path: Path) -> CertificateSeen:
+    """A certificate in a file, with the reason where it cannot be read; reads it."""
+    try:
+        return CertificateSeen(role=role, path=str(path), expires=expires(path.read_bytes()))
+    except (OSError, ValueError) as e:
+        return CertificateSeen(role=role, path=str(path), invalid=str(e))

@@ -30,7 +30,7 @@ from twisted_rapi.model.records import (
     NetworkRecord,
     NodeRecord,
 )
-from twisted_rapi.model.seen import NodeReport
+from twisted_rapi.model.seen import CertificateSeen, NodeReport
 from twisted_rapi.plan.view import View
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import Changes, IStateStore, IWatch
@@ -82,6 +82,7 @@ class Snapshot(Service):
     store: IStateStore
     clock: IReactorTime
     revision: int = 0
+    certificates: tuple[CertificateSeen, ...] = ()  # what the daemon uses: no record, but views have it
     groups: dict[str, GroupRecord] = attrs.field(factory=dict)
     nodes: dict[str, NodeRecord] = attrs.field(factory=dict)
     instances: dict[str, InstanceRecord] = attrs.field(factory=dict)
@@ -145,6 +146,7 @@ class Snapshot(Service):
             reports=reports,
             now=now,
             chance=chance,
+            certificates=self.certificates,
             order={kind: order.uuids for kind, order in self.order.items()},
             **more,
         )

@@ -158,11 +158,14 @@ class Volumes:
             seen |= {"major": _MAPPER, "minor": crc32(name.encode()) % 4096}
         return seen
 
+    def sizes(self) -> dict[str, int]:
+        """MiB of each volume there is, by name."""
+        notes = {name: self.shelf.read(name) for name in self.shelf.names()}
+        return {name: int(note["size"]) for name, note in notes.items() if note is not None}
+
     def space(self) -> tuple[int, int]:
         """What volumes leave of `total`."""
-        notes = [self.shelf.read(name) for name in self.shelf.names()]
-        used = sum(int(note["size"]) for note in notes if note is not None)
-        return self.total, max(0, self.total - used)
+        return self.total, max(0, self.total - sum(self.sizes().values()))
 
 
 class Devices(Volumes):

@@ -1,6 +1,6 @@
 """Storage units of a node: the folders and volume groups its disks are kept in."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,13 @@ class IStorageUnits(Interface):
     async def listed(kind: str) -> tuple[Unit, ...]:
         """``{name, size, used, free, allocatable}`` of each unit; sizes are MiB."""
 
+    async def volumes(kind: str) -> tuple[Unit, ...]:
+        """
+        ``{unit, name, size, device}`` of each volume on the units of this kind.
+
+        The size is in MiB, the device that of the unit the volume begins on.  Fails for what has none.
+        """
+
     async def change(kind: str, name: str, allocatable: bool) -> None:
         """Say whether the unit gives space to new volumes; fails for a unit that is not there."""
 
@@ -37,10 +44,17 @@ class Groups:
 
     :param names: the groups.
     :param space: total and free MiB, which all have in common.
+    :param sizes: MiB of the volumes in them, by ``group/name``.
     """
 
-    def __init__(self, shelf: Shelf, names: Iterable[str], space: Callable[[], tuple[int, int]]) -> None:
-        self._shelf, self._names, self._space = shelf, tuple(names), space
+    def __init__(
+        self,
+        shelf: Shelf,
+        names: Iterable[str],
+        space: Callable[[], tuple[int, int]],
+        sizes: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
+        self._shelf, self._names, self._space, self._sizes = shelf, tuple(names), space, sizes
 
     def _device(self, number: int) -> str:
         return f"/dev/sim{number}"
@@ -55,6 +69,18 @@ class Groups:
             devices = map(self._device, range(len(self._names)))
             return tuple({"name": d, **sizes, "allocatable": self._gives(d)} for d in devices)
         raise StepFailed(f"this node has no storage of type {kind}", "storage")
+
+    def volumes(self, kind: str) -> tuple[Unit, ...]:
+        """See `IStorageUnits.volumes`; each group has its own device."""
+        if kind != "lvm-vg":
+            raise StepFailed(f"storage of type {kind} has no volumes", "storage")
+        devices = {name: self._device(n) for n, name in enumerate(self._names)}
+        split = ((*name.split("/", 1), size) for name, size in sorted(self._sizes().items()))
+        return tuple(
+            {"unit": group, "name": name, "size": size, "device": devices[group]}
+            for group, name, size in split
+            if group in devices
+        )
 
     def _gives(self, device: str) -> bool:
         return bool((self._shelf.read(f"unit {device}") or {"allocatable": True})["allocatable"])
@@ -89,6 +115,11 @@ class SimulatedUnits:
         found: tuple[Unit, ...] = await self._in_thread(self._groups.listed, kind)
         return found
 
+    async def volumes(self, kind: str) -> tuple[Unit, ...]:
+        """See `IStorageUnits.volumes`."""
+        found: tuple[Unit, ...] = await self._in_thread(self._groups.volumes, kind)
+        return found
+
     async def change(self, kind: str, name: str, allocatable: bool) -> None:
         """See `IStorageUnits.change`."""
         await self._in_thread(self._groups.change, kind, name, allocatable)
@@ -116,6 +147,10 @@ class FolderUnits:
         except OSError as e:
             raise StepFailed(f"{self._folder}: {e.strerror or e}", "storage") from e
         return (unit,)
+
+    async def volumes(self, kind: str) -> tuple[Unit, ...]:
+        """A folder has files, no volumes."""
+        raise StepFailed(f"storage of type {kind} has no volumes", "storage")
 
     async def change(self, kind: str, name: str, allocatable: bool) -> None:
         """A folder has nothing that could be changed."""

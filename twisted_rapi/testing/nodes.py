@@ -10,9 +10,10 @@ from zope.interface import implementer
 from twisted_rapi.errors import NodeUnreachable, StepFailed
 from twisted_rapi.model import steps
 from twisted_rapi.model.records import Params
-from twisted_rapi.model.seen import DomainSeen, NodeReport, OsSeen
+from twisted_rapi.model.seen import CertificateSeen, DomainSeen, NodeReport, OsSeen, ProviderSeen
 from twisted_rapi.model.steps import Outcome, Step
 from twisted_rapi.rpc.interface import INodes
+from twisted_rapi.storage.simulated import Volumes
 from twisted_rapi.storage.units import Groups, Unit
 from twisted_rapi.testing.node_disks import DISK, Shared, copies
 from twisted_rapi.testing.node_exports import TRANSFERS, NodeExports
@@ -36,6 +37,12 @@ _LIVE = (
 )
 
 
+_ABOUT_MACHINE = (
+    *(steps.Ping, steps.ResolveName, steps.ProbeAddress, steps.Powercycle),
+    *(steps.ListUnits, steps.ListVolumes, steps.ChangeUnit, steps.RepairUnit),
+)
+
+
 @attrs.define(eq=False)
 class FakeNode(NodeExports):
     """
@@ -52,6 +59,7 @@ class FakeNode(NodeExports):
     :ivar hosts: addresses by the names that resolve; `aliases`: names that are others' by alias;
         `answering`: addresses at which somebody is.
     :ivar allocators: by name, what allocator scripts answer to a request.
+    :ivar providers: of external storage; `certificates`: those in use.
     """
 
     uuid: str = ""
@@ -65,6 +73,8 @@ class FakeNode(NodeExports):
     hypervisors: dict[str, str] = attrs.field(factory=lambda: {"fake": "1"})
     oses: tuple[OsSeen, ...] = (NOOP,)
     bridges: tuple[str, ...] = ("br0",)
+    providers: tuple[ProviderSeen, ...] = ()
+    certificates: tuple[CertificateSeen, ...] = ()
     hosts: dict[str, str] = attrs.field(factory=dict)
     aliases: dict[str, str] = attrs.field(factory=dict)
     answering: set[str] = attrs.field(factory=set)
@@ -95,6 +105,8 @@ class FakeNode(NodeExports):
             domains=dict(self.domains),
             migration=dict.fromkeys(self.hypervisors, self.uuid),
             exports=tuple(sorted(self.exports)),
+            providers=self.providers,
+            certificates=self.certificates,
         )
 
     def carry_out(self, step: Step) -> Outcome:
@@ -109,15 +121,7 @@ class FakeNode(NodeExports):
         match step:
             case steps.StartDomain():
                 return self._start(step)
-            case (
-                steps.Ping()
-                | steps.ResolveName()
-                | steps.ProbeAddress()
-                | steps.Powercycle()
-                | steps.ListUnits()
-                | steps.ChangeUnit()
-                | steps.RepairUnit()
-            ):
+            case _ if isinstance(step, _ABOUT_MACHINE):
                 return self._on_machine(step)
             case steps.StopDomain():
                 self._stop(step)
@@ -169,6 +173,8 @@ class FakeNode(NodeExports):
                 return Outcome(text=f"Reboot scheduled in {step.delay} seconds")
             case steps.ListUnits():
                 return Outcome(units=self._units(step.kind))
+            case steps.ListVolumes():
+                return Outcome(units=self.groups().volumes(step.kind))
             case steps.ChangeUnit():
                 self.groups().change(step.kind, step.name, step.allocatable)
             case steps.RepairUnit():
@@ -184,7 +190,8 @@ class FakeNode(NodeExports):
 
     def groups(self) -> Groups:
         """What there is of LVM."""
-        return Groups(self.unit_shelf, GROUPS, self.drivers()["plain"].space)
+        plain = Volumes("plain", self.shelf, DISK)
+        return Groups(self.unit_shelf, GROUPS, plain.space, plain.sizes)
 
     def _units(self, kind: str) -> tuple[Unit, ...]:
         if kind not in FOLDERS:

@@ -31,14 +31,14 @@ from twisted_rapi.model.records import (
     Params,
     key_of,
 )
+from twisted_rapi.model.seen import CertificateSeen
 from twisted_rapi.model.steps import Step
 from twisted_rapi.plan.gathering import at_once
 from twisted_rapi.plan.leftover import due
-from twisted_rapi.plan.locks import Level, Lock
+from twisted_rapi.plan.locks import Level, Lock, LockTable
 from twisted_rapi.plan.stage import (
     Change,
     DryRun,
-    Entry,
     Finish,
     Gather,
     Perform,
@@ -51,6 +51,7 @@ from twisted_rapi.plan.table import PLANS, locks_for
 from twisted_rapi.plan.view import View
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.testing.cluster import NODES, NOW, founding
+from twisted_rapi.testing.ended import Ended as Ended
 from twisted_rapi.testing.faulty_nodes import Fault, FaultyNodes
 from twisted_rapi.testing.nodes import FakeNodes
 
@@ -73,28 +74,6 @@ def _by_node(placed: Iterable[tuple[str, Iterable[str]]]) -> dict[str, set[str]]
     return found
 
 
-@attrs.define(kw_only=True)
-class Ended:
-    """
-    How an opcode ended.
-
-    :ivar entries: those of its log that are no messages.
-    :ivar stages: the words of the stages it went through, in order; those of dry runs are not carried out.
-    :ivar steps: the kinds of the steps that were tried, in order.
-    :ivar unlocked: keys of objects it changed without having their lock.
-    :ivar jobs: what it submitted.
-    """
-
-    result: Any = None
-    error: JobError | None = None
-    log: list[str] = attrs.field(factory=list)
-    entries: list[Entry] = attrs.field(factory=list)
-    stages: list[str] = attrs.field(factory=list)
-    steps: list[str] = attrs.field(factory=list)
-    unlocked: set[str] = attrs.field(factory=set)
-    jobs: tuple[tuple[Opcode, ...], ...] = ()
-
-
 @attrs.define(eq=False, kw_only=True)
 class World:
     """
@@ -105,6 +84,8 @@ class World:
         after each commit and each step.
     :ivar faults: by the number of a step, counted from the start, what happens to it.
     :ivar meanwhile: what happens once, after the stage of this word was reached.
+    :ivar certificates: those the master's daemon uses.
+    :ivar locks: who has which; an opcode that is run has those that are free for it.
     :ivar moments: how many moments have been; `steps`: how many steps.
     """
 
@@ -115,6 +96,8 @@ class World:
     meanwhile: dict[str, Callable[[], object]] = attrs.field(factory=dict)
     records: dict[str, Record] = attrs.field(factory=dict)
     names: dict[str, str] = attrs.field(factory=dict)
+    certificates: tuple[CertificateSeen, ...] = ()
+    locks: LockTable = attrs.field(factory=LockTable)
     moments: int = 0
     steps: int = 0
     nodes: FakeNodes = attrs.field(init=False)
@@ -168,8 +151,8 @@ class World:
         """Change records as if a commit had, without a job."""
         self.records.update({key_of(record): record for record in records})
 
-    def view(self) -> View:
-        """What plans look at."""
+    def view(self, owner: int = 0) -> View:
+        """What plans look at; `owner` is whose locks are its own."""
         kinds = (GroupRecord, NodeRecord, InstanceRecord, NetworkRecord)
         tables: dict[str, Mapping[str, ObjectRecord]] = {cls.KIND: self.of(cls) for cls in kinds}
         return View(
@@ -185,6 +168,9 @@ class World:
             reports=self.nodes.reports,
             now=self.now,
             chance=self.chance,
+            certificates=self.certificates,
+            locks=self.locks,
+            owner=owner,
         )
 
     # What happens.
@@ -219,30 +205,34 @@ class World:
 
         :raises AssertionError: it has no end.
         """
-        ended = Ended()
-        self._runs.append(ended)
+        self._runs.append(Ended())
+        life = _Life(self, op, self._runs[-1], Progress(job=job), len(self._runs))
+        try:
+            self._live(life)
+            return life.ended
+        finally:
+            self.locks.release(life.owner)
+            self._runs.pop()
+
+    def _live(self, life: "_Life") -> None:
         conflicts = 0
-        life = _Life(self, op, ended, Progress(job=job))
         for _ in range(MOST_STAGES):
             try:
                 if life.go_on():
-                    self._runs.pop()
-                    return ended
+                    return
             except Conflict as e:
                 conflicts += 1
                 if conflicts > MOST_CONFLICTS:
-                    self._runs.pop()
-                    ended.error = prereq(f"What it is about is in use: {e}", "wrong_state")
-                    return ended
+                    life.ended.error = prereq(f"What it is about is in use: {e}", "wrong_state")
+                    return
             except JobError as e:
-                self._runs.pop()
-                ended.error = e
+                life.ended.error = e
                 life.tell()
-                return ended
+                return
             except Crashed:
                 self._dead = False
                 life.recall()
-        raise AssertionError(f"{op.OP_ID} does not end: {ended.stages[-5:]}")
+        raise AssertionError(f"{life.op.OP_ID} does not end: {life.ended.stages[-5:]}")
 
     def carry_out(self, work: Work) -> tuple[Outcomes, JobError | None]:
         """Have the nodes do the work; answers its outcomes, and why it failed if it did."""
@@ -306,12 +296,22 @@ class _Life:
     op: Opcode
     ended: Ended
     progress: Progress
+    owner: int
     stored: tuple[str, str] = ("", "{}")
     untold: list[str] = attrs.field(factory=list)
     locks: frozenset[Lock] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.locks = locks_for(self.op, self.world.view())
+        self.locks = self._lock()
+
+    def _lock(self) -> frozenset[Lock]:
+        """Its locks; where another has one, it goes on as if none were held."""
+        table = self.world.locks
+        table.release(self.owner)
+        wanted = locks_for(self.op, self.world.view(self.owner))
+        if not table.request(self.owner, 0, self.owner, wanted):
+            table.release(self.owner)
+        return wanted
 
     def recall(self) -> None:
         """Another master goes on from what was stored."""
@@ -319,7 +319,7 @@ class _Life:
         self.op = from_wire(json.loads(json.dumps(to_wire(self.op))))
         stage, kept = self.stored
         self.progress = Progress(stage=stage, kept=json.loads(kept), job=self.progress.job)
-        self.locks = locks_for(self.op, self.world.view())
+        self.locks = self._lock()
 
     def tell(self) -> None:
         """What was noted since the last commit is stored with this one."""
@@ -328,7 +328,7 @@ class _Life:
 
     def go_on(self) -> bool:
         """Ask the plan and do what it says; whether that was the end."""
-        view = self.world.view()
+        view = self.world.view(self.owner)
         stage: Stage = PLANS[type(self.op)](self.op, self.progress, view)
         if isinstance(stage, Gather):
             stage = at_once(stage, view)

@@ -114,7 +114,8 @@ class UnitTests(MachineCase):
 
     def test_units(self) -> None:
         """They go to whoever has the kind."""
-        units = SimulatedUnits(Groups(MemoryShelf(), ("xenvg",), lambda: (9, 4)), at_once)
+        groups = Groups(MemoryShelf(), ("xenvg",), lambda: (9, 4), lambda: {"xenvg/a": 5})
+        units = SimulatedUnits(groups, at_once)
         node = self.begun(units=dict.fromkeys(("lvm-vg", "lvm-pv"), units))
         [group] = self.does(node, steps.ListUnits(instance="", kind="lvm-vg")).units
         self.assertEqual(group, {"name": "xenvg", "size": 9, "used": 5, "free": 4, "allocatable": True})
@@ -124,6 +125,8 @@ class UnitTests(MachineCase):
         [device] = self.does(node, steps.ListUnits(instance="", kind="lvm-pv")).units
         self.assertIs(device["allocatable"], False)
         self.does(node, steps.RepairUnit(instance="", kind="lvm-vg", name="xenvg"))
+        [volume] = self.does(node, steps.ListVolumes(instance="", kind="lvm-vg")).units
+        self.assertEqual(volume, {"unit": "xenvg", "name": "a", "size": 5, "device": device["name"]})
 
     def test_absent(self) -> None:
         """A kind nobody has is a failure about storage."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -396,7 +396,8 @@ class CrashTests(SynchronousTestCase):
             deaths += 1
         self.assertGreater(deaths, 40)
 
-    @settings(max_examples=150, deadline=None)
+    # Where a run names this module twice there are two of this case; what it draws depends on neither.
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
     @given(
         st.integers(1, 60),
         st.dictionaries(

@@ -10,6 +10,7 @@ from tests.unit.plan.programs import DEVICES, NAMES, create, op
 from tests.unit.plan.templates import disks_of, made, world_of
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import NodeRecord, Params
+from twisted_rapi.plan.grow import resized
 from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.world import World
 
@@ -39,6 +40,14 @@ def _disks_are_gone(world: World) -> None:
 
 def _is_a_host(world: World) -> None:
     world.nodes.nodes[NODES[0]].hosts[A] = "192.0.2.80"
+
+
+def _has_a_name(world: World) -> None:
+    world.nodes.nodes[NODES[0]].hosts["new.example.com"] = "192.0.2.90"
+
+
+def _sizes_are_forgotten(world: World) -> None:
+    world.put(resized(world.instance(A), 0, 1))
 
 
 def _a_script_answers(result: Any) -> Callable[[World], None]:
@@ -171,6 +180,14 @@ _DISKS: dict[str, Scene] = {
         (*MIRRORED_AT_REST, _disks_are_gone),
         _about("RECREATE_DISKS", nodes=["node3", "node1"]),
     ),
+    "recreate where a script says": (
+        (
+            *MIRRORED_AT_REST,
+            _disks_are_gone,
+            _a_script_answers(["node3.example.com", "node1.example.com"]),
+        ),
+        _about("RECREATE_DISKS", iallocator="ask"),
+    ),
     "renew on the primary": (MIRRORED, _about("REPLACE_DISKS", mode="replace_on_primary")),
     "renew on the secondary": (
         MIRRORED_AT_REST,
@@ -179,6 +196,10 @@ _DISKS: dict[str, Scene] = {
     "another secondary": (
         MIRRORED,
         _about("REPLACE_DISKS", mode="replace_new_secondary", remote_node="node3"),
+    ),
+    "another secondary where a script says": (
+        (*MIRRORED, _a_script_answers(["node3.example.com"])),
+        _about("REPLACE_DISKS", mode="replace_new_secondary", iallocator="ask"),
     ),
     "nothing to renew": (MIRRORED, _about("REPLACE_DISKS", mode="replace_auto")),
     "to drbd": (
@@ -310,6 +331,15 @@ _CLUSTER: dict[str, Scene] = {
     "look at the cluster": ((), op("CLUSTER_QUERY")),
     "list tags": ((), op("TAGS_GET", kind="cluster")),
     "verify": (RUNNING, op("CLUSTER_VERIFY")),
+    "verify disks": (RUNNING, op("CLUSTER_VERIFY_DISKS")),
+    "verify disks of a group": (MIRRORED, op("GROUP_VERIFY_DISKS", group_name="default")),
+    "repair sizes": ((*MIRRORED, _sizes_are_forgotten), op("CLUSTER_REPAIR_DISK_SIZES")),
+    "list volumes": (
+        MIRRORED,
+        op("NODE_QUERYVOLS", output_fields=["phys", "vg", "name", "size", "instance", "node"]),
+    ),
+    "providers": ((), op("EXT_STORAGE_DIAGNOSE", output_fields=["name", "node_status"])),
+    "rename the cluster": ((_has_a_name,), op("CLUSTER_RENAME", name="new.example.com")),
     "verify the configuration": (RUNNING, op("CLUSTER_VERIFY_CONFIG")),
     "verify a group": (MIRRORED, op("CLUSTER_VERIFY_GROUP", group_name="default")),
     "search tags": ((), op("TAGS_SEARCH", pattern=".*")),

@@ -10,10 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.plan.programs import op
 from tests.unit.plan.templates import A, disks_of, made, well, world_of, world_with
 from tests.unit.plan.test_create import pair
+from tests.unit.plan.test_evacuation import asked, good
 from tests.unit.plan.test_templates import info
 from twisted_rapi.errors import StepFailed
-from twisted_rapi.model.records import InstanceRecord
+from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.steps import CreateVolume, GrowVolume, RenewVolume
+from twisted_rapi.plan.table import locks_for
 from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.soundness import complaints, volumes_of
 from twisted_rapi.testing.world import Ended, World
@@ -163,9 +165,55 @@ class RecreateTests(Case):
     def test_chosen(self) -> None:
         """The built-in allocator chooses nodes."""
         world = self.lost("drbd")
-        well(run(world, "RECREATE_DISKS", iallocator="builtin"))
+        ended = well(run(world, "RECREATE_DISKS", iallocator="builtin"))
+        nodes = [world.instance(A).primary_node, *world.instance(A).secondary_nodes]
+        names = ", ".join(world.of(NodeRecord)[node].name for node in nodes)
+        self.assertEqual(ended.log, [f" - INFO: Selected nodes for instance {A}: {names}"])
         world.settle()
         self.sound(world)
+
+    def test_script(self) -> None:
+        """A script is asked as for a new instance of this size; the nodes it says are the instance's then."""
+        world = self.lost("drbd")
+        names = ["node3.example.com", "node1.example.com"]
+        requests = asked(world, good(names))
+        ended = well(run(world, "RECREATE_DISKS", iallocator="ask", disks=[[0, {"size": 700}]]))
+        [request] = [each["request"] for each in requests]
+        wanted = {"type": "allocate", "name": A, "group_name": "default", "required_nodes": 2}
+        self.assertEqual({name: request[name] for name in wanted}, wanted)
+        self.assertEqual(request["disks"][0]["size"], 700)
+        instance = world.instance(A)
+        self.assertEqual((instance.primary_node, instance.secondary_nodes), (THREE, (ONE,)))
+        told = f" - INFO: Selected nodes for instance {A} via iallocator ask: {', '.join(names)}"
+        self.assertEqual((ended.log, ended.stages[:3]), ([told], ["consulted", "looked", "begun"]))
+        world.settle()
+        self.sound(world)
+
+    def test_script_refuses(self) -> None:
+        """Where a script finds no way, or one that leaves the group, all is as it was."""
+        world = self.lost("drbd")
+        asked(world, {"success": False, "info": "no way", "result": []})
+        error = ["Can't compute nodes using iallocator 'ask': no way", "insufficient_resources"]
+        self.refused(world, "RECREATE_DISKS", error, iallocator="ask")
+        well(world.run(op("GROUP_ADD", group_name="g2")))
+        well(world.run(op("GROUP_ASSIGN_NODES", group_name="g2", nodes=["node3"])))
+        asked(world, good(["node3.example.com", "node1.example.com"]))
+        text = "iallocator 'ask' returned nodes that are not in group default"
+        self.assertEqual(pair(run(world, "RECREATE_DISKS", iallocator="ask")), ["OpExecError", [text]])
+        self.assertEqual(world.instance(A).primary_node, ONE)
+
+    def test_locks(self) -> None:
+        """Where an allocator chooses, all nodes of the group are locked, and those of others are not."""
+        world = self.lost("drbd")
+        well(world.run(op("GROUP_ADD", group_name="g2")))
+        well(world.run(op("GROUP_ASSIGN_NODES", group_name="g2", nodes=["node3"])))
+        view = world.view()
+        group = view.group("default").uuid
+        opcode = op("INSTANCE_RECREATE_DISKS", instance_name=A, iallocator="ask")
+        locks = {(lock.level, lock.name, lock.shared) for lock in locks_for(opcode, view)}
+        nodes = {(level, node, False) for level in ("node", "node-res") for node in (ONE, TWO)}
+        others = {("nodegroup", group, True), ("instance", A, False), ("cluster", "BGL", True)}
+        self.assertEqual(locks, nodes | others)
 
     def test_there(self) -> None:
         """What is there is not made anew (text as observed)."""

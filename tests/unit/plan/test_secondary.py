@@ -11,12 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.plan.programs import op
 from tests.unit.plan.templates import A, disks_of, well, world_with
 from tests.unit.plan.test_create import pair
+from tests.unit.plan.test_evacuation import asked, good
 from tests.unit.plan.test_properties import FAULTS
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.steps import ActivateVolume, AwaitSync
 from twisted_rapi.plan import volumes
 from twisted_rapi.plan.naming import reservations
+from twisted_rapi.plan.table import locks_for
 from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.soundness import complaints, volumes_of
 from twisted_rapi.testing.world import Ended, World
@@ -186,6 +188,80 @@ class NewSecondaryTests(SynchronousTestCase):
             found = [state(world, node, index) for node in (ONE, wanted)]
             self.assertEqual((found[0] or {}).get("ldisk"), "okay")
             self.assertIsNotNone(found[1])
+
+
+class ChosenTests(SynchronousTestCase):
+    """A secondary node that an allocator chooses."""
+
+    def chosen(self, world: World, **more: Any) -> Ended:
+        """The end of a replacement that names no node."""
+        return world.run(replaced(remote_node=None, **more))
+
+    def test_script(self) -> None:
+        """A script is asked which node takes the old one's place; the log and the job say which."""
+        world = world_with("drbd")
+        requests = asked(world, good(["node3.example.com"]))
+        for more in ({"iallocator": "ask"}, {"iallocator": "."}, {}):
+            ended = well(self.chosen(world.fork(Random(0)), **more))
+            told = f" - INFO: Selected new secondary for instance '{A}' via iallocator ask: node3.example.com"
+            self.assertEqual((ended.log[0], ended.stages[:3]), (told, ["consulted", "looked", "begun"]))
+        self.assertEqual(len(requests), 3)
+        wanted = {"type": "relocate", "name": A, "relocate_from": ["node2.example.com"], "required_nodes": 1}
+        request = requests[0]["request"]
+        self.assertEqual({name: request[name] for name in wanted}, wanted)
+        well(self.chosen(world))
+        self.assertEqual((world.instance(A).secondary_nodes, complaints(world)), ((THREE,), []))
+
+    def test_builtin(self) -> None:
+        """The built-in one by name, where a script is the default, and where it is the default itself."""
+        for name in ("builtin", "."):
+            world = world_with("drbd", cluster={"default_iallocator": "ask" if name != "." else "builtin"})
+            ended = well(self.chosen(world, iallocator=name))
+            told = f" - INFO: Selected new secondary for instance '{A}': node3.example.com"
+            self.assertEqual((ended.log[0], ended.stages[0]), (told, "looked"))
+            self.assertEqual(world.instance(A).secondary_nodes, (THREE,))
+
+    def test_wrong(self) -> None:
+        """What a script says is judged like what is named; where it finds nothing nothing is done."""
+        world = world_with("drbd")
+        before = (dict(world.records), volumes_of(world), dict(world.names))
+        for answer, error in (
+            (
+                good(["node1.example.com"]),
+                ["The specified node is the primary node of the instance", "wrong_input"],
+            ),
+            (
+                good(["node2.example.com"]),
+                ["The specified node is already the secondary node of the instance", "wrong_input"],
+            ),
+            (
+                {"success": False, "info": "no way", "result": []},
+                ["Can't compute nodes using iallocator 'ask': no way", "insufficient_resources"],
+            ),
+        ):
+            asked(world, answer)
+            self.assertEqual(pair(self.chosen(world, iallocator="ask")), ["OpPrereqError", error])
+        nosuch = self.chosen(world, iallocator="nosuch")
+        self.assertIn("iallocator 'nosuch' not found", str(nosuch.error))
+        del world.records["cluster"], before[0]["cluster"]
+        self.assertEqual((dict(world.records), volumes_of(world), dict(world.names)), before)
+
+    def test_dry_run(self) -> None:
+        """A dry run asks, too, and changes nothing."""
+        world = world_with("drbd")
+        requests = asked(world, good(["node3.example.com"]))
+        well(self.chosen(world, iallocator="ask", dry_run=True))
+        self.assertEqual((len(requests), world.instance(A).secondary_nodes), (1, (TWO,)))
+
+    def test_locks(self) -> None:
+        """The nodes of the instance's group are locked, those of others are not."""
+        world = world_with("drbd")
+        well(world.run(op("GROUP_ADD", group_name="g2")))
+        well(world.run(op("GROUP_ASSIGN_NODES", group_name="g2", nodes=["node3"])))
+        locks = locks_for(replaced(remote_node=None, iallocator="ask"), world.view())
+        self.assertEqual({lock.name for lock in locks if lock.level == "node"}, {ONE, TWO})
+        named = locks_for(replaced(), world.view())
+        self.assertEqual({lock.name for lock in named if lock.level == "node"}, {ONE, TWO, THREE})
 
 
 class RenewTests(SynchronousTestCase):

@@ -5,12 +5,15 @@ from typing import Any
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.unit.plan.templates import A, world_with
+from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.opcodes import Opcode, from_wire
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord, NodeRecord
-from twisted_rapi.model.seen import DomainSeen, OsSeen
+from twisted_rapi.model.seen import CertificateSeen, DomainSeen, OsSeen
+from twisted_rapi.model.steps import ListVolumes
 from twisted_rapi.plan.stage import Finish, Progress
 from twisted_rapi.plan.verify import plan_verify
-from twisted_rapi.testing.cluster import NODES
+from twisted_rapi.testing.cluster import NODES, NOW
 from twisted_rapi.testing.world import World
 
 
@@ -39,6 +42,10 @@ class VerifyCase(SynchronousTestCase):
         self.world.nodes.nodes[node].domains[instance.name] = DomainSeen(
             name=instance.name, uuid=instance.uuid, hypervisor="fake", state="running", memory=128
         )
+
+    def good(self, role: str, days: float) -> CertificateSeen:
+        """A certificate that is good for so many days."""
+        return CertificateSeen(role=role, path=f"/{role[0].lower()}.pem", expires=NOW + days * 86400)
 
     def change(self, node: str, **values: Any) -> None:
         """A node's record has these values."""
@@ -79,6 +86,7 @@ class ConfigurationTests(VerifyCase):
             heads,
             [
                 "* Verifying cluster config",
+                "* Verifying cluster certificate files",
                 "* Verifying hypervisor parameters",
                 "* Verifying all nodes belong to an existing group",
             ],
@@ -112,6 +120,20 @@ class ConfigurationTests(VerifyCase):
         self.change(NODES[2], group="gone")
         self.have("a", "i2", secondary_nodes=("gone",), disk_template="sharedfile")
         self.config("node node3.example.com: it is in a group", "instance a: it is on a node")
+
+    def test_certificates(self) -> None:
+        """What expires soon is warned of, what does very soon, or cannot be read, is an error."""
+        for days, wanted in (
+            (31, ""),
+            (29, "  - WARNING:ECLUSTERCERT:cluster::the certificate of the API in /a.pem expires in 29 days"),
+            (6, "  - ERROR:ECLUSTERCERT:cluster::the certificate of the API in /a.pem expires in 6 days"),
+            (-1, "  - ERROR:ECLUSTERCERT:cluster::the certificate of the API in /a.pem has expired"),
+        ):
+            self.world.certificates = (self.good("API", days),)
+            found = self.lines("_CONFIG", days > 7, error_codes=True)
+            self.assertEqual(found, [wanted] if wanted else [])
+        self.world.certificates = (CertificateSeen(role="master", path="/m.pem", invalid="no such file"),)
+        self.config("the certificate of the master in /m.pem cannot be used: no such file")
 
     def test_codes(self) -> None:
         """Codes are shown where asked for; what is to be ignored is a warning, and well."""
@@ -178,6 +200,81 @@ class GroupTests(VerifyCase):
         self.group("instance web: disk/0 is missing")
         self.world.nodes.nodes[NODES[0]].volumes[path] = 4
         self.group()
+
+    def test_certificates(self) -> None:
+        """Those of agents that answer and are not offline."""
+        for uuid in NODES:
+            self.world.nodes.nodes[uuid].certificates = (self.good("authority", 5), self.good("node", 50))
+        self.world.nodes.nodes[NODES[1]].certificates = (self.good("node", 3),)
+        self.change(NODES[2], offline=True)
+        self.group(
+            "ERROR:ECLUSTERCERT:node:node1.example.com:the certificate of the authority in /a.pem expires",
+            "ERROR:ECLUSTERCLIENTCERT:node:node2.example.com:the certificate of the node in /n.pem expires",
+            error_codes=True,
+        )
+        self.world.nodes.nodes[NODES[0]].certificates = (self.good("node", 20),)
+        self.world.nodes.nodes[NODES[1]].certificates = ()
+        found = self.lines("_GROUP", True, group_name="default")
+        self.assertIn("WARNING: node node1.example.com: the certificate of the node", found[0])
+
+    def test_volumes(self) -> None:
+        """Volumes of the cluster's group that are nobody's are told of, others and reserved ones are not."""
+        self.world.put(
+            replace(
+                self.world.cluster,
+                volume_group_name="xenvg",
+                enabled_disk_templates=("plain", "file"),
+                reserved_lvs=("xenvg/root", "xenvg/swap.*", "(broken"),
+            )
+        )
+        own = DiskRecord(uuid="d", size=4, dev_type="plain", logical_id=("xenvg", "own"))
+        self.have("db", "i2", disk_template="plain", disks=(own,))
+        shelf = self.world.nodes.nodes[NODES[0]].shelf
+        for name in ("xenvg/own", "xenvg/root", "xenvg/swap1", "othervg/stray"):
+            shelf.write(name, {"size": 4})
+        self.group()
+        for name in ("xenvg/stray", "xenvg/roots"):
+            shelf.write(name, {"size": 4})
+        self.world.nodes.nodes[NODES[1]].shelf.write("xenvg/own", {"size": 4})
+        self.group(
+            "ERROR:ENODEORPHANLV:node:node1.example.com:volume xenvg/roots is unknown",
+            "ERROR:ENODEORPHANLV:node:node1.example.com:volume xenvg/stray is unknown",
+            "ERROR:ENODEORPHANLV:node:node2.example.com:volume xenvg/own is unknown",
+            error_codes=True,
+        )
+
+    def test_volumes_not_seen(self) -> None:
+        """A node that cannot tell of its volumes is an error; without volume groups nothing is asked."""
+        fault = StepFailed("no", "storage")
+        self.world.nodes.nodes[NODES[1]].faults[ListVolumes] = [fault]
+        self.group()
+        self.world.put(
+            replace(self.world.cluster, volume_group_name="xenvg", enabled_disk_templates=("drbd", "file"))
+        )
+        self.group("ENODELVM:node:node2.example.com:its volumes could not be listed", error_codes=True)
+
+    def test_mirrored_volumes(self) -> None:
+        """Both sides of a mirrored disk are its instance's."""
+        world = world_with("drbd")
+        ended = world.run(op("_GROUP", group_name="default"))
+        self.assertEqual([line for line in ended.log if "ERROR" in line], [])
+        data = "/".join(world.instance(A).disks[0].children[0].logical_id)
+        for node in (NODES[0], NODES[2]):
+            world.nodes.nodes[node].shelf.write(data, {"size": 640})
+        ended = world.run(op("_GROUP", group_name="default"))
+        [line] = [line for line in ended.log if "ERROR" in line]
+        self.assertEqual(line, f"  - ERROR: node node3.example.com: volume {data} is unknown")
+
+    def test_detached_volumes(self) -> None:
+        """Volumes of disks that no instance has are the cluster's all the same."""
+        for template in ("plain", "drbd"):
+            world = world_with(template, start=False)
+            detach = from_wire(
+                {"OP_ID": "OP_INSTANCE_SET_PARAMS", "instance_name": A, "disks": [["detach", 0, {}]]}
+            )
+            self.assertIsNone(world.run(detach).error)
+            ended = world.run(op("_GROUP", group_name="default"))
+            self.assertEqual([line for line in ended.log if "ERROR" in line], [])
 
     def test_memory(self) -> None:
         """A secondary node has to have room for what it would take over, unless that is skipped."""

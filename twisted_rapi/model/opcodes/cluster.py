@@ -56,6 +56,24 @@ class OsDiagnose(Opcode, frozen=True, kw_only=True):
     names: list[NonEmpty] = field(default_factory=list)
 
 
+class ExtStorageDiagnose(Opcode, frozen=True, kw_only=True):
+    """List providers of external storage and their state on all nodes."""
+
+    OP_ID = "OP_EXT_STORAGE_DIAGNOSE"
+
+    output_fields: list[NonEmpty]
+    names: list[NonEmpty] = field(default_factory=list)
+
+
+class ClusterRename(Opcode, frozen=True, kw_only=True):
+    """Give the cluster another name, and with it the address that name stands for."""
+
+    OP_ID = "OP_CLUSTER_RENAME"
+    SUMMARY = "name"
+
+    name: NonEmpty
+
+
 class ClusterSetParams(Opcode, frozen=True, kw_only=True):
     """Change cluster-wide settings."""
 

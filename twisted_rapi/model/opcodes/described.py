@@ -132,6 +132,10 @@ PARAMETERS: Mapping[str, str] = {
     "interruptible": "Kept for compatibility",
     "ip_check": "Fail if the instance's IP answers before creation (needs name_check)",
     "ipolicy": "Instance policy of the whole cluster",
+    "is_strict": (
+        "Count mirrored disks whose sides do not have the same data, with nothing filling them, as disks "
+        "that have to be activated"
+    ),
     "kind": "Kind of the tagged object",
     "live": "Old boolean form of 'mode' (true=live, false=non-live); exclusive with mode",
     "long_sleep": (

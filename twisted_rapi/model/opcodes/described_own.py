@@ -10,6 +10,13 @@ SPECIAL: Mapping[tuple[str, str], str] = {
     ),
     ("OP_BACKUP_PREPARE", "mode"): "local or remote; only remote has a result",
     ("OP_CLUSTER_SET_PARAMS", "mac_prefix"): "First three octets for generated MAC addresses",
+    (
+        "OP_CLUSTER_RENAME",
+        "name",
+    ): "The new name, which has to resolve to the address clients find the master at",
+    ("OP_CLUSTER_REPAIR_DISK_SIZES", "instances"): "Names of the instances to look at; empty for all",
+    ("OP_CLUSTER_VERIFY_DISKS", "group_name"): "Only this node group",
+    ("OP_EXT_STORAGE_DIAGNOSE", "names"): "Providers to report on; empty for all",
     ("OP_GROUP_ADD", "group_name"): "Name of the new group",
     ("OP_GROUP_ADD", "ipolicy"): "Instance policy overrides of the group",
     ("OP_GROUP_ADD", "ndparams"): "Node parameters of the group",

@@ -94,6 +94,15 @@ class NodeQueryStorage(Opcode, frozen=True, kw_only=True):
     name: NonEmpty | None = None
 
 
+class NodeQueryvols(Opcode, frozen=True, kw_only=True):
+    """List logical volumes of nodes."""
+
+    OP_ID = "OP_NODE_QUERYVOLS"
+
+    output_fields: list[NonEmpty]
+    nodes: list[NonEmpty] = field(default_factory=list)
+
+
 class NodeModifyStorage(Opcode, frozen=True, kw_only=True):
     """Change attributes of a storage unit of a node."""
 

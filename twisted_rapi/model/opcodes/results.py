@@ -82,6 +82,24 @@ _OTHERS: Mapping[str, Result] = {
     "OP_CLUSTER_VERIFY": Result(_SUBMITTED, _JOBS),
     "OP_CLUSTER_VERIFY_CONFIG": Result("Whether all is well", {"type": "boolean"}),
     "OP_CLUSTER_VERIFY_GROUP": Result("Whether all is well", {"type": "boolean"}),
+    "OP_CLUSTER_RENAME": Result("The new name, whole", TEXT),
+    "OP_CLUSTER_REPAIR_DISK_SIZES": Result(
+        "For each size that was put right: the instance, the index of the disk, what was wrong (size), and"
+        " the size in MiB",
+        _pairs(TEXT, {"type": "integer"}, TEXT, {"type": "integer"}),
+    ),
+    "OP_CLUSTER_VERIFY_DISKS": Result(_SUBMITTED, _JOBS),
+    "OP_EXT_STORAGE_DIAGNOSE": _COLUMNS,
+    "OP_GROUP_VERIFY_DISKS": Result(
+        "By node why its disks could not be looked at; the names of instances whose disks have to be"
+        " activated; and by instance its missing volumes: [node, volume] of each",
+        row_of(
+            {"type": "object", "additionalProperties": TEXT},
+            NAMES,
+            {"type": "object", "additionalProperties": _pairs(TEXT, TEXT)},
+        ),
+    ),
+    "OP_NODE_QUERYVOLS": _COLUMNS,
     "OP_GROUP_ADD": Result("Nothing, or jobs that were submitted because of it", _or_null(_JOBS)),
     "OP_GROUP_EVACUATE": Result(_SUBMITTED, _JOBS),
     "OP_GROUP_RENAME": Result("The new name", TEXT),

@@ -47,3 +47,30 @@ class ClusterVerifyGroup(Opcode, frozen=True, kw_only=True):
     ignore_errors: list[NonEmpty] = field(default_factory=list)
     verbose: bool = False
     verify_clutter: bool = False
+
+
+class ClusterVerifyDisks(Opcode, frozen=True, kw_only=True):
+    """Submit a job for each group that looks at its instances' disks."""
+
+    OP_ID = "OP_CLUSTER_VERIFY_DISKS"
+
+    group_name: NonEmpty | None = None
+    is_strict: bool = True
+
+
+class GroupVerifyDisks(Opcode, frozen=True, kw_only=True):
+    """Look which instances of a group have disks that are not in use, or are gone."""
+
+    OP_ID = "OP_GROUP_VERIFY_DISKS"
+    SUMMARY = "group_name"
+
+    group_name: NonEmpty
+    is_strict: bool = True
+
+
+class ClusterRepairDiskSizes(Opcode, frozen=True, kw_only=True):
+    """Note how large disks really are, where the records say something else."""
+
+    OP_ID = "OP_CLUSTER_REPAIR_DISK_SIZES"
+
+    instances: list[NonEmpty] = field(default_factory=list)

@@ -62,7 +62,7 @@ def answer(view: View, question: ask.Question, rooms: Rooms | None = None) -> as
 
 def _wanted(view: View, wanted: ask.Allocate) -> Demand:
     demand = demand_of(view, wanted.instance, wanted.starts, wanted.ignore_ipolicy)
-    return attrs.evolve(demand, os=wanted.os, group=wanted.group)
+    return attrs.evolve(demand, os=wanted.os, group=wanted.group, among=wanted.among)
 
 
 def _several(rooms: Rooms, question: ask.AllocateSeveral) -> ask.Several:

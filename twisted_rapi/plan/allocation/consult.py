@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from twisted_rapi.errors import prereq
+from twisted_rapi.errors import OpPrereqError, prereq
 from twisted_rapi.model.steps import RunAllocator
 from twisted_rapi.plan.allocation import questions as ask
 from twisted_rapi.plan.allocation.builtin import answer
@@ -14,6 +14,7 @@ from twisted_rapi.plan.view import View
 
 BUILTIN = "builtin"
 CONSULTED = "consulted"
+LACKING = "insufficient_resources"
 
 
 def allocator(given: str | None, view: View) -> str:
@@ -68,12 +69,16 @@ def consult(
 
     :param given: see `allocator`.
     :param extra: further options of a script.
-    :raises OpPrereqError: ``insufficient_resources``: there is no way.
+    :raises OpPrereqError: ``insufficient_resources``: there is no way; ``temp_insufficient_resources``: there
+        may be one later, with the nodes that were not offered.
     :raises JobError: a script's answer cannot be used.
     """
     name = allocator(given, view)
-    if not name:
-        return answer(view, question)
-    if progress.stage == CONSULTED:
-        return read(view, question, name, heard(progress))
-    return asking(question, name, view, extra)
+    if name and progress.stage != CONSULTED:
+        return asking(question, name, view, extra)
+    try:
+        return read(view, question, name, heard(progress)) if name else answer(view, question)
+    except OpPrereqError as e:
+        if isinstance(question, ask.Allocate) and question.among is not None and e.code == LACKING:
+            raise prereq(e.text, f"temp_{LACKING}") from e
+        raise

@@ -18,12 +18,14 @@ class Allocate:
     :ivar instance: its nodes still open.
     :ivar starts: whether it is to run.
     :ivar group: the uuid of the only group it may go to.
+    :ivar among: the uuids of the nodes that may be chosen, if not all.
     :ivar os: the OS definition its primary node needs, without variant.
     """
 
     instance: InstanceRecord
     starts: bool = True
     group: str | None = None
+    among: tuple[str, ...] | None = None
     os: str = ""
     ignore_ipolicy: bool = False
 

@@ -123,12 +123,14 @@ def _instance(view: View, instance: InstanceRecord) -> Params:
 
 
 def _allocation(view: View, wanted: ask.Allocate) -> Params:
-    instance = wanted.instance
+    instance, among = wanted.instance, wanted.among
+    restricted = {} if among is None else {"restrict-to-nodes": [view.nodes[n].name for n in among]}
     return {
         "name": instance.name,
         **_sizes(view, instance),
         "group_name": None if wanted.group is None else view.groups[wanted.group].name,
         "required_nodes": 2 if instance.disk_template in MIRRORED else 1,
+        **restricted,
     }
 
 

@@ -81,9 +81,17 @@ def _count(wanted: ask.Allocate) -> int:
     return 2 if wanted.instance.disk_template in MIRRORED else 1
 
 
+def _placed(view: View, wanted: ask.Allocate, name: str, given: list[str]) -> tuple[NodeRecord, ...]:
+    nodes = _nodes(view, name, given, _count(wanted))
+    barred = [n.name for n in nodes if wanted.among is not None and n.uuid not in wanted.among]
+    if barred:
+        raise OpExecError(f"iallocator '{name}' returned a node that was not offered: '{barred[0]}'")
+    return nodes
+
+
 def _allocated(view: View, wanted: ask.Allocate, name: str, result: Any) -> ask.Nodes:
     given = _converted(name, result, list[str], "a list of node names")
-    return ask.Nodes(nodes=_nodes(view, name, given, _count(wanted)))
+    return ask.Nodes(nodes=_placed(view, wanted, name, given))
 
 
 def _several(view: View, wanted: ask.AllocateSeveral, name: str, result: Any) -> ask.Several:
@@ -97,7 +105,7 @@ def _several(view: View, wanted: ask.AllocateSeveral, name: str, result: Any) ->
     unknown = [each for each in (*(n for n, _ in placed), *failed) if each not in asked]
     if unknown:
         raise ResultValidationError(f"iallocator '{name}' returned an unknown instance '{unknown[0]}'")
-    nodes = {each: _nodes(view, name, given, _count(asked[each])) for each, given in placed}
+    nodes = {each: _placed(view, asked[each], name, given) for each, given in placed}
     # What it says nothing about has not been placed either.
     rest = tuple(each for each in asked if each not in nodes)
     return ask.Several(placed={each: nodes[each] for each in asked if each in nodes}, failed=rest)

@@ -13,6 +13,7 @@ from twisted_rapi.plan.evacuation import (
 from twisted_rapi.plan.locking import LockFunction, PlanFunction
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.multi_alloc import plan_multi_alloc
+from twisted_rapi.plan.opportunity import of_node, to_lock
 from twisted_rapi.plan.try_allocator import plan_test_allocator
 from twisted_rapi.plan.view import View
 
@@ -63,9 +64,8 @@ def _group_evacuate(op: group.GroupEvacuate, view: View) -> Iterator[Lock]:
 
 
 def _multi_alloc(op: moving.InstanceMultiAlloc, view: View) -> Iterator[Lock]:
-    for uuid in view.nodes:
-        yield Lock("node", uuid, shared=True)
-        yield Lock("node-res", uuid, shared=True)
+    for uuid in to_lock(op, view, shared=True):
+        yield from of_node(uuid, shared=True)
 
 
 LOCKS: Mapping[type[Opcode], LockFunction] = {

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from twisted_rapi.model.opcodes import Opcode, cluster
 from twisted_rapi.plan.cluster import plan_cluster_modify, plan_redistribute
+from twisted_rapi.plan.ext_storage import plan_ext_storage_diagnose
 from twisted_rapi.plan.info import plan_os_diagnose
 from twisted_rapi.plan.locking import LockFunction, PlanFunction, named
 from twisted_rapi.plan.locks import Lock
+from twisted_rapi.plan.rename_cluster import plan_cluster_rename
 from twisted_rapi.plan.tags import plan_tags_del, plan_tags_set
 from twisted_rapi.plan.trials import plan_delay
 from twisted_rapi.plan.view import View
@@ -15,6 +17,8 @@ PLANS: Mapping[type[Opcode], PlanFunction] = {
     cluster.TagsSet: plan_tags_set,
     cluster.TagsDel: plan_tags_del,
     cluster.OsDiagnose: plan_os_diagnose,
+    cluster.ExtStorageDiagnose: plan_ext_storage_diagnose,
+    cluster.ClusterRename: plan_cluster_rename,
     cluster.ClusterSetParams: plan_cluster_modify,
     cluster.ClusterRedistConf: plan_redistribute,
     cluster.TestDelay: plan_delay,
@@ -37,6 +41,12 @@ def _tags(op: cluster.TagsSet | cluster.TagsDel, view: View) -> Iterator[Lock]:
             yield Lock("network", view.find("network", name) or name)
 
 
+def _alone(op: cluster.ClusterRename, view: View) -> Iterator[Lock]:
+    """No other job runs meanwhile: all know the cluster by its name."""
+    yield Lock("cluster", "BGL")
+    yield Lock("cluster", "tags")
+
+
 def _everything(op: cluster.ClusterSetParams, view: View) -> Iterator[Lock]:
     yield from (Lock("nodegroup", uuid, shared=True) for uuid in view.groups)
     promotes = op.candidate_pool_size is not None
@@ -56,6 +66,7 @@ def _delayed(op: cluster.TestDelay, view: View) -> Iterator[Lock]:
 LOCKS: Mapping[type[Opcode], LockFunction] = {
     cluster.TagsSet: _tags,
     cluster.TagsDel: _tags,
+    cluster.ClusterRename: _alone,
     cluster.ClusterSetParams: _everything,
     cluster.ClusterRedistConf: _all_nodes,
     cluster.TestDelay: _delayed,

@@ -6,7 +6,7 @@ from twisted_rapi.model.opcodes import Opcode, moving
 from twisted_rapi.model.opcodes.disk import DiskRemove
 from twisted_rapi.plan.detached import plan_remove_disk
 from twisted_rapi.plan.grow import plan_grow_disk
-from twisted_rapi.plan.locking import LockFunction, PlanFunction, of_instance
+from twisted_rapi.plan.locking import LockFunction, PlanFunction, nodes_of, of_instance
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.recreate import plan_recreate_disks
 from twisted_rapi.plan.replace import plan_replace_disks
@@ -20,12 +20,15 @@ PLANS: Mapping[type[Opcode], PlanFunction] = {
 }
 
 
-def _and_others(view: View, name: str, others: Iterable[str], any_node: bool) -> Iterator[Lock]:
-    """An instance, its nodes and the new ones; all nodes where it is not said which."""
+def _and_others(view: View, name: str, others: Iterable[str], chosen: bool) -> Iterator[Lock]:
+    """An instance, its nodes and the new ones; all of its groups where an allocator chooses."""
     yield from of_instance(view, name, nodes=True, resources=True)
-    if any_node:
-        yield from (Lock("nodegroup", group, shared=True) for group in view.groups)
-    for node in view.nodes if any_node else [view.find("node", other) or other for other in others]:
+    new = {view.find("node", other) or other for other in others}
+    if chosen:
+        groups = {view.nodes[node].group for node in nodes_of(view, name)}
+        yield from (Lock("nodegroup", group, shared=True) for group in groups)
+        new |= {node.uuid for node in view.nodes.values() if node.group in groups}
+    for node in new:
         yield Lock("node", node)
         yield Lock("node-res", node)
 

@@ -12,6 +12,7 @@ from twisted_rapi.plan.install import plan_reinstall, plan_rename
 from twisted_rapi.plan.locking import LockFunction, PlanFunction, named, new_name, of_instance
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.modify import plan_modify
+from twisted_rapi.plan.opportunity import of_node, to_lock
 from twisted_rapi.plan.power import plan_reboot, plan_remove, plan_shutdown, plan_startup
 from twisted_rapi.plan.resolving import by_resolver
 from twisted_rapi.plan.view import View
@@ -38,9 +39,8 @@ def _create(op: instance.InstanceCreate, view: View) -> Iterator[Lock]:
     yield from (Lock("nodegroup", group, shared=True) for group in view.groups)
     yield from _networks(view, op.nics)
     given = [view.find("node", name) for name in (op.pnode, op.snode) if name is not None]
-    for node in view.nodes if op.pnode is None else [n for n in given if n is not None]:
-        yield Lock("node", node)
-        yield Lock("node-res", node)
+    for node in to_lock(op, view) if op.pnode is None else [n for n in given if n is not None]:
+        yield from of_node(node)
 
 
 def _networks(view: View, nics: Iterable[Any], shared: bool = True) -> Iterator[Lock]:

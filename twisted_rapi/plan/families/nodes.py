@@ -7,6 +7,7 @@ from twisted_rapi.model.opcodes import node as opcodes
 from twisted_rapi.plan.locking import LockFunction, PlanFunction
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.nodes import plan_node_modify, plan_node_remove, plan_powercycle
+from twisted_rapi.plan.owned import plan_query_volumes
 from twisted_rapi.plan.storage_units import plan_modify_storage, plan_query_storage, plan_repair_storage
 from twisted_rapi.plan.view import View
 
@@ -15,6 +16,7 @@ PLANS: Mapping[type[Opcode], PlanFunction] = {
     opcodes.NodeRemove: plan_node_remove,
     opcodes.NodePowercycle: plan_powercycle,
     opcodes.NodeQueryStorage: plan_query_storage,
+    opcodes.NodeQueryvols: plan_query_volumes,
     opcodes.NodeModifyStorage: plan_modify_storage,
     opcodes.RepairNodeStorage: plan_repair_storage,
 }
@@ -46,7 +48,7 @@ def _remove(op: opcodes.NodeRemove, view: View) -> Iterator[Lock]:
     yield from (Lock("node", node) for node in view.nodes)
 
 
-def _query(op: opcodes.NodeQueryStorage, view: View) -> Iterator[Lock]:
+def _query(op: opcodes.NodeQueryStorage | opcodes.NodeQueryvols, view: View) -> Iterator[Lock]:
     for node in (_node(view, name) for name in op.nodes) if op.nodes else view.nodes:
         yield Lock("node", node, shared=True)
 
@@ -55,6 +57,7 @@ LOCKS: Mapping[type[Opcode], LockFunction] = {
     opcodes.NodeSetParams: _modify,
     opcodes.NodeRemove: _remove,
     opcodes.NodeQueryStorage: _query,
+    opcodes.NodeQueryvols: _query,
     opcodes.NodeModifyStorage: lambda op, view: [Lock("node", _node(view, op.node_name))],
     opcodes.RepairNodeStorage: lambda op, view: [Lock("node", _node(view, op.node_name))],
 }
