@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ from twisted_rapi.testing.libvirtd import LibvirtDaemon
 
 NEEDS = ("libvirtd", "virsh", "qemu-system-x86_64", "unshare", "module:libvirt", "ip")
 MAC = "52:54:00:11:22:33"
+# As an agent asks for it, slowly.
+_MIGRATE = """
+import sys
+import libvirt
+here, uuid, there = sys.argv[1:]
+flags = libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_UNSAFE
+flags |= libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
+values = {libvirt.VIR_MIGRATE_PARAM_URI: "tcp://127.0.0.1", libvirt.VIR_MIGRATE_PARAM_BANDWIDTH: 1}
+libvirt.open(here).lookupByUUIDString(uuid).migrateToURI3(there, values, flags)
+"""
 NIC = NicSpec(uuid=UUID, mac=MAC, link="br0")
 
 
@@ -171,18 +182,49 @@ class QemuTests(TestCase):
         self.assertEqual(seen.devices, (MAC,))
         await self.stop()
 
-    async def test_migrate(self) -> None:
-        """A guest runs on under the other daemon, with its disk, definition and all; here nothing is left."""
+    async def other(self) -> tuple[LibvirtDaemon, Any]:
+        """Another daemon, where guests may go, and a hypervisor on it."""
         from twisted_rapi.hypervisor.libvirt import LibvirtHypervisor
 
+        daemon = LibvirtDaemon(Path(self.mktemp()).resolve(), "other")
+        self.addCleanup(daemon.stop)
+        daemon.start()
+        hypervisor = LibvirtHypervisor(daemon.uri, reactor)
+        await hypervisor.start_service()
+        self.addCleanup(lambda: Deferred.fromCoroutine(hypervisor.stop_service()))
+        return daemon, hypervisor
+
+    async def test_migration_taken_over(self) -> None:
+        """A migration whose agent was killed goes on, and is waited for by the one after it."""
+        import libvirt
+
+        from twisted_rapi.hypervisor.libvirt_devices import is_leaving
+
+        other_daemon, other = await self.other()
+        domain = small()
+        await self.hypervisor.start(domain, [])
+        mine = libvirt.open(self.daemon.uri)
+        self.addCleanup(mine.close)
+        self.assertFalse(is_leaving(mine, UUID))
+        command = (sys.executable, "-c", _MIGRATE, self.daemon.uri, UUID, other_daemon.uri)
+        agent = subprocess.Popen(command)
+        self.addCleanup(agent.wait)
+        while not is_leaving(mine, UUID) and self.daemon.domains():
+            await deferLater(reactor, 0.05)
+        agent.kill()
+        target = MigrationTarget(uri=other_daemon.uri, address="127.0.0.1")
+        with self.assertRaisesRegex(StepFailed, "does not run"):
+            await self.hypervisor.migrate(domain, target)
+        await self.hypervisor.await_migration(UUID)
+        [seen] = (await other.domains()).values()
+        self.assertEqual((await self.hypervisor.domains(), seen.state), ({}, "running"))
+        await other.stop(UUID, 0)
+
+    async def test_migrate(self) -> None:
+        """A guest runs on under the other daemon, with its disk, definition and all; here nothing is left."""
         image = Path(self.mktemp()).resolve()
         image.write_bytes(bytes(1024 * 1024))
-        other_daemon = LibvirtDaemon(Path(self.mktemp()).resolve(), "other")
-        self.addCleanup(other_daemon.stop)
-        other_daemon.start()
-        other = LibvirtHypervisor(other_daemon.uri, reactor)
-        await other.start_service()
-        self.addCleanup(lambda: Deferred.fromCoroutine(other.stop_service()))
+        other_daemon, other = await self.other()
         domain = small(disks=(DiskSpec(uuid=UUID, index=0, template="sharedfile", size=1),))
         await self.hypervisor.start(domain, [str(image)])
         target = MigrationTarget(

@@ -204,7 +204,9 @@ class Node:
         return Outcome()
 
     async def _look_at_domain(self, step: steps.LookAtDomain) -> Outcome:
-        found = await self._hypervisor(step.hypervisor).domains()
+        hypervisor = self._hypervisor(step.hypervisor)
+        await hypervisor.await_migration(step.instance_uuid)
+        found = await hypervisor.domains()
         seen = next((d for d in found.values() if d.uuid == step.instance_uuid and d.running), None)
         return Outcome() if seen is None else Outcome(text=seen.state, boot=seen.boot)
 

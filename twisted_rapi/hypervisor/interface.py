@@ -68,7 +68,15 @@ class IHypervisor(Interface):
         """
         Have the running guest run on at the target, as another boot, and forget it here.
 
-        When it fails the guest runs on here.
+        One that is under way already, begun by an agent before this one, is waited for first.  When it fails
+        the guest runs on here.
+        """
+
+    async def await_migration(uuid: str) -> None:
+        """
+        Wait until no migration of the guest to elsewhere is under way, whoever began it; none is well.
+
+        Where the guest is then is another question.
         """
 
     def remarks(domain: DomainSpec) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import libvirt
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -26,6 +27,7 @@ from twisted_rapi.model.seen import DomainSeen
 from twisted_rapi.model.steps import DiskSpec, DomainSpec, MigrationTarget, NicSpec
 
 MIGRATION = 7000.0  # seconds a migration may take
+MIGRATION_LOOK = 1.0  # seconds between looks at one that somebody else began
 GRACE = 10.0  # seconds a soft stop goes on without a connection
 
 
@@ -163,8 +165,18 @@ class LibvirtHypervisor:
 
     async def migrate(self, domain: DomainSpec, target: MigrationTarget) -> None:
         """See `IHypervisor.migrate`; by libvirt from node to node."""
+        await self.await_migration(domain.instance_uuid)
         await self._link.call(devices.migrate, domain, target, patience=MIGRATION)
         self._tell(domain.name, None)
+
+    async def await_migration(self, uuid: str) -> None:
+        """See `IHypervisor.await_migration`."""
+        given_up = self._reactor.seconds() + MIGRATION
+        while await self._link.call(devices.is_leaving, uuid):
+            if self._reactor.seconds() > given_up:
+                raise StepFailed(f"domain {uuid} is still being migrated", "hypervisor")
+            # It has to be asked again: libvirt tells of a guest that has gone, but not of a failure.
+            await deferLater(self._reactor, MIGRATION_LOOK)
 
     async def _changed(self, domain: DomainSpec) -> None:
         """Devices come and go without a lifecycle event."""

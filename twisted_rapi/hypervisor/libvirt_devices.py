@@ -7,7 +7,7 @@ import libvirt
 
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor.domain_xml import as_text
-from twisted_rapi.hypervisor.libvirt_calls import running
+from twisted_rapi.hypervisor.libvirt_calls import lookup, running
 from twisted_rapi.hypervisor.xml_devices import disk_element, free_name
 from twisted_rapi.hypervisor.xml_nics import nic_element
 from twisted_rapi.model.steps import DiskSpec, DomainSpec, MigrationTarget, NicSpec, device_name
@@ -21,6 +21,14 @@ _CAPABILITIES = {
     "events": 0,  # libvirt has it always
 }
 """What QEMU's capabilities (``migration_caps``) are called by libvirt."""
+
+_NO_JOB = (
+    libvirt.VIR_ERR_NO_DOMAIN,  # it has just gone
+    libvirt.VIR_ERR_OPERATION_INVALID,  # it does not run
+    libvirt.VIR_ERR_OPERATION_UNSUPPORTED,  # it is on its way here
+    libvirt.VIR_ERR_NO_SUPPORT,  # by libvirt's test driver
+)
+"""What libvirt answers about the job of a guest that is not on its way elsewhere."""
 
 
 def attach(connection: Any, spec: DomainSpec, device: DiskSpec | NicSpec, path: str) -> None:
@@ -71,6 +79,27 @@ def show_growth(connection: Any, spec: DomainSpec, disk: DiskSpec) -> None:
     if target is None:
         raise StepFailed(f"{spec.name} does not run with disk {disk.uuid}", "hypervisor")
     domain.blockResize(target.get("dev"), disk.size * MIB, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+
+def is_leaving(connection: Any, uuid: str) -> bool:
+    """
+    Whether a migration of the guest to elsewhere is under way.
+
+    It is libvirt's own business: it goes on when who asked for it has gone.
+    """
+    domain = lookup(connection, uuid)
+    if domain is None:
+        return False
+    try:
+        job = domain.jobStats()
+    except libvirt.libvirtError as e:
+        if e.get_error_code() in _NO_JOB:
+            return False
+        raise
+    return bool(
+        job.get("type", libvirt.VIR_DOMAIN_JOB_NONE) != libvirt.VIR_DOMAIN_JOB_NONE
+        and job.get(libvirt.VIR_DOMAIN_JOB_OPERATION) == libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
+    )
 
 
 def migrate(connection: Any, spec: DomainSpec, target: MigrationTarget) -> None:

@@ -177,6 +177,11 @@ class SimulatedHypervisor:
             await self._run(self._remove, there.uuid)
             self._tell(there.name, None)
 
+    async def await_migration(self, uuid: str) -> None:
+        """See `IHypervisor.await_migration`; none goes on when its agent has gone."""
+        async with self._turn:
+            await self._find(uuid)
+
     def _new_boot(self) -> str:
         return f"{self._chance.getrandbits(64):016x}"
 

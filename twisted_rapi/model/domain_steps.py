@@ -75,7 +75,8 @@ class MigrateDomain(Step, frozen=True, kw_only=True, tag="domain.migrate", omit_
     """
     Have the guest run on at the target, where its volumes are active; its definition goes with it.
 
-    A guest that does not run here fails: where it is, reports say.
+    A guest that does not run here fails: where it is, reports say.  So does one that has gone by a migration
+    that an agent before this one began; that is waited for.
     """
 
     domain: DomainSpec
@@ -84,7 +85,8 @@ class MigrateDomain(Step, frozen=True, kw_only=True, tag="domain.migrate", omit_
 
 class LookAtDomain(Step, frozen=True, kw_only=True, tag="domain.look", omit_defaults=True):
     """
-    Say how the domain is here, once all that was asked for before about its instance has ended.
+    Say how the domain is here, once all that was asked for before about its instance has ended, also what was
+    asked of an agent before this one.
 
     Outcome ``text``: its state, empty when it does not run here; ``boot`` names the boot that runs.
     """

@@ -41,7 +41,9 @@ def carry_on(view: View, instance: InstanceRecord, progress: Progress) -> Stage:
     match progress.stage:
         case "begun":
             log = (" - INFO: checking where the instance runs",)
-            return _told(relocation.look_at(instance, nodes, "looked"), log)
+            return _told(relocation.look_at(instance, nodes, "awaited"), log)
+        case "awaited":  # it is on its way no more: what all of them say now is of one moment
+            return relocation.look_at(instance, nodes, "looked")
         case "looked":
             return _found(view, instance, progress, nodes)
         case "recorded":

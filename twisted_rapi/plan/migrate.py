@@ -4,7 +4,8 @@
 Note [Where the guest runs].  Only the two hypervisors know which of them has the guest, during a migration
 and after one whose end nobody was told.  So what the record says is changed only by what both nodes answer
 when they are asked, one step after all those that were under way; nothing is started anywhere.  A guest that
-one of them may still have is never taken to be gone.
+one of them may still have is never taken to be gone.  The source is asked first, and answers once the guest
+is not on its way any more: only then does it mean something what the target says.
 """
 
 import re
@@ -37,6 +38,15 @@ _UNCLEAR = "it is not clear where instance {} runs; ask for a migration with cle
 _DEGRADED = "Disk {} is degraded or not fully synchronized on target node, aborting migration"
 
 
+_LOOKS: Mapping[str, tuple[bool, str]] = {
+    "begun": (False, "awaited"),
+    "awaited": (True, "looked"),
+    "failed": (False, "over"),
+    "over": (True, "settled"),
+}
+"""By stage, whether the target is looked at as well as the source, and the stage after that."""
+
+
 def plan_migrate(op: InstanceMigrate, progress: Progress, view: View) -> Stage:
     """
     See where the guest is, have it go, see that it went, record that.
@@ -53,13 +63,13 @@ def plan_migrate(op: InstanceMigrate, progress: Progress, view: View) -> Stage:
     if progress.kept.get("cleanup"):
         return cleaning.carry_on(view, instance, progress)
     source, target = (view.nodes[progress.kept[end]] for end in ("source", "target"))
+    if progress.stage in _LOOKS:
+        both, stage = _LOOKS[progress.stage]
+        nodes = (source.uuid, target.uuid) if both else (source.uuid,)
+        return relocation.look_at(instance, nodes, stage)
     match progress.stage:
-        case "begun":
-            return relocation.look_at(instance, (source.uuid, target.uuid), "looked")
         case "looked":
             return _go(op, view, instance, progress)
-        case "failed":
-            return relocation.look_at(instance, (source.uuid, target.uuid), "settled")
         case "settled":
             return _settle(view, instance, progress)
         case "moved":

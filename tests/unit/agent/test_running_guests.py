@@ -94,6 +94,29 @@ class RunningGuestTests(SynchronousTestCase):
         self.failureResultOf(Deferred.fromCoroutine(self.node.perform(step, 1)), StepFailed)
         self.assertEqual(len(list(self.other.iterdir())), 1)
 
+    def test_waited_for(self) -> None:
+        """Where the guest is, is said once no migration of it is under way, whoever began that."""
+        gone: Deferred[None] = Deferred()
+
+        class Leaving(SimulatedHypervisor):
+            """Its guest is on its way."""
+
+            async def await_migration(self, uuid: str) -> None:
+                await gone
+
+        node = make_node(
+            Path(self.mktemp()),
+            self.clock,
+            hypervisors={"fake": Leaving(self.other, self.clock, at_once, Random(1))},
+        )
+        self.successResultOf(Deferred.fromCoroutine(node.begin()))
+        self.addCleanup(lambda: Deferred.fromCoroutine(node.end()))
+        look = steps.LookAtDomain(instance=NAME, hypervisor="fake", instance_uuid=DOMAIN.instance_uuid)
+        d = Deferred.fromCoroutine(node.perform(look, 1))
+        self.assertNoResult(d)
+        gone.callback(None)
+        self.assertEqual(self.successResultOf(d), steps.Outcome())
+
     def test_deadlines(self) -> None:
         """A migration may take long; its step travels as it is."""
         step = steps.MigrateDomain(instance=NAME, domain=DOMAIN, target=MigrationTarget(uri="x"))

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.unit.plan.programs import op
 from tests.unit.plan.templates import A, made, well, world_of, world_with
 from tests.unit.plan.test_properties import FAULTS
-from twisted_rapi.errors import StepFailed
+from twisted_rapi.errors import NodeUnreachable, StepFailed
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import NodeRecord, Params
 from twisted_rapi.model.steps import MigrateDomain, SetMemory, StartDomain
@@ -220,6 +220,33 @@ class MigrationTests(SynchronousTestCase):
         assert error is not None
         self.assertIn("runs on none", error.text)
         self.assertEqual(primary(world), "node3")
+
+
+class TakenOverTests(SynchronousTestCase):
+    """Migrations that go on though the agent that had asked for them has gone."""
+
+    def test_waited_for(self) -> None:
+        """The source is asked before the target, and what has arrived there meanwhile is left to run."""
+        world = world_with("sharedfile")
+        source, target = (world.nodes.nodes[uuids(world)[n]] for n in ("node1", "node2"))
+        [guest] = source.domains.values()
+        source.faults = {MigrateDomain: [NodeUnreachable("it was killed")]}
+
+        def on_its_way() -> None:
+            target.domains[guest.name] = replace(guest, state="paused", boot="arriving")
+
+        def arrived() -> None:
+            target.domains[guest.name] = replace(guest, boot="arriving")
+            source.domains.clear()
+
+        world.meanwhile = {"failed": on_its_way, "over": arrived}
+        ended = well(world.run(migrate(target_node="node2")))
+        self.assertEqual((primary(world), where(world)), ("node2", ["node2"]))
+        self.assertEqual(target.domains[guest.name].boot, "arriving")
+        looks = ["domain.look"] * 3
+        self.assertEqual(
+            ended.steps, [*looks, "volume.activate", "domain.migrate", *looks, "volume.deactivate"]
+        )
 
 
 class FailoverTests(SynchronousTestCase):

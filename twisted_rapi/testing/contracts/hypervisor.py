@@ -131,6 +131,15 @@ class HypervisorContract(_Base):
         assert found is not None
         self.assertTrue(found.running)
 
+    async def test_await_migration(self) -> None:
+        """A guest that is not on its way elsewhere, or is not here, is not waited for."""
+        await self.hypervisor.await_migration(UUID)
+        await self.hypervisor.start(self.spec, [])
+        await self.hypervisor.await_migration(UUID)
+        found = await self.seen()
+        assert found is not None
+        self.assertTrue(found.running)
+
     async def test_memory_of_none(self) -> None:
         """Only a running domain's memory can be set."""
         self.assertEqual((await self._failure(self.hypervisor.set_memory(UUID, 64))).kind, "hypervisor")
