@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from random import Random
@@ -17,6 +18,9 @@ SECRET = "0123456789abcdef" * 4
 NAME, NEW = "web1.one.example", "web2.two.example"
 MIB = 1024 * 1024
 ENDED = ("success", "error", "canceled")
+
+# How the source's and the target's job end, and how the instance is at the target.
+WELL, HELD, FAILED = ("success", "success", "up"), ("error", "success", "down"), ("error", "error", "")
 
 _EXPORT = """\
 #!/bin/sh
@@ -68,6 +72,8 @@ class TwoClusters(SynchronousTestCase):
         self.addCleanup(cluster.remove)
         cluster.set_up()
         (cluster.config / "users").write_text("demo secret write\n")
+        plan = f"@{self.plan(cluster)}"
+        cluster.agents[0].environment = {"RAPI_FAILPOINT": plan}
         settings = cluster.directory / "node1/agent.toml"
         text = settings.read_text()
         settings.write_text(text.replace("os_search_path = []", f'os_search_path = ["{self.folder}/os"]'))
@@ -76,6 +82,10 @@ class TwoClusters(SynchronousTestCase):
         given = ("domain-secret", "set", "-c", config, str(self.folder / "secret"))
         subprocess.run((*admin, *given), check=True, timeout=120)
         return cluster
+
+    def plan(self, cluster: LocalCluster) -> Path:
+        """Where it is said at which place the cluster's agent dies next."""
+        return self.folder / f"plan-{cluster.domain}"
 
     # What clients ask.
 
@@ -224,3 +234,72 @@ class KillTests(TwoClusters):
             # The key stays for another attempt, until its day is over.
             left = [what for what in self.remains(self.one) if not what.startswith("crypto/")]
             self.assertEqual((left, self.remains(self.two)), ([], []))
+
+
+class PlantedTests(TwoClusters):
+    """One of the agents dies right before or right after a step, and is started again."""
+
+    def test_each_step(self) -> None:
+        """Both jobs end as they have to; never is the instance lost, or does it run twice."""
+        data = self.create()
+        for cluster, step, *wanted in (
+            (self.two, "certificate.create", WELL, WELL),
+            (self.two, "stream.open", WELL, WELL),
+            (self.two, "stream.await", FAILED, FAILED),
+            (self.two, "stream.confirm", HELD, WELL),
+            (self.two, "certificate.remove", WELL, WELL),
+            (self.one, "stream.send", WELL, WELL),
+            (self.one, "certificate.remove", WELL, WELL),
+        ):
+            for when, expected in zip(("before", "after"), wanted, strict=True):
+                place = f"{when} {step}"
+                self.plant(cluster, place)
+                self.assertEqual(self.moved(cluster), expected, place)
+                self.assertEqual(self.died(cluster), [place])
+                for disk in (*self.disks(self.one), *self.disks(self.two)):
+                    self.assertEqual(disk.read_bytes(), data, place)
+                if expected != FAILED:
+                    self.done(self.two, "DELETE", f"/2/instances/{NEW}")
+                self.check_clean(place)
+
+    def plant(self, cluster: LocalCluster, place: str) -> None:
+        """The agent that comes to this place dies there."""
+        plan = self.plan(cluster)
+        plan.with_name(f"{plan.name}.died").unlink(missing_ok=True)
+        part = plan.with_suffix(".part")
+        part.write_text(f"{place}:1")
+        part.rename(plan)
+
+    def died(self, cluster: LocalCluster) -> list[str]:
+        """Where its agent has died."""
+        file = self.plan(cluster).with_name(f"{self.plan(cluster).name}.died")
+        return file.read_text().splitlines() if file.exists() else []
+
+    def moved(self, cluster: LocalCluster) -> tuple[str, str, str]:
+        """How both jobs end, and how the instance is there then, while the agent is started again."""
+        done = threading.Event()
+        reviving = threading.Thread(target=self.revive, args=(cluster, done))
+        reviving.start()
+        try:
+            taking, sending = self.begin()
+            sent, taken = self.ended(self.one, sending), self.ended(self.two, taking)
+        finally:
+            done.set()
+            reviving.join()
+        there = self.api(self.two).ask("GET", "/2/instances?bulk=1")
+        return sent["status"], taken["status"], there[0]["admin_state"] if there else ""
+
+    def revive(self, cluster: LocalCluster, done: threading.Event) -> None:
+        """Start the agent when it has died, as a supervisor would, until all is done."""
+        agent = cluster.agents[0]
+        while not done.wait(0.05):
+            if not agent.running:
+                agent.start(wait=False)
+
+    def check_clean(self, place: str) -> None:
+        """Nothing is left of the transfer, and the instance runs where it was."""
+        cluster = self.one
+        await_true("it runs", lambda: self.api(cluster).ask("GET", f"/2/instances/{NAME}")["oper_state"], 60)
+        self.assertEqual((self.disks(self.two), self.domains(self.two)), ([], []), place)
+        left = [what for what in self.remains(self.one) if not what.startswith("crypto/")]
+        self.assertEqual((left, self.remains(self.two)), ([], []), place)

@@ -107,7 +107,7 @@ def logged(job: JobRecord, entries: tuple[LogEntry, ...]) -> tuple[LogEntry, ...
         short = _cut_entry(entry, MOST_LINE)
         used += _size(short)
         if used > MOST_LOG:
-            return (*kept, (*entry[:3], FULL))
+            return (*kept, (*entry[:2], "message", FULL))
         kept.append(short)
     return tuple(kept)
 
@@ -143,10 +143,10 @@ def _short_result(op: OpRecord) -> OpRecord:
 
 
 def _short_log(op: OpRecord) -> OpRecord:
-    if len(op.log) <= FEW_LINES and all(_cut_entry(entry, SHORT) == entry for entry in op.log):
+    if len(op.log) <= FEW_LINES and all(len(str(entry[3])) <= SHORT for entry in op.log):
         return op
-    few = [_cut_entry(entry, SHORT) for entry in op.log[:FEW_LINES]]
-    return replace(op, log=(*few, (*op.log[-1][:3], FULL)))
+    few = [_cut_entry(entry, SHORT) for entry in op.log[:FEW_LINES] if isinstance(entry[3], str)]
+    return replace(op, log=(*few, (*op.log[-1][:2], "message", FULL)))
 
 
 def _bare(job: JobRecord, _: int) -> JobRecord:

@@ -15,7 +15,7 @@ from twisted_rapi.jobs import ends, sizes
 from twisted_rapi.jobs.archive import Archive
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.records import FINAL, JobRecord, OpRecord, job_key, job_status
-from twisted_rapi.plan.stage import Change, Finish
+from twisted_rapi.plan.stage import Change, Entry, Finish
 
 LARGEST = 64 * 1024
 NOW = (5, 0)
@@ -271,6 +271,17 @@ class FittedTests(SynchronousTestCase):
         entries = [entry for op in job.ops for entry in op.log]
         self.assertLessEqual(sum(len(e[3].encode()) for e in entries), sizes.MOST_LOG + 200)
         self.assertEqual([e[0] for e in entries], list(range(1, len(entries) + 1)))
+
+    def test_entries(self) -> None:
+        """What is no text is kept as it is, or left out: half of it would say something else."""
+        large = Entry("remote-import", {"disks": ["x" * (sizes.MOST_LOG // 3)]})
+        job = JobRecord(id=1, ops=(OpRecord(input={}, summary=""),), received_ts=NOW)
+        log = ends.log_with(job, 0, ["line"], NOW, [large] * 4)
+        kept = [(n, NOW, "remote-import", large.value) for n in (2, 3)]
+        self.assertEqual(log, ((1, NOW, "message", "line"), *kept, (4, NOW, "message", sizes.FULL)))
+        small = sizes.fitted(ends.with_op(job, 0, log=log), 0, 2 * sizes.RESERVE)
+        self.assertEqual((small.ops[0].log[0], small.ops[0].log[-1]), (log[0], log[-1]))
+        self.assertEqual([e[2] for e in small.ops[0].log], ["message"] * 3)
 
     def test_wire(self) -> None:
         """What is left of an opcode without its parameters names it."""
