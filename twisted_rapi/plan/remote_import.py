@@ -133,7 +133,7 @@ def opened(
             compress=op.compress,
             key=remote["key"],
             peer=remote["peer"],
-            patience=CONNECT + op.source_shutdown_timeout,
+            patience=min(CONNECT + op.source_shutdown_timeout, VALIDITY),
         )
         openings.append(Do(node.uuid, step))
     end = Do(node.uuid, EndStreams(instance=instance.name))

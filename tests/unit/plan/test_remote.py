@@ -15,7 +15,7 @@ from tests.unit.plan.test_moving import uuids, where
 from tests.unit.plan.test_properties import FAULTS
 from twisted_rapi.errors import OpPrereqError, StepFailed
 from twisted_rapi.model.records import InstanceRecord
-from twisted_rapi.model.steps import SendStream
+from twisted_rapi.model.steps import OpenStream, SendStream
 from twisted_rapi.plan import proofs
 from twisted_rapi.testing.certificates import self_signed
 from twisted_rapi.testing.soundness import complaints, picture
@@ -189,6 +189,15 @@ class RemoteTests(SynchronousTestCase):
         for world in (moving.source, moving.target):
             self.assertEqual((complaints(world), half_made(world)), ([], []))
         self.assertEqual(keys(moving.target), [])
+
+    def test_patience(self) -> None:
+        """The sender has three minutes and what its instance takes to stop, but no longer than its key."""
+        for timeout, patience in ((0, 180.0), (120, 300.0), (2**62, 86400.0)):
+            moving = move()
+            well(moving.receive(source_shutdown_timeout=timeout))
+            node = moving.target.nodes.nodes[uuids(moving.target)["node3"]]
+            found = {step.patience for step in node.done if isinstance(step, OpenStream)}
+            self.assertEqual(found, {patience})
 
     def test_nobody_sends(self) -> None:
         """A creation nobody sends anything for ends, and leaves nothing."""
