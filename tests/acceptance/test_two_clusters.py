@@ -151,15 +151,16 @@ class TwoClusters(SynchronousTestCase):
 
     def listening(self, job: int) -> dict[str, Any]:
         """What the log of the creation tells whoever moves the instance; waited for as a client does."""
-        serial, limit = -1, time.monotonic() + 60
+        serial, limit = -1, time.monotonic() + 120
         while time.monotonic() < limit:
             given = {"fields": ["status"], "previous_job_info": None, "previous_log_serial": serial}
-            news = self.api(self.two).ask("GET", f"/2/jobs/{job}/wait", given)
+            news = self.api(self.two).tried("GET", f"/2/jobs/{job}/wait", given)
             for number, _, kind, value in (news or {}).get("log_entries") or ():
                 serial = number
                 if kind == "remote-import":
                     found: dict[str, Any] = value
                     return found
+            time.sleep(0.02)
         raise AssertionError(f"nobody listens: {self.job(self.two, job)}")
 
     # What there is.
