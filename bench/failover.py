@@ -39,13 +39,13 @@ class Kind:
 
 
 KINDS = (
+    Kind("switch-master", "a planned switch (rapi-admin failover)", 1.0),
     Kind("stop-master", "the master is stopped by its service manager", 1.0),
     Kind("kill-master", "kill -9 of the master", 3.0),
     Kind("freeze-master", "SIGSTOP of the master", 5.0),
     Kind("lose-master", "the master's machine is lost", 5.0),
     Kind("cut-master", "the master's machine is cut off", 5.0),
 )
-"""A planned switch (``rapi-admin failover``) is one more row once there is a fault for it."""
 
 
 def say(text: str) -> None:

@@ -18,6 +18,14 @@ class KilledTests(LabCase):
             self.campaign.mend()
         self.judge()
 
+    def test_master_switched(self) -> None:
+        """A planned switch is followed at once, again and again."""
+        for _ in range(3):
+            before, _ = self.campaign.cause("switch-master")
+            self.assertNotEqual(self.lab.master(), before)
+            self.campaign.await_jobs(3)
+        self.judge()
+
     def test_master_stopped(self) -> None:
         """A master that is asked to end gives its place to another."""
         for _ in range(2):

@@ -7,6 +7,7 @@ import attrs
 
 from twisted_rapi.testing.lab.commands import LabError
 from twisted_rapi.testing.lab.cutting import EVERYONE, Cut, between
+from twisted_rapi.testing.lab.founding import admin, config_of
 from twisted_rapi.testing.lab.lab import Lab
 from twisted_rapi.testing.lab.layout import ETCD, PEER, Place
 from twisted_rapi.testing.lab.removal import end_all
@@ -79,6 +80,10 @@ class Fault:
 
 
 FAULTS = {
+    "switch-master": Fault(
+        "no fault: rapi-admin failover hands the mastership over",
+        lambda _, node: admin(node, "failover", "--config", str(config_of(node))),
+    ),
     "kill-master": Fault("kill -9 of twistd rapi", lambda lab, node: kill(lab, node, "rapi")),
     "stop-master": Fault(
         "twistd rapi is asked to end", lambda lab, node: lab.daemons[node.short, "rapi"].end(signal.SIGTERM)

@@ -187,6 +187,18 @@ def _make_candidate(layout: Layout, node: Place, founding: Path) -> None:
 def move_to_etcd(layout: Layout) -> None:
     """Put the state into etcd, which runs."""
     node = layout.nodes[0]
-    config = str(node.folder / "etc" / "rapi.toml")
-    told = ("store", "copy", "--config", config, "sqlite", "etcd")
-    run(*inside(node.namespace), sys.executable, "-c", _ADMIN, *told)
+    admin(node, "store", "copy", "--config", str(config_of(node)), "sqlite", "etcd")
+
+
+def config_of(node: Place) -> Path:
+    """The configuration of a node's ``rapi``."""
+    return node.folder / "etc" / "rapi.toml"
+
+
+def admin(node: Place, *told: str) -> str:
+    """
+    What ``rapi-admin`` says on a node.
+
+    :raises LabError: it fails.
+    """
+    return run(*inside(node.namespace), sys.executable, "-c", _ADMIN, *told)
