@@ -26,6 +26,8 @@ class StandingTests(SynchronousTestCase):
         self.nodes = [record for record in founding()[0] if isinstance(record, NodeRecord)]
         self.put(*(replace(node, master_candidate=True) for node in self.nodes))
         self.all = [Candidate(uuid, self.store, self.clock, judged=True) for uuid in NODES]
+        for candidate in self.all:
+            self.addCleanup(candidate.leadership.stopService)
 
     def put(self, *records: Record) -> None:
         """Write without expecting anything."""
