@@ -54,29 +54,27 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def accepted(campaign: Campaign, since: float) -> float:
-    """When a job that was asked for since then was acknowledged; waits for one."""
-    found: list[float] = []
+def await_accepted(campaign: Campaign, since: float) -> None:
+    """Wait until a job was acknowledged that was asked for since then."""
 
     def known() -> bool:
-        found[:] = [a.until for a in campaign.recent(since) if a.mark and a.job is not None and a.at >= since]
-        return bool(found)
+        return any(a.mark and a.job is not None and a.at >= since for a in campaign.recent(since))
 
     await_true("a job is accepted", known, 120)
-    return found[0]
 
 
 def once(campaign: Campaign, kind: Kind) -> tuple[float, float]:
-    """Seconds without any answer, and until a job was accepted, of one failover."""
+    """The longest stretches without any answer, and without a job being accepted, of one failover."""
     _, begun = campaign.cause(kind.fault)
-    until = accepted(campaign, begun)
+    await_accepted(campaign, time.monotonic())
     # The next answers tell that those of before the fault were not the last.
     time.sleep(0.5)
-    silent = outage(campaign.recent(begun), begun, time.monotonic())
+    seen, now = campaign.recent(begun), time.monotonic()
+    silent, late = outage(seen, begun, now), outage([a for a in seen if a.mark], begun, now)
     campaign.mend()
     campaign.await_jobs(2)
     time.sleep(SETTLE)
-    return silent, until - begun
+    return silent, late
 
 
 def told(name: str, seconds: list[float]) -> str:
@@ -92,7 +90,7 @@ def measure(campaign: Campaign, kind: Kind, runs: int) -> None:
     held = "held" if percentile(silent, 0.99) <= kind.goal else "NOT HELD"
     say(f"{kind.about}, {runs} times (goal {kind.goal:g} s: {held})")
     say(f"    {told('without answers:', silent)}")
-    say(f"    {told('until a job is accepted:', late)}")
+    say(f"    {told('without a job accepted:', late)}")
 
 
 def chosen() -> list[Kind]:
