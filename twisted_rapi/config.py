@@ -1,6 +1,7 @@
 """The master's configuration, as ``rapi.toml`` holds it."""
 
 import re
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
@@ -78,6 +79,20 @@ class JobsSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True
     archive_age: float = 21600.0
 
 
+class AddressSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    ``[address]``: the floating address, which the master is reached by whoever it is.
+
+    :ivar mode: ``own``: the master adds and removes it; ``follow``: others move it, and the master is where
+        it is; ``none``: there is none.
+    :ivar ip: with its prefix, such as ``192.0.2.10/24``; `interface`: what it is added to.
+    """
+
+    mode: Literal["none", "own", "follow"] = "none"
+    ip: str = ""
+    interface: str = ""
+
+
 class LogSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[log]``: a file for the JSON log; empty for none but twistd's own."""
 
@@ -99,6 +114,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     authority: AuthoritySection = field(default_factory=AuthoritySection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
     jobs: JobsSection = field(default_factory=JobsSection)
+    address: AddressSection = field(default_factory=AddressSection)
     log: LogSection = field(default_factory=LogSection)
 
 
@@ -147,10 +163,32 @@ def _check(found: Config, path: Path) -> None:
     if found.metrics.listen:
         listen_address(found.metrics.listen, f"{path}: metrics.listen")
     _check_store(found.store, f"{path}: store")
+    check_address_section(found.address, f"{path}: address")
     if not 0 <= found.jobs.archive_age <= 10**9:
         raise ConfigurationError(f"{path}: jobs.archive_age: seconds, zero or more")
     if found.log.level not in ("debug", "info", "warn", "error", "critical"):
         raise ConfigurationError(f"{path}: log.level: one of debug, info, warn, error, critical")
+
+
+def check_address_section(address: AddressSection, where: str) -> None:
+    """
+    Whether an address can be meant.
+
+    :raises ConfigurationError: which of it cannot.
+    """
+    if address.mode == "none":
+        return
+    try:
+        found = ip_interface(address.ip)
+    except ValueError as e:
+        raise ConfigurationError(f"{where}.ip: an address such as 192.0.2.10/24 is needed: {e}") from e
+    odd = found.is_loopback or found.is_multicast or found.is_unspecified or found.is_link_local
+    if odd or "%" in address.ip:
+        raise ConfigurationError(f"{where}.ip: {address.ip} is not an address that hosts are reached by")
+    if address.mode == "own" and not address.interface:
+        raise ConfigurationError(f"{where}.interface: needed where the address is ours to add")
+    if not all("!" <= c <= "~" and c not in "/:" for c in address.interface) or len(address.interface) > 15:
+        raise ConfigurationError(f"{where}.interface: {address.interface!r} is no interface's name")
 
 
 def _check_store(store: StoreSection, where: str) -> None:

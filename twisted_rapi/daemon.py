@@ -11,26 +11,29 @@ from typing import Any
 from treq.client import HTTPClient
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, wrapServerTLS
+from twisted.internet.endpoints import wrapServerTLS
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from twisted_rapi import __version__
+from twisted_rapi.addressing import Addressing
 from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.cluster.duties import Duties, Office
 from twisted_rapi.cluster.service import Cluster
-from twisted_rapi.config import Config, listen_address
+from twisted_rapi.config import Config
 from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.failpoint import from_environment
 from twisted_rapi.ha.election import IElection, SoleCandidate
+from twisted_rapi.ha.ladder import Ladder
 from twisted_rapi.ha.leadership import Leadership
 from twisted_rapi.ha.leased import SEAT, LeasedCandidate
 from twisted_rapi.ha.presence import Presence
 from twisted_rapi.ha.standing import StoredStanding
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.listening import Port, TermDoor, endpoint_of
 from twisted_rapi.model.mastership import CandidateRecord
 from twisted_rapi.model.records import NodeRecord, job_status
 from twisted_rapi.model.seen import CertificateSeen
@@ -56,12 +59,6 @@ from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
 from twisted_rapi.web.site import ApiResource, make_site
 from twisted_rapi.web.watching import FileWatch
-
-
-def _endpoint(reactor: Any, listen: str) -> Any:
-    host, port = listen_address(listen, "listen")
-    kind = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
-    return kind(reactor, port, backlog=511, interface=host)
 
 
 def _identity(config: Config) -> Identity:
@@ -102,6 +99,7 @@ class Master(MultiService):
         self._leadership: Leadership | None = None
         self._term: tuple[JobTable, Executor] | None = None
         self._opened: Deferred[None] | None = None
+        self._addressing = Addressing(config.address, config.store.lease, reactor)
 
     def in_thread(self, work: Any, *args: Any) -> Awaitable[Any]:
         """Run blocking work elsewhere."""
@@ -144,7 +142,10 @@ class Master(MultiService):
         users.setServiceParent(self)
         await users.refresh()
         self._observe(snapshot, nodes)
-        election = self._election(store, here, snapshot)
+        self._addressing.setServiceParent(self)
+        await self._addressing.clean()
+        election = self._addressing.bound(self._election(store, here, snapshot))
+        listener, door = await self._listener(resource)
         resource.certain = lambda: self._current_term() is not None
         office = Office(
             store=self._store,
@@ -153,7 +154,10 @@ class Master(MultiService):
             clock=reactor,
             now=time.time,
             chance=self._random,
-            opened=lambda cluster, table, executor: self._begin_term(resource, cluster, table, executor),
+            opened=lambda cluster, table, executor: self._begin_term(
+                _Term(resource, self._api(cluster)), self._duty(door, election), table, executor
+            ),
+            shown=self._addressing.shown(),
             deposed=self._deposed,
             quiet=resource.quiet,
             failpoint=self._failpoint,
@@ -161,7 +165,8 @@ class Master(MultiService):
         )
         self._leadership = Leadership(election, lambda term: Duties(office, term), reactor)
         self._leadership.setServiceParent(self)
-        await self._listen(resource)
+        listener.setServiceParent(self)
+        self._measure(resource)
 
     def _election(self, store: SQLiteStore | EtcdStore, here: str, snapshot: Snapshot) -> IElection:
         assert self._store is not None
@@ -180,12 +185,23 @@ class Master(MultiService):
             self._leadership.deposed()
 
     async def _begin_term(
-        self, resource: ApiResource, cluster: Cluster, table: JobTable, executor: Executor
+        self, term: _Term, address: Service | None, table: JobTable, executor: Executor
     ) -> Service:
         self._term = (table, executor)
         table.observe(self.metrics.job_changed)
+        # What was added last ends first: nobody is answered by the time the address is given up.
+        whole = Ladder(self._reactor)
+        if address is not None:
+            address.setServiceParent(whole)
+        term.setServiceParent(whole)
+        return whole
+
+    def _api(self, cluster: Cluster) -> Api:
         answers = Answers(cluster.snapshot, cluster.nodes, time.time, self._random)
-        return _Term(resource, Api(cluster, answers, time.time))
+        return Api(cluster, answers, time.time)
+
+    def _duty(self, door: TermDoor, election: IElection) -> Service | None:
+        return self._addressing.duty(door, lambda: self._current_term() is not None, election.holds)
 
     # Parts.
 
@@ -229,18 +245,24 @@ class Master(MultiService):
         )
         return resource, users
 
-    async def _listen(self, resource: ApiResource) -> None:
+    async def _listener(self, resource: ApiResource) -> tuple[Port, TermDoor]:
+        """What listens at the node's own address, and at the floating one for a term."""
         config = self._config
         read = [self.in_thread(Path(file).read_bytes) for file in (config.api.certificate, config.api.key)]
         tls = server_options(await read[0], await read[1])
-        endpoint = wrapServerTLS(tls, _endpoint(self._reactor, config.api.listen))
-        _Port(endpoint, make_site(resource, self._reactor), config.api.listen).setServiceParent(self)
+        site = make_site(resource, self._reactor)
+        own = Port(wrapServerTLS(tls, endpoint_of(self._reactor, config.api.listen)), site, config.api.listen)
+        return own, TermDoor(self._reactor, self._addressing.text, config.api.listen, tls, site, own)
+
+    def _measure(self, resource: ApiResource) -> None:
+        """Serve what is measured, where that is wanted."""
+        config = self._config
         if config.metrics.listen:
             healthy = {"store": lambda: "" if self._store is not None else "it is not open"}
             ready = {"master": lambda: "" if resource.api is not None else "there is no term"}
             site = make_metrics_site(self.metrics, healthy, ready, self._reactor)
-            _Port(
-                _endpoint(self._reactor, config.metrics.listen), site, config.metrics.listen
+            Port(
+                endpoint_of(self._reactor, config.metrics.listen), site, config.metrics.listen
             ).setServiceParent(self)
 
     def _observe(self, snapshot: Snapshot, nodes: Nodes) -> None:
@@ -273,35 +295,6 @@ def _certificates(config: Config) -> tuple[CertificateSeen, ...]:
     if config.store.kind == "etcd":
         files |= {"authority of etcd": config.store.authority, "client of etcd": config.store.certificate}
     return tuple(seen(role, Path(file)) for role, file in files.items())
-
-
-class _Port(Service):
-    """A listener."""
-
-    _log = Logger()
-
-    def __init__(self, endpoint: Any, site: Any, listen: str) -> None:
-        self._endpoint, self._site, self._listen = endpoint, site, listen
-        self._port: Any = None
-
-    def startService(self) -> None:
-        """Listen."""
-        super().startService()
-        self._endpoint.listen(self._site).addCallbacks(self._listening, self._failed)
-
-    def _listening(self, port: Any) -> None:
-        self._port = port
-        self._log.info("listening on {listen}", listen=self._listen)
-
-    def _failed(self, failure: Failure) -> None:
-        self._log.critical(
-            "cannot listen on {listen}: {why}", listen=self._listen, why=failure.getErrorMessage()
-        )
-
-    def stopService(self) -> Any:
-        """No longer listen."""
-        super().stopService()
-        return None if self._port is None else self._port.stopListening()
 
 
 def make_daemon(config: Config, reactor: Any, random: Random) -> MultiService:

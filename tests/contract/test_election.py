@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
+from twisted_rapi.ha.address import BoundElection
 from twisted_rapi.ha.election import IElection, SoleCandidate
 from twisted_rapi.state.sqlite import open_store
 from twisted_rapi.testing.contracts.election import ElectionContract
 from twisted_rapi.testing.election import ScriptedElection
+from twisted_rapi.testing.floating import PassedAround, Segment
 from twisted_rapi.testing.memory_store import MemoryStore
 
 
@@ -37,6 +40,19 @@ class SoleCandidateOnSQLiteTests(ElectionContract, TestCase):
     def candidate(self, node: str) -> IElection:
         """One over the store."""
         return SoleCandidate(self.store, node)
+
+
+class BoundElectionTests(ElectionContract, TestCase):
+    """One that is bound to an address, which is here."""
+
+    def setUp(self) -> None:
+        self.store = MemoryStore()
+        self.segment = Segment(Clock())
+        self.segment.put("a")
+
+    def candidate(self, node: str) -> IElection:
+        """One on that host."""
+        return BoundElection(SoleCandidate(self.store, node), PassedAround(self.segment, "a"))
 
 
 class ScriptedElectionTests(ElectionContract, TestCase):

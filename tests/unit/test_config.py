@@ -64,6 +64,14 @@ class LoadTests(SynchronousTestCase):
             node + '[store]\nendpoints = ["https://h:2379/v3"]': "https://host:port",
             node + '[store]\nprefix = "no slash"': "store.prefix",
             node + "[store]\nlease = 1": "store.lease",
+            node + '[address]\nmode = "away"': "address.mode",
+            node + '[address]\nmode = "own"': "address.ip",
+            node + '[address]\nmode = "own"\nip = "192.0.2.1/33"\ninterface = "e"': "address.ip",
+            node + '[address]\nmode = "own"\nip = "192.0.2.1/24"': "address.interface",
+            node + '[address]\nmode = "own"\nip = "192.0.2.1/24"\ninterface = "a/b"': "address.interface",
+            node + '[address]\nmode = "own"\nip = "192.0.2.1/24"\ninterface = "a234567890123456"': "name",
+            node + '[address]\nmode = "follow"\nip = "fe80::1%eth0/64"': "address.ip",
+            node + '[address]\nmode = "follow"\nip = "127.0.0.2/8"': "address.ip",
             node + "[what]": "what",
         }
         for text, where in cases.items():

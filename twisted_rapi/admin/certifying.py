@@ -1,9 +1,18 @@
-"""``rapi-admin etcd-certificates``: an authority of etcd's own, its members, and its client."""
+"""
+``rapi-admin etcd-certificates``: an authority of etcd's own, its members, and its client.
+
+``rapi-admin api-certificate``: what a candidate shows to clients.
+"""
 
 from collections.abc import Sequence
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
-from twisted_rapi.admin.files import Undo, refuse_existing
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from twisted_rapi.admin.files import Undo, refuse_existing, write_private, write_public
+from twisted_rapi.config import Config
 from twisted_rapi.errors import BadRequest, ConfigurationError
 from twisted_rapi.rpc.authority import Role, issue, new_authority, new_key, new_request
 
@@ -47,3 +56,36 @@ def _member(text: str) -> tuple[str, list[str]]:
     if not found or not name.replace("-", "").replace(".", "").isalnum() or name in ("ca", "client"):
         raise ConfigurationError(f"{text!r} is not of the form NAME=HOST[,HOST…]")
     return name, found
+
+
+def api_hosts(cluster: str, node: str, addresses: Sequence[str], floating: str) -> list[str]:
+    """
+    The names and addresses that a candidate's API is reached by.
+
+    :param floating: the floating address; empty for none.
+    """
+    names = [cluster, node, *addresses, floating, "localhost", "127.0.0.1", "::1"]
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def certify_api(config: Config, addresses: Sequence[str], now: float) -> list[str]:
+    """
+    Issue this candidate a new key and certificate for its API, in the place of the one it has.
+
+    :returns: what it is good for.
+    :raises ConfigurationError: the authority is not here or cannot be used, or an address is none.
+    """
+    floating = "" if config.address.mode == "none" else str(ip_interface(config.address.ip).ip)
+    try:
+        ca, ca_key = (Path(f).read_bytes() for f in (config.rpc.authority, config.authority.key))
+        [cluster] = x509.load_pem_x509_certificate(ca).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        addresses = [str(ip_address(address)) for address in addresses]
+        name, key = str(cluster.value), new_key()
+        hosts = api_hosts(name, config.node, addresses, floating)
+        certificate = issue(ca, ca_key, Role.API, name, hosts, new_request(key, name), now)
+    except (OSError, ValueError, BadRequest) as e:
+        raise ConfigurationError(f"no certificate can be issued here: {e}") from e
+    # A daemon reads both when it starts; that they do not fit for a moment is noticed then.
+    write_private(Path(config.api.key), key)
+    write_public(Path(config.api.certificate), certificate + ca)
+    return hosts

@@ -14,6 +14,7 @@ import attrs
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from twisted_rapi.admin.check_address import check_address, effective
 from twisted_rapi.admin.check_etcd import Looked
 from twisted_rapi.admin.clocks import MOST_APART, ask_clocks, other_nodes, others
 from twisted_rapi.admin.files import users
@@ -23,6 +24,7 @@ from twisted_rapi.agent.settings import load as load_agent
 from twisted_rapi.config import Config, StoreSection, listen_address, load
 from twisted_rapi.errors import ConfigurationError, RapiError
 from twisted_rapi.model.records import NodeRecord, name_key
+from twisted_rapi.net.kernel import Kernel
 from twisted_rapi.rpc.authority import Role, expires, role_of
 from twisted_rapi.state.database import integrity
 
@@ -84,6 +86,8 @@ def _master(path: Path, looked: Looked | None) -> Iterator[Finding]:
     yield from _users(config)
     yield _clock()
     yield from _clocks(config, nodes)
+    for line in check_address(config, Kernel(), effective()):
+        yield Finding(*line)
     yield _port("API", api.listen, Role.API)
     if config.metrics.listen:
         yield _port("metrics", config.metrics.listen, None)

@@ -13,6 +13,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
 from twisted_rapi.admin import joining
+from twisted_rapi.admin.addressing import ApiCertificate, address_settings
 from twisted_rapi.admin.check import check_all, etcd_of
 from twisted_rapi.admin.check_etcd import Looked, look_at_etcd
 from twisted_rapi.admin.files import remove_user, set_user, users
@@ -45,12 +46,15 @@ class Init(Command):
         ["bridge", None, "br0", "Bridge that NICs are connected to unless they say otherwise."],
         ["port", None, 1811, "Port of the agent.", int],
         ["etcd", None, "", "Members of etcd, https://HOST:PORT,…; the cluster is kept there."],
+        ["floating", None, "", "Floating address with its prefix, such as 192.0.2.10/24."],
+        ["interface", None, "", "Interface the floating address is added to; none: something else moves it."],
     ]
 
     def run(self) -> int | Work:
         """Do it."""
         self.need("cluster", "node", "address")
         self.check_hypervisor()
+        section, floating = address_settings(self["floating"], self["interface"])
         # The store's path is resolved below the configuration's folder, not where this command was run.
         state, directory = Path(self["state-dir"]).absolute(), Path(self["directory"])
         files, shared = state / "file-storage", state / "shared-file-storage"
@@ -67,7 +71,8 @@ class Init(Command):
             directory=directory,
             store=state / "state.db",
             nodes=[node],
-            settings=store_settings(state / "state.db", self["etcd"]),
+            settings=store_settings(state / "state.db", self["etcd"]) + section,
+            floating=floating,
             hypervisor=self["hypervisor"],
             bridge=self["bridge"],
             file_storage_dir=str(files),
@@ -288,6 +293,7 @@ class Options(Command):
         ["failover", None, Failover, "Hand the mastership to another candidate."],
         ["etcd-certificates", None, EtcdCertificates, "Make certificates for etcd and its clients."],
         ["domain-secret", None, DomainSecret, "Show or change what clusters share to move instances."],
+        ["api-certificate", None, ApiCertificate, "Make a candidate's certificate for the API."],
         ["check", None, Check, "Find out what is wrong, and how to mend it."],
     ]
 

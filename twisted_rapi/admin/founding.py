@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import attrs
 
+from twisted_rapi.admin.certifying import api_hosts
 from twisted_rapi.admin.files import Undo, refuse_existing
 from twisted_rapi.errors import ConfigurationError, OpPrereqError
 from twisted_rapi.model.mastership import ElectionRecord
@@ -64,6 +65,7 @@ class ClusterPlan:
     :ivar directory: gets the configuration; `store`: the database.
     :ivar nodes: the first is the one the master is on.
     :ivar settings: of rapi.toml, after the name of the node.
+    :ivar floating: the floating address; empty for none.
     """
 
     name: str
@@ -71,6 +73,7 @@ class ClusterPlan:
     store: Path
     nodes: Sequence[NodePlan]
     settings: str
+    floating: str = ""
     hypervisor: str = "kvm"
     bridge: str = "br0"
     file_storage_dir: str = "/var/lib/twisted_rapi/file-storage"
@@ -156,8 +159,8 @@ def _write(plan: ClusterPlan, now: float, undo: Undo) -> None:
     master, master_key = certified(Role.MASTER, first.name, [first.name])
     undo.public(directory / "master.pem", master)
     undo.private(directory / "master.key", master_key)
-    names = [plan.name, first.name, first.address, "localhost", "127.0.0.1", "::1"]
-    api, api_key = certified(Role.API, plan.name, list(dict.fromkeys(names)))
+    names = api_hosts(plan.name, first.name, [first.address], plan.floating)
+    api, api_key = certified(Role.API, plan.name, names)
     undo.public(directory / "api.pem", api + ca)
     undo.private(directory / "api.key", api_key)
     if not (directory / "users").exists():

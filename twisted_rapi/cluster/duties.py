@@ -1,7 +1,8 @@
 """What a master runs for one term."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
+from typing import Any
 
 import attrs
 from msgspec.structs import replace
@@ -38,6 +39,7 @@ class Office:
     :ivar opened: told the cluster once it can be used; what it gives runs until the term ends.
     :ivar quiet: fires when no request is being answered.
     :ivar archive_age: seconds after which an ended job is archived.
+    :ivar shown: what the cluster's record has to say of the floating address, as configured.
     """
 
     store: IStateStore
@@ -51,6 +53,7 @@ class Office:
     quiet: Callable[[], Awaitable[None]] = lambda: succeed(None)
     failpoint: Failpoint = lambda _: None
     archive_age: float = 6 * 3600.0
+    shown: Mapping[str, Any] = {}
 
 
 class Duties(Ladder):
@@ -103,14 +106,15 @@ class Duties(Ladder):
             self._office.deposed()
 
     async def _show_master(self) -> None:
-        """The cluster's master is the node that has the term."""
+        """The cluster's record says which node has the term, and what address it is reached by."""
         office, snapshot = self._office, self._office.snapshot
         election, cluster = snapshot.election, snapshot.cluster
-        if election is None or election.node == cluster.master_node or election.node not in snapshot.nodes:
+        if election is None or election.node not in snapshot.nodes:
             return
-        shown = replace(
-            cluster, master_node=election.node, mtime=office.now(), serial_no=cluster.serial_no + 1
-        )
+        shown = replace(cluster, master_node=election.node, **office.shown)
+        if shown == cluster:
+            return
+        shown = replace(shown, mtime=office.now(), serial_no=cluster.serial_no + 1)
         change = commit_of([shown], revision_of=snapshot.revision_of, term=self._term)
         await snapshot.reached(await office.store.commit(change))
 

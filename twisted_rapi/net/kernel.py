@@ -56,10 +56,18 @@ class Kernel:
 
         :raises AddressError: the kernel does not answer.
         """
+        return [at for at in self.addresses() if at.address == address]
+
+    def addresses(self) -> list[Assigned]:
+        """
+        All addresses of this host.
+
+        :raises AddressError: the kernel does not answer.
+        """
         sequence = next(self._sequence)
         told = self._ask(sequence, rtnetlink.list_addresses(sequence))
         found = (rtnetlink.assigned_of(m) for m in told if m.kind == rtnetlink.NEW_ADDRESS)
-        return [at for at in found if at is not None and at.address == address]
+        return [at for at in found if at is not None]
 
     def put(self, at: Assigned, seconds: int) -> None:
         """

@@ -258,7 +258,8 @@ def _judge(op: ClusterSetParams, view: View, before: ClusterRecord, after: Clust
     if op.ipolicy is not None:
         group_params.judge_std(params.cluster_ipolicy(after))
     widest = 32 if after.primary_ip_version == 4 else 128
-    if not 0 <= after.master_netmask <= widest:
+    # What is configured for the floating address may be of the other family.
+    if op.master_netmask is not None and not 0 <= after.master_netmask <= widest:
         raise prereq(f"CIDR netmask ({after.master_netmask}) not valid")
     _judge_use(view, after, "hypervisor", set(before.enabled_hypervisors) - set(after.enabled_hypervisors))
     gone = set(before.enabled_disk_templates) - set(after.enabled_disk_templates)

@@ -1,0 +1,115 @@
+"""The floating address as the configuration has it, with what the kernel is asked through."""
+
+import os
+import sys
+from collections.abc import Callable
+from ipaddress import ip_interface
+from socket import socket
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from twisted_rapi.config import AddressSection
+from twisted_rapi.ha.address import AddressDuty, BoundElection, Door
+from twisted_rapi.ha.election import IElection
+from twisted_rapi.net.floating import FollowedAddress, OwnAddress
+from twisted_rapi.net.interface import IFloatingAddress
+
+FAILED = 70  # exit status: an address could not be removed in time
+
+
+class Addressing(Service):
+    """
+    What a candidate does with the floating address.
+
+    It has a thread of its own: releasing the address must not wait behind other work.
+
+    :param lease: seconds after which a master that is not heard of is replaced.
+    """
+
+    def __init__(self, section: AddressSection, lease: int, reactor: Any) -> None:
+        self._section, self._lease, self._reactor = section, lease, reactor
+        self._pool = ThreadPool(0, 1, "address")
+        self._address = self._made()
+
+    def _made(self) -> IFloatingAddress | None:
+        section, found = self._section, self._section.ip and ip_interface(self._section.ip)
+        if section.mode == "none" or not found:
+            return None
+        text, place = str(found.ip), section.interface
+        if section.mode == "follow":
+            return FollowedAddress(self._reactor, self._in_thread, socket, text, place)
+        return OwnAddress(
+            self._reactor,
+            self._in_thread,
+            socket,
+            text,
+            place,
+            found.network.prefixlen,
+            max(1, self._lease * 2 // 3),
+        )
+
+    def _in_thread(self, work: Any, *args: Any) -> Any:
+        return deferToThreadPool(self._reactor, self._pool, work, *args)
+
+    @property
+    def text(self) -> str:
+        """The address; empty where there is none."""
+        return "" if self._address is None else self._address.text
+
+    def startService(self) -> None:
+        """Have the thread."""
+        super().startService()
+        self._pool.start()
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._pool.stop)
+
+    async def clean(self) -> None:
+        """
+        Remove what an earlier process left; before anybody seeks the mastership.
+
+        :raises AddressError: that could not be.
+        """
+        if self._address is not None:
+            await self._address.clean()
+
+    def bound(self, election: IElection) -> IElection:
+        """The election as this candidate takes part in it."""
+        if self._address is None or self._section.mode != "follow":
+            return election
+        return BoundElection(election, self._address)
+
+    def duty(self, door: Door, certain: Callable[[], bool], ours: Callable[[], bool]) -> AddressDuty | None:
+        """What has the address for one term; ``None`` where there is none."""
+        if self._address is None:
+            return None
+        return AddressDuty(
+            self._address,
+            door,
+            self._reactor,
+            certain=certain,
+            ours=ours,
+            margin=self._lease / 6,
+            die=_die,
+        )
+
+    def shown(self) -> dict[str, Any]:
+        """What the cluster's record says of it; nothing where there is none."""
+        if self._address is None:
+            return {}
+        found = ip_interface(self._section.ip)
+        values: dict[str, Any] = {
+            "master_netmask": found.network.prefixlen,
+            "use_external_mip_script": self._section.mode == "follow",
+        }
+        if self._section.interface:
+            values["master_netdev"] = self._section.interface
+        return values
+
+
+def _die() -> None:
+    """End now: nothing in this process is to be waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(FAILED)
