@@ -25,6 +25,7 @@ from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.config import Config
 from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.failpoint import from_environment
+from twisted_rapi.ha.address import CommandedAddress
 from twisted_rapi.ha.election import IElection, SoleCandidate
 from twisted_rapi.ha.ladder import Ladder
 from twisted_rapi.ha.leadership import Leadership
@@ -155,7 +156,7 @@ class Master(MultiService):
             now=time.time,
             chance=self._random,
             opened=lambda cluster, table, executor: self._begin_term(
-                _Term(resource, self._api(cluster)), self._duty(door, election), table, executor
+                _Term(resource, self._api(cluster)), self._duty(door, election, snapshot), table, executor
             ),
             shown=self._addressing.shown(),
             deposed=self._deposed,
@@ -200,8 +201,15 @@ class Master(MultiService):
         answers = Answers(cluster.snapshot, cluster.nodes, time.time, self._random)
         return Api(cluster, answers, time.time)
 
-    def _duty(self, door: TermDoor, election: IElection) -> Service | None:
-        return self._addressing.duty(door, lambda: self._current_term() is not None, election.holds)
+    def _duty(self, door: TermDoor, election: IElection, snapshot: Snapshot) -> Service | None:
+        duty = self._addressing.duty(door, lambda: self._current_term() is not None, election.holds)
+        if duty is None:
+            return None
+
+        def wanted() -> tuple[bool, int]:
+            return snapshot.cluster.master_ip_active, snapshot.cluster.master_ip_announced
+
+        return CommandedAddress(duty, wanted, lambda look: snapshot.observe(lambda _: look()))
 
     # Parts.
 

@@ -117,6 +117,10 @@ class AddressDuty(Service):
                 self._log.warn("{address} is to be taken again: {why}", address=self._address.text, why=why)
             except AddressError as e:
                 self._complain(str(e))
+            except CancelledError:
+                raise
+            except Exception:  # noqa: BLE001 -- a bug is in the log, and a cluster without its address is worse
+                self._log.failure("serving the address met a bug")
             # Whatever went wrong, nobody is to find half of it here meanwhile.
             await self._door.close()
             await self._released_once()
@@ -180,6 +184,48 @@ class AddressDuty(Service):
             "{address} could not be removed in time: the process ends", address=self._address.text
         )
         self._die()
+
+
+class CommandedAddress(Service):
+    """
+    Has the address for one term while that is wanted.
+
+    :param wanted: whether it is, and how often it was to be announced again.
+    :param observe: has something called when that may have changed; answers how to end it.
+    """
+
+    def __init__(
+        self,
+        duty: AddressDuty,
+        wanted: Callable[[], tuple[bool, int]],
+        observe: Callable[[Callable[[], None]], Callable[[], None]],
+    ) -> None:
+        self._duty, self._wanted, self._observe = duty, wanted, observe
+        self._seen: tuple[bool, int] = (False, 0)
+        self._unobserve: Callable[[], None] = lambda: None
+
+    def startService(self) -> None:
+        """Begin, if it is wanted."""
+        super().startService()
+        self._seen = self._wanted()
+        self._unobserve = self._observe(self._look)
+        if self._seen[0]:
+            self._duty.startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Give it up; fires when it is gone."""
+        super().stopService()
+        self._unobserve()
+        return self._duty.stopService()
+
+    def _look(self) -> None:
+        before, self._seen = self._seen, self._wanted()
+        if before == self._seen:
+            return
+        if self._seen[0]:
+            self._duty.activate()
+        elif before[0]:
+            self._duty.deactivate()
 
 
 class _Guard:

@@ -69,6 +69,8 @@ class ClusterRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True)
     disk_state: dict[str, Params] = field(default_factory=dict)
     master_ip: str = ""  # what `name` stood for when it was given; empty: not known
     domain_secret: str = ""  # shared with clusters that exports go to; empty: none yet
+    master_ip_active: bool = True  # whether the master is to have the floating address
+    master_ip_announced: int = 0  # how often it was to be announced again
 
 
 class GroupRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,7 +10,12 @@ from msgspec.structs import replace
 from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model import group_params, params
 from twisted_rapi.model import param_tables as tables
-from twisted_rapi.model.opcodes.cluster import ClusterRedistConf, ClusterSetParams
+from twisted_rapi.model.opcodes.cluster import (
+    ClusterActivateMasterIp,
+    ClusterDeactivateMasterIp,
+    ClusterRedistConf,
+    ClusterSetParams,
+)
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import ClusterRecord, Params
 from twisted_rapi.model.steps import VerifyOs
@@ -45,6 +50,19 @@ _AS_LISTS = ("reserved_lvs", "compression_tools", "enabled_hypervisors", "enable
 def plan_redistribute(op: ClusterRedistConf, progress: Progress, view: View) -> Stage:
     """Nothing is left to do: nodes keep no copy of the configuration, the store is the only one."""
     return Finish()
+
+
+def plan_activate(op: ClusterActivateMasterIp, progress: Progress, view: View) -> Stage:
+    """The master sees in the cluster's record that it is to have the address, and to announce it again."""
+    announced = view.cluster.master_ip_announced + 1
+    return Finish(puts=(changed(view.cluster, view, master_ip_active=True, master_ip_announced=announced),))
+
+
+def plan_deactivate(op: ClusterDeactivateMasterIp, progress: Progress, view: View) -> Stage:
+    """The master sees in the cluster's record that it is not to have the address, and so will the next."""
+    if not view.cluster.master_ip_active:
+        return Finish()
+    return Finish(puts=(changed(view.cluster, view, master_ip_active=False),))
 
 
 def plan_cluster_modify(op: ClusterSetParams, progress: Progress, view: View) -> Stage:

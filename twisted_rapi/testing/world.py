@@ -392,7 +392,8 @@ class _Life:
         levels: dict[str, Level] = {**{kind: kind for kind in kinds}, "group": "nodegroup"}
         if record.KIND == "cluster":
             # locks_hooks.tsv has none for its settings: a commit that comes too late is planned again.
-            return Lock("cluster", "tags") in self.locks or isinstance(self.op, ClusterSetParams)
+            one = Lock("cluster", "tags"), Lock("cluster", "address")
+            return not self.locks.isdisjoint(one) or isinstance(self.op, ClusterSetParams)
         # An object that is being made, or renamed, is known by its name.
         named = {record.name} if record.KIND == "instance" else {record.name, record.uuid}
         return any(Lock(levels[record.KIND], name) in self.locks for name in named)

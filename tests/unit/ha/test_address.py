@@ -1,11 +1,13 @@
 """Tests of `twisted_rapi.ha.address`."""
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.errors import AddressError
-from twisted_rapi.ha.address import LAST, LONGEST, AddressDuty, BoundElection
+from twisted_rapi.ha.address import LAST, LONGEST, AddressDuty, BoundElection, CommandedAddress
 from twisted_rapi.testing.election import ScriptedElection
 from twisted_rapi.testing.floating import LIFETIME, OwnedInMemory, PassedAround, Segment
 from twisted_rapi.testing.memory_store import MemoryStore
@@ -52,6 +54,15 @@ class Fixture(SynchronousTestCase):
             margin=MARGIN,
             die=lambda: self.died.append(self.clock.seconds()),
         )
+        self.addCleanup(self._end)
+
+    def _end(self) -> None:
+        """Nothing of it goes on."""
+        self.segment.broken.clear()
+        self.segment.stuck.clear()
+        self.duty.stopService()
+        self.segment.remove("a")
+        self.live(1)
 
     def live(self, seconds: float) -> None:
         """Let time pass."""
@@ -129,6 +140,61 @@ class TermTests(Fixture):
         self.duty.activate()
         self.live(1)
         self.assertTrue(self.segment.has("a"))
+
+
+class CommandedTests(Fixture):
+    """`CommandedAddress`."""
+
+    def setUp(self) -> None:
+        """It is wanted."""
+        super().setUp()
+        self.wanted = (True, 0)
+        self.looks: list[Callable[[], None]] = []
+        self.commanded = CommandedAddress(self.duty, lambda: self.wanted, self.observe)
+
+    def observe(self, look: Callable[[], None]) -> Callable[[], None]:
+        """Note who looks."""
+        self.looks.append(look)
+        return lambda: self.looks.remove(look)
+
+    def say(self, active: bool, announced: int) -> None:
+        """Change what is wanted."""
+        self.wanted = (active, announced)
+        for look in list(self.looks):
+            look()
+        self.live(1.5)
+
+    def test_commands(self) -> None:
+        """It is released and had again as it is said, and announced again when that is said."""
+        self.commanded.startService()
+        self.live(1.5)
+        self.say(True, 0)
+        heard = len(self.segment.heard)
+        self.say(True, 1)
+        self.assertGreater(len(self.segment.heard), heard)
+        for active in (False, False, True, False, True):
+            self.say(active, 1)
+            self.assertEqual(self.segment.has("a"), active)
+        self.successResultOf(self.commanded.stopService())
+        self.assertEqual((self.segment.has("a"), self.looks), (False, []))
+
+    def test_not_wanted(self) -> None:
+        """A term that begins while it is not wanted does not take it, until it is."""
+        self.wanted = (False, 3)
+        self.commanded.startService()
+        self.live(5)
+        self.assertFalse(self.segment.has("a"))
+        self.say(True, 4)
+        self.assertTrue(self.segment.has("a"))
+        self.successResultOf(self.commanded.stopService())
+        self.assertFalse(self.segment.has("a"))
+
+    def test_never_had(self) -> None:
+        """Such a term ends as any other."""
+        self.wanted = (False, 3)
+        self.commanded.startService()
+        self.successResultOf(self.commanded.stopService())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class EndTests(Fixture):
@@ -215,6 +281,7 @@ class BoundTests(SynchronousTestCase):
         self.scripted = ScriptedElection(MemoryStore())
         self.election = BoundElection(self.scripted, PassedAround(self.segment, "a"))
         self.winning = Deferred.fromCoroutine(self.election.win())
+        self.addCleanup(self.winning.cancel)
 
     def test_waits(self) -> None:
         """It seeks nothing until the address is here."""

@@ -324,6 +324,11 @@ _CLUSTER: dict[str, Scene] = {
     ),
     "modify the cluster": ((), op("CLUSTER_SET_PARAMS", candidate_pool_size=3, beparams={"vcpus": 2})),
     "redistribute": ((), op("CLUSTER_REDIST_CONF")),
+    "activate the address": (
+        (op("CLUSTER_DEACTIVATE_MASTER_IP"),),
+        op("CLUSTER_ACTIVATE_MASTER_IP"),
+    ),
+    "deactivate the address": ((), op("CLUSTER_DEACTIVATE_MASTER_IP")),
     "delay": ((), op("TEST_DELAY", duration=0.1, on_nodes=["node1", "node2"], on_master=True, repeat=2)),
     "OS definitions": ((), op("OS_DIAGNOSE", output_fields=["name", "variants"])),
     "query": (RUNNING, op("QUERY", what="instance", fields=["name", "status"])),

@@ -361,6 +361,15 @@ class EffectTests(ClusterCase):
         self.world.faults = {1: "fails"}
         self.assertEqual(self.refused(osparams={"noop+alt": {"dhcp": "maybe"}})[0], "OpExecError")
 
+    def test_address(self) -> None:
+        """It is to be had, or not, until the other is said; each activation is one to announce."""
+        rows = (("ACTIVATE", True, 1), ("DEACTIVATE", False, 1), ("DEACTIVATE", False, 1))
+        for what, active, announced in (*rows, ("ACTIVATE", True, 2), ("ACTIVATE", True, 3)):
+            ended = self.world.run(from_wire({"OP_ID": f"OP_CLUSTER_{what}_MASTER_IP"}))
+            self.assertEqual((ended.error, ended.steps, ended.result), (None, [], None))
+            cluster: ClusterRecord = self.world.cluster
+            self.assertEqual((cluster.master_ip_active, cluster.master_ip_announced), (active, announced))
+
     def test_redistribute(self) -> None:
         """Nothing has to be given to nodes: it ends well and asks nobody."""
         ended = self.world.run(from_wire({"OP_ID": "OP_CLUSTER_REDIST_CONF"}))

@@ -131,6 +131,18 @@ class ClusterRedistConf(Opcode, frozen=True, kw_only=True):
     OP_ID = "OP_CLUSTER_REDIST_CONF"
 
 
+class ClusterActivateMasterIp(Opcode, frozen=True, kw_only=True):
+    """Have the master take the floating address, or announce again that it has it."""
+
+    OP_ID = "OP_CLUSTER_ACTIVATE_MASTER_IP"
+
+
+class ClusterDeactivateMasterIp(Opcode, frozen=True, kw_only=True):
+    """Have the master, whoever it is, release the floating address until it is activated again."""
+
+    OP_ID = "OP_CLUSTER_DEACTIVATE_MASTER_IP"
+
+
 class TestDelay(Opcode, frozen=True, kw_only=True):
     """Do nothing for a while, here or on nodes."""
 

@@ -3,7 +3,12 @@
 from collections.abc import Iterator, Mapping
 
 from twisted_rapi.model.opcodes import Opcode, cluster
-from twisted_rapi.plan.cluster import plan_cluster_modify, plan_redistribute
+from twisted_rapi.plan.cluster import (
+    plan_activate,
+    plan_cluster_modify,
+    plan_deactivate,
+    plan_redistribute,
+)
 from twisted_rapi.plan.ext_storage import plan_ext_storage_diagnose
 from twisted_rapi.plan.info import plan_os_diagnose
 from twisted_rapi.plan.locking import LockFunction, PlanFunction, named
@@ -21,6 +26,8 @@ PLANS: Mapping[type[Opcode], PlanFunction] = {
     cluster.ClusterRename: plan_cluster_rename,
     cluster.ClusterSetParams: plan_cluster_modify,
     cluster.ClusterRedistConf: plan_redistribute,
+    cluster.ClusterActivateMasterIp: plan_activate,
+    cluster.ClusterDeactivateMasterIp: plan_deactivate,
     cluster.TestDelay: plan_delay,
 }
 
@@ -58,6 +65,11 @@ def _all_nodes(op: Opcode, view: View) -> Iterator[Lock]:
     yield from (Lock("node", uuid, shared=True) for uuid in view.nodes)
 
 
+def _address(op: Opcode, view: View) -> Iterator[Lock]:
+    # None in the field; ours is held for one commit, and makes the last one asked for the one that counts.
+    yield Lock("cluster", "address")
+
+
 def _delayed(op: cluster.TestDelay, view: View) -> Iterator[Lock]:
     if not op.no_locks:
         yield from (Lock("node", view.find("node", name) or name) for name in op.on_nodes)
@@ -69,5 +81,7 @@ LOCKS: Mapping[type[Opcode], LockFunction] = {
     cluster.ClusterRename: _alone,
     cluster.ClusterSetParams: _everything,
     cluster.ClusterRedistConf: _all_nodes,
+    cluster.ClusterActivateMasterIp: _address,
+    cluster.ClusterDeactivateMasterIp: _address,
     cluster.TestDelay: _delayed,
 }
