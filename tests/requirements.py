@@ -6,13 +6,15 @@ import shutil
 from pathlib import Path
 
 from twisted_rapi.testing.lab import probe
+from twisted_rapi.testing.namespaces import reason_not
 
 
 def missing(*needs: str) -> str | None:
     """
     Why a suite with these needs cannot run; ``None`` when it can, for a test case's ``skip``.
 
-    A need is a command, ``module:NAME``, or ``file:PATTERN`` below ``/``.  With ``REQUIRE_ALL`` in the
+    A need is a command, ``module:NAME``, ``file:PATTERN`` below ``/``, or ``netns:`` for network
+    namespaces.  With ``REQUIRE_ALL`` in the
     environment nothing is left out: the suite runs, and fails on what it misses.
     """
     if os.environ.get("REQUIRE_ALL"):
@@ -30,6 +32,8 @@ def _there(need: str) -> bool:
     kind, colon, name = need.partition(":")
     if not colon:
         return shutil.which(need) is not None
+    if kind == "netns":
+        return reason_not() is None
     if kind == "module":
         return importlib.util.find_spec(name) is not None
     return any(Path("/").glob(name.lstrip("/")))

@@ -19,7 +19,7 @@ from twisted_rapi.errors import AddressElsewhere, AddressError, NoInterface
 from twisted_rapi.net.floating import FollowedAddress, OwnAddress
 from twisted_rapi.net.kernel import Kernel
 from twisted_rapi.testing.contracts.floating import FloatingAddressContract
-from twisted_rapi.testing.namespaces import Link, reason_not
+from twisted_rapi.testing.namespaces import Link
 
 REACTOR: Any = reactor
 PORT = 5080
@@ -28,7 +28,7 @@ PORT = 5080
 class OnALink:
     """Mixed in: two hosts and a client on a bridge."""
 
-    skip = missing("ip") or reason_not()
+    skip = missing("ip", "netns:")
     text, network = "192.0.2.100", "192.0.2.{}/24"
     hosts = ("a", "b", "client")
     lifetime = 12

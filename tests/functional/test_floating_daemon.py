@@ -19,7 +19,7 @@ from twisted_rapi.admin.command import run
 from twisted_rapi.admin.files import set_user
 from twisted_rapi.config import load
 from twisted_rapi.net.kernel import Kernel
-from twisted_rapi.testing.namespaces import Link, reason_not
+from twisted_rapi.testing.namespaces import Link
 from twisted_rapi.testing.processes import Daemon, await_true, twistd
 
 FLOATING, NODE, PORT = "192.0.2.100", "192.0.2.1", 5080
@@ -28,7 +28,7 @@ FLOATING, NODE, PORT = "192.0.2.100", "192.0.2.1", 5080
 class OneCandidate(SynchronousTestCase):
     """One candidate on host ``a``, a client on another host."""
 
-    skip = missing("ip") or reason_not()
+    skip = missing("ip", "netns:")
     interface = "eth0"
     listen = f"{NODE}:{PORT}"
 
