@@ -112,8 +112,8 @@ class AddressDuty(Service):
         while True:
             try:
                 await self._address.take(self._certain)
-                self._complaint, pause = "", SHORTEST
                 why = await self._held()
+                pause = SHORTEST
                 self._log.warn("{address} is to be taken again: {why}", address=self._address.text, why=why)
             except AddressError as e:
                 self._complain(str(e))
@@ -129,6 +129,7 @@ class AddressDuty(Service):
 
     async def _held(self) -> str:
         await self._door.open()
+        self._complaint = ""
         self._log.info("{address} is here", address=self._address.text)
         self._announce()
         return await self._address.hold(self._certain)
