@@ -101,6 +101,7 @@ class Master(MultiService):
         self._term: tuple[JobTable, Executor] | None = None
         self._opened: Deferred[None] | None = None
         self._addressing = Addressing(config.address, config.store.lease, reactor)
+        self._addressing.setServiceParent(self)
 
     def in_thread(self, work: Any, *args: Any) -> Awaitable[Any]:
         """Run blocking work elsewhere."""
@@ -143,7 +144,6 @@ class Master(MultiService):
         users.setServiceParent(self)
         await users.refresh()
         self._observe(snapshot, nodes)
-        self._addressing.setServiceParent(self)
         await self._addressing.clean()
         election = self._addressing.bound(self._election(store, here, snapshot))
         listener, door = await self._listener(resource)
