@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,6 +26,7 @@ from twisted_rapi.config import Config
 from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.failpoint import from_environment
 from twisted_rapi.ha.address import CommandedAddress
+from twisted_rapi.ha.apart import Apart
 from twisted_rapi.ha.election import IElection, SoleCandidate
 from twisted_rapi.ha.ladder import Ladder
 from twisted_rapi.ha.leadership import Leadership
@@ -50,6 +51,7 @@ from twisted_rapi.rpc.interface import INodeAgent
 from twisted_rapi.rpc.nodes import Nodes
 from twisted_rapi.rpc.tls import Identity, MasterTLS, server_options
 from twisted_rapi.state.etcd import EtcdStore
+from twisted_rapi.state.etcd_leader import of_hosts
 from twisted_rapi.state.snapshot import Observed, Snapshot, load
 from twisted_rapi.state.sqlite import SQLiteStore
 from twisted_rapi.web.auth import Users
@@ -100,6 +102,7 @@ class Master(MultiService):
         self._leadership: Leadership | None = None
         self._term: tuple[JobTable, Executor] | None = None
         self._opened: Deferred[None] | None = None
+        self._apart: Callable[[], Awaitable[bool]] | None = None
         self._addressing = Addressing(config.address, config.store.lease, reactor)
         self._addressing.setServiceParent(self)
 
@@ -177,6 +180,9 @@ class Master(MultiService):
         store.doubtful = self._deposed
         record = CandidateRecord(uuid=here, since=time.time(), version=__version__)
         Presence(self._store, store, record, self._reactor, snapshot.age).setServiceParent(self)
+        node = snapshot.nodes[here]
+        local = of_hosts(node.primary_ip, node.secondary_ip, node.agent_host)
+        self._apart = lambda: store.move_leader(local)
         standing = StoredStanding(self._store, here, self._reactor, SEAT)
         lease = self._config.store.lease
         return LeasedCandidate(self._store, store, here, self._reactor, lease, standing)
@@ -192,6 +198,8 @@ class Master(MultiService):
         table.observe(self.metrics.job_changed)
         # What was added last ends first: nobody is answered by the time the address is given up.
         whole = Ladder(self._reactor)
+        if self._apart is not None:
+            Apart(self._apart, self._reactor).setServiceParent(whole)
         if address is not None:
             address.setServiceParent(whole)
         term.setServiceParent(whole)

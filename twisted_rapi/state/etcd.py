@@ -27,6 +27,7 @@ from twisted_rapi.state.etcd_asking import Asker, Deadline
 from twisted_rapi.state.etcd_commit import Committer
 from twisted_rapi.state.etcd_feed import Feed
 from twisted_rapi.state.etcd_gateway import NOT_FOUND, IGateway, Refused
+from twisted_rapi.state.etcd_leader import Local, move_leader
 from twisted_rapi.state.etcd_wire import (
     Document,
     Pair,
@@ -82,6 +83,11 @@ class EtcdStore:
     def age(self) -> float:
         """See `IStateStore.age`."""
         return self._clock.seconds() - self._feed.verified if self._feed.running else 0.0
+
+    async def move_leader(self, local: Local) -> bool:
+        """See `twisted_rapi.state.etcd_leader.move_leader`."""
+        self._check_open()
+        return await move_leader(self._asker.gateway, local, self._asker.patience)
 
     def _check_open(self) -> None:
         if self._closing is not None:
