@@ -21,6 +21,7 @@ from twisted_rapi import __version__
 from twisted_rapi.addressing import Addressing
 from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.cluster.duties import Duties, Office
+from twisted_rapi.cluster.events import Events
 from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.config import Config
 from twisted_rapi.errors import ConfigurationError
@@ -85,6 +86,7 @@ class _Term(Service):
         """No longer answer."""
         super().stopService()
         self._resource.api = None
+        self._api.events.close()
         self._api.answers.close()
 
 
@@ -159,7 +161,7 @@ class Master(MultiService):
             now=time.time,
             chance=self._random,
             opened=lambda cluster, table, executor: self._begin_term(
-                _Term(resource, self._api(cluster)), self._duty(door, election, snapshot), table, executor
+                resource, self._api(cluster, table), self._duty(door, election, snapshot), table, executor
             ),
             shown=self._addressing.shown(),
             deposed=self._deposed,
@@ -192,7 +194,7 @@ class Master(MultiService):
             self._leadership.deposed()
 
     async def _begin_term(
-        self, term: _Term, address: Service | None, table: JobTable, executor: Executor
+        self, resource: ApiResource, api: Api, address: Service | None, table: JobTable, executor: Executor
     ) -> Service:
         self._term = (table, executor)
         table.observe(self.metrics.job_changed)
@@ -202,12 +204,15 @@ class Master(MultiService):
             Apart(self._apart, self._reactor).setServiceParent(whole)
         if address is not None:
             address.setServiceParent(whole)
-        term.setServiceParent(whole)
+        _Term(resource, api).setServiceParent(whole)
         return whole
 
-    def _api(self, cluster: Cluster) -> Api:
+    def _api(self, cluster: Cluster, table: JobTable) -> Api:
         answers = Answers(cluster.snapshot, cluster.nodes, time.time, self._random)
-        return Api(cluster, answers, time.time)
+        assert self._store is not None
+        reactor, view = self._reactor, answers.view
+        events = Events(self._store, cluster.snapshot, cluster.nodes, table, reactor, view)
+        return Api(cluster, answers, events, time.time)
 
     def _duty(self, door: TermDoor, election: IElection, snapshot: Snapshot) -> Service | None:
         duty = self._addressing.duty(door, lambda: self._current_term() is not None, election.holds)

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import attrs
 
 from twisted_rapi.cluster.answers import Answers
+from twisted_rapi.cluster.events import Events
 from twisted_rapi.cluster.interface import ICluster
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.web.doc import Doc
@@ -21,6 +22,7 @@ class Api:
 
     cluster: ICluster
     answers: Answers
+    events: Events
     now: Callable[[], float]
 
 
@@ -32,6 +34,7 @@ class Call:
     :ivar names: what stands in the URI for the pattern's names, as received.
     :ivar query: the raw query string.
     :ivar body: the decoded body; ``None`` without one.
+    :ivar header: what a header, by its name in small letters, has; ``None`` for one that is missing.
     """
 
     api: Api
@@ -40,6 +43,7 @@ class Call:
     query: str
     body: Any = None
     request_id: str = ""
+    header: Callable[[str], str | None] = lambda _: None
 
     def arguments(self) -> dict[str, list[str]]:
         """The query's arguments; empty values are as if absent (behaviour.md §1.1)."""

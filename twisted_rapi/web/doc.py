@@ -89,6 +89,7 @@ class Doc:
     :ivar summary: what it does.
     :ivar answer: what a success answers, in words; `schema`: the same as a JSON Schema.
     :ivar refusals: the statuses of refusals that not all methods have.
+    :ivar media_type: of the answer.
     """
 
     summary: str
@@ -97,6 +98,7 @@ class Doc:
     query: tuple[Argument, ...] = ()
     body: Body | None = None
     refusals: tuple[int, ...] = ()
+    media_type: str = "application/json"
 
 
 JOB_ID = "The id of the job that was submitted"

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -66,13 +66,18 @@ class Joined:
 
 @attrs.frozen
 class Reply:
-    """A whole answer; the body is ready bytes, or `joined` where there is one."""
+    """
+    A whole answer; the body is ready bytes, or `joined` where there is one.
+
+    :ivar stream: begins to send a body that has no end of its own to a request.
+    """
 
     body: bytes
     status: int = 200
     media_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
     joined: Joined | None = None
+    stream: Callable[[Any], None] | None = None
 
     def size(self) -> int:
         """How many bytes the body has."""

@@ -156,7 +156,8 @@ class ApiResource(Resource):
         request.setResponseCode(reply.status)
         headers = request.responseHeaders
         headers.setRawHeaders(b"content-type", [reply.media_type])
-        headers.setRawHeaders(b"content-length", [b"%d" % reply.size()])
+        if reply.stream is None:
+            headers.setRawHeaders(b"content-length", [b"%d" % reply.size()])
         headers.setRawHeaders(b"server", [SERVER])
         for name, value in reply.headers:
             headers.setRawHeaders(name, [value])
@@ -167,6 +168,10 @@ class ApiResource(Resource):
             took = self._clock.seconds() - begun
             self._observer(request.method.decode("ascii", "replace"), route, reply.status, took)
 
+        if reply.stream is not None:
+            reply.stream(request)
+            sent()
+            return
         if reply.joined is not None:
             BodySender(request, reply.joined.pieces(), sent).begin()
             return
@@ -215,7 +220,15 @@ class ApiResource(Resource):
         if api is None:
             raise ServiceUnavailable("There is no master at present")
         body = _body(request, endpoint)
-        call = Call(api=api, method=method, names=names, query=query, body=body, request_id=number)
+        call = Call(
+            api=api,
+            method=method,
+            names=names,
+            query=query,
+            body=body,
+            request_id=number,
+            header=lambda name: _header(request, name),
+        )
         as_of = api.answers.changes
         answer = endpoint.handler(call)
         reply = answer if isinstance(answer, Reply) else await answer
@@ -239,6 +252,12 @@ class ApiResource(Resource):
 
 def _address(request: Any) -> str:
     return str(getattr(request.getClientAddress(), "host", ""))
+
+
+def _header(request: Any, name: str) -> str | None:
+    """A header of a request, the last one where it has several."""
+    found = request.requestHeaders.getRawHeaders(name.encode("ascii"))
+    return found[-1].decode("latin-1").strip() if found else None
 
 
 class _Bug(RequestError):

@@ -1,5 +1,6 @@
 """Bodies that are sent as fast as the client takes them, and no faster."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,3 +46,80 @@ class BodySender:
     def stopProducing(self) -> None:
         """The client has gone."""
         self._gone = True
+
+
+@implementer(IPushProducer)
+class EventSender:
+    """
+    A body without an end of its own: what comes is sent as fast as the client takes it.
+
+    :ivar waiting: bytes that wait for the client.
+    :ivar drained: called whenever nothing waits any more.
+    :ivar left: called when the client has gone before the end.
+    """
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.drained: Callable[[], None] = lambda: None
+        self.left: Callable[[], None] = lambda: None
+        self._request: Any = None
+        self._pieces: deque[bytes] = deque()
+        self._paused = True
+        self._ended = False
+
+    def begin(self, request: Any) -> None:
+        """Send what waits, and what comes, to this request."""
+        self._request = request
+        if self._ended:
+            request.finish()
+            return
+        request.notifyFinish().addErrback(lambda _: self.stopProducing())
+        request.registerProducer(self, True)
+        self.resumeProducing()
+
+    def send(self, piece: bytes) -> None:
+        """Send this, as soon as the client takes it."""
+        if not self._ended:
+            self._pieces.append(piece)
+            self.waiting += len(piece)
+            self._go_on()
+
+    def end(self, last: bytes = b"") -> None:
+        """Send nothing of what waits, but this, and end."""
+        if self._ended:
+            return
+        self._ended = True
+        self._forget()
+        if self._request is not None:
+            if last:
+                self._request.write(last)
+            self._request.unregisterProducer()
+            self._request.finish()
+
+    def resumeProducing(self) -> None:
+        """Go on, until the transport has enough."""
+        self._paused = False
+        self._go_on()
+
+    def pauseProducing(self) -> None:
+        """Wait."""
+        self._paused = True
+
+    def stopProducing(self) -> None:
+        """The client has gone."""
+        if not self._ended:
+            self._ended = True
+            self._forget()
+            self.left()
+
+    def _forget(self) -> None:
+        self._pieces.clear()
+        self.waiting = 0
+
+    def _go_on(self) -> None:
+        while self._pieces and not self._paused and not self._ended:
+            piece = self._pieces.popleft()
+            self.waiting -= len(piece)
+            self._request.write(piece)
+        if not self._pieces and not self._ended:
+            self.drained()

@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransport
 
 from tests.unit.web.schemas import judge
 from twisted_rapi.cluster.answers import Answers
+from twisted_rapi.cluster.events import Events
 from twisted_rapi.testing.cluster import FakeCluster, make_cluster
 from twisted_rapi.testing.file_watch import LookedAt
 from twisted_rapi.web.auth import Users
@@ -63,7 +64,11 @@ class Browser:
             require_authentication=require,
         )
         answers = Answers(self.cluster.snapshot, self.cluster.nodes, self.cluster.now, Random(2))
-        self.resource.api = Api(self.cluster.cluster, answers, self.cluster.now)
+        cluster = self.cluster
+        events = Events(
+            cluster.store, cluster.snapshot, cluster.nodes, cluster.table, cluster.clock, answers.view
+        )
+        self.resource.api = Api(cluster.cluster, answers, events, cluster.now)
         self.site = make_site(self.resource, self.cluster.clock)
 
     def raw(self, data: bytes) -> bytes:

@@ -113,6 +113,7 @@ _OF_1_2: Mapping[str, Row] = {
 _CLUSTER: Mapping[str, Row] = {
     "GET /": _open("/"),
     "GET /2/master": _open("/2/master"),
+    "GET /2/events": Row(good=("/2/events?kinds=job,master", None), bad=("/2/events?kinds=x", None)),
     "PUT /2/master": _job("/2/master", body={"node": "node2.example.com"}, candidate=True),
     "GET /version": _open("/version"),
     "GET /2": _open("/2"),

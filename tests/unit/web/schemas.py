@@ -52,7 +52,8 @@ class Schemas:
 
     def is_job(self, method: str, pattern: str) -> bool:
         """Whether a success is, or may be, the id of a job."""
-        schema = self._operation(method, pattern)["responses"]["200"]["content"]["application/json"]["schema"]
+        content = self._operation(method, pattern)["responses"]["200"]["content"]
+        schema = content.get("application/json", {}).get("schema", {})
         return {"$ref": "#/components/schemas/JobId"} in (schema, *schema.get("anyOf", ()))
 
     def has_body(self, method: str, pattern: str) -> bool:

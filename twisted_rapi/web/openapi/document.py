@@ -115,7 +115,7 @@ def _operation_id(method: str, pattern: str) -> str:
 def operation(route: Route, method: str, endpoint: Endpoint) -> Schema:
     """One method of one URI."""
     doc: Doc = endpoint.described()
-    success = {"description": doc.answer, "content": {"application/json": {"schema": doc.schema}}}
+    success = {"description": doc.answer, "content": {doc.media_type: {"schema": doc.schema}}}
     refusals = {str(status): _refusal(status, route.html) for status in statuses(route, endpoint)}
     found: dict[str, Any] = {
         "operationId": _operation_id(method, route.pattern),

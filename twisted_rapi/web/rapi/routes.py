@@ -6,6 +6,7 @@ from twisted_rapi.web.rapi import (
     cluster,
     detached,
     disks,
+    events,
     filters,
     groups,
     instances,
@@ -30,6 +31,7 @@ _FAMILIES: tuple[Route, ...] = (
     *moves.ROUTES,
     *jobs.ROUTES,
     *master.ROUTES,
+    *events.ROUTES,
     *filters.ROUTES,
     *queries.ROUTES,
 )
