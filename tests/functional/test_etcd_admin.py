@@ -56,8 +56,8 @@ class CertificatesTests(TestCase):
         self.assertFalse(other.exists())
 
 
-class AdminTests(TestCase):
-    """A cluster in etcd, from founding to moving it away."""
+class EtcdCase(TestCase):
+    """A test with a real etcd."""
 
     skip = missing("etcd")
     timeout = 120
@@ -88,6 +88,37 @@ class AdminTests(TestCase):
         ):
             (folder / name).write_bytes(content)
             (folder / name).chmod(0o600)
+
+    def in_etcd(self) -> LocalCluster:
+        """A cluster of two nodes that was moved to etcd, not started."""
+        cluster = LocalCluster(self.folder / "cluster", nodes=2)
+        self.addCleanup(cluster.stop)
+        cluster.set_up()
+        cluster.add_user("op", "secret")
+        config = cluster.config / "rapi.toml"
+        self.give_keys(cluster.config)
+        endpoints = ", ".join(f'"{endpoint}"' for endpoint in self.etcd.endpoints)
+        settings = f'[store]\nkind = "etcd"\nendpoints = [{endpoints}]\n'
+        config.write_text(config.read_text().replace("[store]\n", settings))
+        self.assertEqual(self.admin("store", "copy", "--config", str(config), "sqlite", "etcd"), 0, self.said)
+        return cluster
+
+    def second(self, cluster: LocalCluster) -> tuple[Daemon, int]:
+        """Another candidate, on the second node, and its port."""
+        folder, port, metrics = cluster.directory / "master2", free_port(), free_port()
+        shutil.copytree(cluster.config, folder)
+        text = (folder / "rapi.toml").read_text().replace('node = "node1', 'node = "node2')
+        text = text.replace(f"127.0.0.1:{cluster.port}", f"127.0.0.1:{port}")
+        text = re.sub(r'(metrics\]\nlisten = "127.0.0.1:)\d+', rf"\g<1>{metrics}", text)
+        (folder / "rapi.toml").write_text(text)
+        command = twistd("rapi", folder / "rapi.toml", folder)
+        daemon = Daemon("rapi2", command, folder / "twistd.log", lambda: port_open(port))
+        self.addCleanup(daemon.kill)
+        return daemon, port
+
+
+class AdminTests(EtcdCase):
+    """A cluster in etcd, from founding to moving it away."""
 
     def kind(self, kind: str) -> None:
         """Change the configuration."""
@@ -143,33 +174,6 @@ class AdminTests(TestCase):
         assert isinstance(election, ElectionRecord)
         self.assertGreaterEqual(election.term, 40)
         self.assertEqual(decode("counter/job", found["counter/job"].value), CounterRecord(value=7))
-
-    def in_etcd(self) -> LocalCluster:
-        """A cluster of two nodes that was moved to etcd, not started."""
-        cluster = LocalCluster(self.folder / "cluster", nodes=2)
-        self.addCleanup(cluster.stop)
-        cluster.set_up()
-        cluster.add_user("op", "secret")
-        config = cluster.config / "rapi.toml"
-        self.give_keys(cluster.config)
-        endpoints = ", ".join(f'"{endpoint}"' for endpoint in self.etcd.endpoints)
-        settings = f'[store]\nkind = "etcd"\nendpoints = [{endpoints}]\n'
-        config.write_text(config.read_text().replace("[store]\n", settings))
-        self.assertEqual(self.admin("store", "copy", "--config", str(config), "sqlite", "etcd"), 0, self.said)
-        return cluster
-
-    def second(self, cluster: LocalCluster) -> tuple[Daemon, int]:
-        """Another candidate, on the second node, and its port."""
-        folder, port, metrics = cluster.directory / "master2", free_port(), free_port()
-        shutil.copytree(cluster.config, folder)
-        text = (folder / "rapi.toml").read_text().replace('node = "node1', 'node = "node2')
-        text = text.replace(f"127.0.0.1:{cluster.port}", f"127.0.0.1:{port}")
-        text = re.sub(r'(metrics\]\nlisten = "127.0.0.1:)\d+', rf"\g<1>{metrics}", text)
-        (folder / "rapi.toml").write_text(text)
-        command = twistd("rapi", folder / "rapi.toml", folder)
-        daemon = Daemon("rapi2", command, folder / "twistd.log", lambda: port_open(port))
-        self.addCleanup(daemon.kill)
-        return daemon, port
 
     def test_two_candidates(self) -> None:
         """One of two answers; the other one does at once when it is stopped, and soon when it is killed."""
