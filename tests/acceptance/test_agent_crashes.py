@@ -124,6 +124,11 @@ ROWS = (
         patient=False,
     ),
     Row(
+        ("storage.volumes",),
+        ("POST", "/2/jobs", [{"OP_ID": "OP_NODE_QUERYVOLS", "nodes": [TWO], "output_fields": ["name"]}]),
+        patient=False,
+    ),
+    Row(
         ("storage.change",),
         ("PUT", f"/2/nodes/{TWO}/storage/modify?{UNIT}&allocatable=1", None),
         patient=False,
