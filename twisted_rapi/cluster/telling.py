@@ -68,7 +68,11 @@ class Wanted:
 
     def has(self, event: Event) -> bool:
         """Whether this one is."""
-        return event.kind in self.kinds and (not self.instance or self.instance in event.instances)
+        return event.kind in self.kinds and (not self.instance or any(map(self._is_wanted, event.instances)))
+
+    def _is_wanted(self, name: str) -> bool:
+        """Whether a name, which in a job may be the first labels of it, is the instance's."""
+        return f"{self.instance}.".startswith(f"{name}.")
 
 
 @attrs.frozen

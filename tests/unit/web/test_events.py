@@ -179,8 +179,12 @@ class ContentTests(EventsCase):
         """An instance comes, changes, runs and goes."""
         stream = self.read("?instance=web1.example.com")
         self.made("POST", "/2/instances", INSTANCE)
-        self.made("PUT", "/2/instances/web1.example.com/shutdown", {"timeout": 0})
+        jobs = len([e for e in stream.stored if e.kind == "job"])
+        self.made("PUT", "/2/instances/web1/shutdown", {"timeout": 0})
+        self.assertGreater(len([e for e in stream.stored if e.kind == "job"]), jobs)
+        others = self.read("?instance=web1.example.co")
         self.made("DELETE", "/2/instances/web1.example.com", {"shutdown_timeout": 0})
+        self.assertEqual([e.kind for e in others.events], ["hello"])
         told = [e for e in stream.events if e.kind == "instance"]
         changes = [e.data["change"] for e in told if e.id]
         self.assertEqual((changes[0], changes[-1]), ("added", "removed"))
@@ -249,16 +253,22 @@ class PlaceTests(EventsCase):
         self.assertGreater(len(told), 15)
 
         @settings(max_examples=40, deadline=None)
-        @given(st.lists(st.integers(0, len(told)), max_size=4), st.booleans())
-        def check(cuts: list[int], header: bool) -> None:
+        @given(
+            st.lists(st.integers(0, len(told)), max_size=4),
+            st.sampled_from(["job,node", "job", "node", "group"]),
+            st.booleans(),
+        )
+        def check(cuts: list[int], kinds: str, header: bool) -> None:
             found: list[Told] = []
-            for end in [*sorted(cuts), len(told)]:
+            expected = [e for e in told if e.kind in kinds.split(",")]
+            for end in [*sorted(min(cut, len(expected)) for cut in cuts), len(expected)]:
                 last = found[-1].id if found else whole.events[0].id
-                stream = self.read(last=last) if header else self.read(f"?last_event_id={last}")
+                argument = "" if header else f"&last_event_id={last}"
+                stream = self.read(f"?kinds={kinds}{argument}", last if header else "")
                 self.assertEqual([e.kind for e in stream.events if e.kind in ("hello", "reset")], [])
                 found += stream.stored[: end - len(found)]
                 stream.leave()
-            self.assertEqual(found, told)
+            self.assertEqual(found, expected)
 
         check()
 

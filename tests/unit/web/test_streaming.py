@@ -13,7 +13,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from twisted_rapi.jobs.slices import SLICE, Slices
 from twisted_rapi.web.reply import PIECE, Joined
-from twisted_rapi.web.streaming import BodySender
+from twisted_rapi.web.streaming import BodySender, EventSender
 
 
 class JoinedTests(SynchronousTestCase):
@@ -118,3 +118,41 @@ class SlicesTests(SynchronousTestCase):
         clock.advance(0)
         self.assertTrue(self.successResultOf(paused))
         self.assertFalse(self.successResultOf(pause()))
+
+
+class EventSenderTests(SynchronousTestCase):
+    """Bodies without an end of their own."""
+
+    def test_before(self) -> None:
+        """What came before there was a request is sent with it; a body that has ended by then is empty."""
+        sender, request = EventSender(), _Request(narrow=False)
+        sender.send(b"a")
+        self.assertEqual(sender.waiting, 1)
+        sender.begin(request)
+        self.assertEqual((request.written, sender.waiting, request.finished), ([b"a"], 0, 0))
+        ended, request = EventSender(), _Request(narrow=False)
+        ended.send(b"a")
+        ended.end()
+        ended.begin(request)
+        self.assertEqual((request.written, request.finished), ([], 1))
+
+    def test_end(self) -> None:
+        """What waits is left out at the end, and nothing comes after it."""
+        sender, request = EventSender(), _Request(narrow=True)
+        sender.begin(request)
+        for piece in (b"a", b"b"):
+            sender.send(piece)
+        sender.end(b"z")
+        sender.send(b"c")
+        self.assertEqual((request.written, request.finished, request.producer), ([b"a", b"z"], 1, None))
+
+    def test_gone(self) -> None:
+        """A client that goes is told of once, and is sent nothing."""
+        sender, request = EventSender(), _Request(narrow=False)
+        left: list[int] = []
+        sender.left = lambda: left.append(1)
+        sender.begin(request)
+        request.processingFailed(Failure(ConnectionDone()))
+        sender.send(b"a")
+        sender.stopProducing()
+        self.assertEqual((request.written, left), ([], [1]))
