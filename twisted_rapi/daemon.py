@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -69,6 +70,13 @@ def _identity(config: Config) -> Identity:
     """Who the master is to agents; reads files and belongs in a thread."""
     rpc = config.rpc
     return Identity(*(Path(file).read_bytes() for file in (rpc.authority, rpc.certificate, rpc.key)))
+
+
+def _registered(snapshot: Snapshot, host: str, port: int) -> float:
+    """When the node that listens there was registered; 0 for nobody."""
+    there = (host.strip("[]").lower(), port)
+    nodes = snapshot.nodes.values()
+    return max((n.ctime for n in nodes if (n.agent_host.lower(), n.agent_port) == there), default=0.0)
 
 
 class _Term(Service):
@@ -230,7 +238,8 @@ class Master(MultiService):
         pool = HTTPConnectionPool(self._reactor, persistent=True)
         pool.maxPersistentPerHost = 8
         pool.cachedConnectionTimeout = 30
-        agent = Agent(self._reactor, MasterTLS(identity), connectTimeout=3.0, pool=pool)
+        tls = MasterTLS(identity, partial(_registered, snapshot))
+        agent = Agent(self._reactor, tls, connectTimeout=3.0, pool=pool)
         http = HTTPClient(agent)
 
         def connect(node: NodeRecord) -> INodeAgent:

@@ -139,10 +139,11 @@ class OverTLS(TestCase):
         self.site.buildProtocol = remember  # type: ignore[method-assign]
         self.port: Any = await endpoint.listen(self.site)
 
-    def remote(self, identity: Identity, port: int = 0) -> RemoteAgent:
+    def remote(self, identity: Identity, port: int = 0, since: float = 0.0) -> RemoteAgent:
         pool = HTTPConnectionPool(CLOCK, persistent=False)
         self.pools.append(pool)
-        http = HTTPClient(Agent(CLOCK, MasterTLS(identity), connectTimeout=3.0, pool=pool))
+        tls = MasterTLS(identity, lambda _host, _port: since)
+        http = HTTPClient(Agent(CLOCK, tls, connectTimeout=3.0, pool=pool))
         return RemoteAgent(http, f"https://127.0.0.1:{port or self.port.getHost().port}", CLOCK)
 
     async def cut(self) -> None:
@@ -338,6 +339,17 @@ class RpcTests(OverTLS):
             error = await self.fails(NodeUnreachable, agent.perform(self.create(), 1))
             self.assertIn("certificate verify failed", str(error))
         self.assertFalse((self.folder / "files").exists())
+
+    async def test_removed_node(self) -> None:
+        """A certificate from before the node was registered is that of one that was removed."""
+        now = time.time()
+        master = self.trust.identity(Role.MASTER)
+        for since in (now + 3600, now + 10 * 86400):
+            agent = self.remote(master, since=since)
+            error = await self.fails(NodeUnreachable, agent.perform(self.create(), 1))
+            self.assertIn("certificate verify failed", str(error))
+        self.assertFalse((self.folder / "files").exists())
+        await self.remote(master, since=now - 3600).perform(self.create(), 1)
 
     def create(self) -> CreateVolume:
         return CreateVolume(instance="i1", disk=self.disk())

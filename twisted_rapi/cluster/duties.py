@@ -118,6 +118,12 @@ class Duties(Ladder):
         change = commit_of([shown], revision_of=snapshot.revision_of, term=self._term)
         await snapshot.reached(await office.store.commit(change))
 
+    def _reconciler(self, executor: Executor) -> Reconciler:
+        office = self._office
+        return Reconciler(
+            office.store, office.snapshot, office.nodes, executor.apart, office.clock, self._term
+        )
+
     async def _open(self) -> None:
         office, term = self._office, self._term
         # A candidate that was not master may not have been told of the last commits of who was.
@@ -137,7 +143,7 @@ class Duties(Ladder):
         await executor.recover()
         archive = Archive(office.store, table, office.clock, office.now, term, office.archive_age)
         archive.setServiceParent(self)
-        Reconciler(office.store, office.snapshot, office.nodes, office.clock, term).setServiceParent(self)
+        self._reconciler(executor).setServiceParent(self)
         ConfigurationHooks(office.snapshot, office.nodes, office.now, office.chance).setServiceParent(self)
         rules = Rules(office.store, office.snapshot, office.now, office.chance, term, lambda: queue.last)
         switching = self._switching(executor)

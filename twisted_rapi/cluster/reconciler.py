@@ -1,6 +1,7 @@
 """Settling what is left over on nodes once they answer again."""
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -10,15 +11,18 @@ from twisted.logger import Logger
 
 from twisted_rapi.errors import RapiError
 from twisted_rapi.jobs.work import Worker
-from twisted_rapi.model.records import LeftoverRecord
-from twisted_rapi.plan.leftover import due, outdated
-from twisted_rapi.plan.stage import Work
+from twisted_rapi.model.records import LeftoverRecord, NodeRecord
+from twisted_rapi.plan.leftover import due, locks_for, work_of
+from twisted_rapi.plan.locks import Lock
+from twisted_rapi.plan.stage import InSequence, steps_of
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.state.snapshot import Observed, Snapshot
 from twisted_rapi.state.writer import commit_of
 
 LONGEST = 3600.0  # seconds between two attempts
+
+Apart = Callable[[Callable[[], frozenset[Lock]]], AbstractAsyncContextManager[None]]
 
 
 class Reconciler(Service):
@@ -27,6 +31,11 @@ class Reconciler(Service):
 
     It looks when a node comes back or a leftover is added; one that fails is tried again after `retry` s,
     then after twice as long each time, at most an hour.
+
+    While one is carried out no job has the locks of the instances it is about: a job may be making again
+    just what it would remove, which no record says yet.  Those of a node that was removed are forgotten.
+
+    :param apart: `twisted_rapi.jobs.executor.Executor.apart`.
     """
 
     _log = Logger()
@@ -36,11 +45,12 @@ class Reconciler(Service):
         store: IStateStore,
         snapshot: Snapshot,
         nodes: INodes,
+        apart: Apart,
         clock: IReactorTime,
         term: int,
         retry: float = 30.0,
     ) -> None:
-        self._store, self._snapshot, self._nodes = store, snapshot, nodes
+        self._store, self._snapshot, self._nodes, self._apart = store, snapshot, nodes, apart
         self._clock, self._term, self._retry = clock, term, retry
         self._ends: list[Callable[[], None]] = []
         self._busy: dict[str, Deferred[None]] = {}
@@ -67,20 +77,28 @@ class Reconciler(Service):
             self._look()
 
     def _records_changed(self, changed: Observed) -> None:
-        if any(isinstance(after, LeftoverRecord) for _, _, after in changed):
+        if any(
+            isinstance(after, LeftoverRecord) or (after is None and isinstance(before, NodeRecord))
+            for _, before, after in changed
+        ):
             self._look()
 
     def _look(self) -> None:
-        for record, work in due(self._snapshot.leftovers, self._nodes.reports):
+        left = self._snapshot.leftovers
+        homeless = [record for record in left.values() if not self._has_node(record)]
+        for record in (*homeless, *due(left, self._nodes.reports)):
             if record.uuid not in self._busy:
-                self._begin(record, work)
+                self._begin(record)
 
-    def _begin(self, record: LeftoverRecord, work: Work) -> None:
+    def _has_node(self, record: LeftoverRecord) -> bool:
+        return record.node in self._snapshot.nodes
+
+    def _begin(self, record: LeftoverRecord) -> None:
         ready: Deferred[None] = Deferred()
 
         async def settle() -> None:
             await ready
-            await self._settle(record, work)
+            await self._settle(record)
 
         # It counts as busy before its first step, which may make the node report at once.
         d = self._busy[record.uuid] = Deferred.fromCoroutine(settle())
@@ -95,12 +113,12 @@ class Reconciler(Service):
     def _settled(self, _: object, uuid: str) -> None:
         self._busy.pop(uuid, None)
 
-    async def _settle(self, record: LeftoverRecord, work: Work) -> None:
+    async def _settle(self, record: LeftoverRecord) -> None:
         pause = self._retry
         while record.uuid in self._snapshot.leftovers:
-            error = await self._try(record, work)
+            async with self._apart(lambda: locks_for(record, self._snapshot.instances)):
+                error = await self._try(record)
             if error is None:
-                self._log.info("settled on {node}: {reason}", node=record.node, reason=record.reason)
                 return
             self._log.warn("leftover {uuid}: {why}", uuid=record.uuid, why=str(error))
             if record.node not in self._nodes.reports:
@@ -108,19 +126,24 @@ class Reconciler(Service):
             await deferLater(self._clock, pause)
             pause = min(2 * pause, LONGEST)
 
-    async def _try(self, record: LeftoverRecord, work: Work) -> RapiError | None:
-        """Carry it out and forget it; answers why that failed."""
+    async def _try(self, record: LeftoverRecord) -> RapiError | None:
+        """Carry out what is still to be done, and forget it; answers why that failed."""
+        if record.uuid not in self._snapshot.leftovers:
+            return None
         # As of now: one that is left anew meanwhile is not forgotten.
         change = commit_of(deletes=(record,), revision_of=self._snapshot.revision_of, term=self._term)
-        if outdated(record, self._snapshot.instances, self._snapshot.detached):
-            self._log.warn("leftover {uuid} is dropped: what it would remove is in use", uuid=record.uuid)
-        else:
-            worker = Worker(self._nodes, 0.0, lambda uuid: uuid)
-            await worker.carry_out(work)
-            if worker.error is not None:
-                return worker.error
+        work = InSequence()
+        if self._has_node(record):
+            work = work_of(record, self._snapshot.instances, self._snapshot.detached)
+        worker = Worker(self._nodes, 0.0, lambda uuid: uuid)
+        await worker.carry_out(work)
+        if worker.error is not None:
+            return worker.error
         try:
             await self._snapshot.reached(await self._store.commit(change))
         except RapiError as e:
             return e
+        told = {"node": record.node, "reason": record.reason, "all": len(record.steps)}
+        done = sum(1 for _ in steps_of(work))
+        self._log.info("settled on {node}: {reason}; {done} of {all} steps were due", done=done, **told)
         return None

@@ -7,7 +7,8 @@ are not stored.  A new master loads the jobs that have not ended and runs each a
 first, then its plan is asked what comes next.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from heapq import heappop, heappush
 from random import Random
@@ -38,6 +39,7 @@ from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.state.snapshot import Snapshot
 
+LAST = 100  # less urgent than any job
 SETTLE = 5.0  # seconds a new master waits for silent nodes before it judges without them
 
 
@@ -105,6 +107,7 @@ class Executor(Service):
         self._slots = 0
         self._for_slot: list[tuple[int, int, Deferred[None]]] = []
         self._for_room: list[tuple[int, int, Deferred[None]]] = []
+        self._others = 0
         self._stopping = self._draining = False
         self._settled = False
         self._settling: list[Deferred[None]] = []
@@ -241,6 +244,38 @@ class Executor(Service):
             granted = self._waiting.get(owner)
             if granted is not None and not granted.called:
                 granted.callback(None)
+
+    @asynccontextmanager
+    async def apart(self, wanted: Callable[[], frozenset[Lock]]) -> AsyncIterator[None]:
+        """
+        Have locks for work that is no job's, after every job that wants one of them.
+
+        Jobs that go on from an earlier term ask for theirs first.  When it is cancelled, as at the end of a
+        term, nobody gets what it has: steps may be under way.
+
+        :param wanted: which; asked again once they are there, as names may have changed meanwhile.
+        """
+        self._others += 1
+        owner = -self._others
+        try:
+            await self.settled()
+            locks = wanted()
+            await self.acquire(owner, LAST, locks)
+            while (needed := wanted()) != locks:
+                self.release(owner)
+                locks = needed
+                await self.acquire(owner, LAST, locks)
+        except BaseException:
+            self.release(owner)
+            raise
+        try:
+            yield
+        except CancelledError:
+            raise
+        except BaseException:
+            self.release(owner)
+            raise
+        self.release(owner)
 
     async def room(self, job_id: int, priority: int) -> None:
         """

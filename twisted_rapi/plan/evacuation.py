@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+import attrs
 from msgspec.structs import replace
 
 from twisted_rapi.errors import OpExecError, prereq
@@ -30,7 +31,17 @@ _ALL_AT_ONCE = (
 
 
 def _made(instances: Iterable[InstanceRecord]) -> tuple[InstanceRecord, ...]:
-    return tuple(sorted((i for i in instances if i.pending is None), key=lambda i: i.name))
+    """Those of which there is something that could go, by name."""
+    return tuple(
+        sorted((i for i in instances if i.pending is None and not i.forthcoming), key=lambda i: i.name)
+    )
+
+
+def _staying(stage: Stage, instances: Iterable[InstanceRecord]) -> Stage:
+    """The stage; where it is the end it tells what is left out, as there is nothing of it yet."""
+    names = sorted({i.name for i in instances if i.forthcoming})
+    told = tuple(f" - INFO: Instance '{name}' is forthcoming: it stays where it is" for name in names)
+    return attrs.evolve(stage, log=(*told, *stage.log)) if isinstance(stage, Finish) else stage
 
 
 def _ended(jobs: Jobs, log: Sequence[str] = ()) -> Finish:
@@ -62,17 +73,29 @@ def plan_node_migrate(op: NodeMigrate, progress: Progress, view: View) -> Stage:
         )
         for instance in _made(view.instances_on(node.uuid))
     )
-    return _ended(jobs)
+    return _staying(_ended(jobs), view.instances_on(node.uuid))
 
 
 def plan_node_evacuate(op: NodeEvacuate, progress: Progress, view: View) -> Stage:
     """Submit what has instances leave the node: to the node that is named, or as an allocator says."""
     node = view.node(op.node_name)
+    primary = tuple(view.instances_on(node.uuid)) if op.mode != "secondary-only" else ()
+    secondary = tuple(view.secondaries_on(node.uuid)) if op.mode != "primary-only" else ()
+    stage = _evacuate(op, progress, view, node, _made(primary), _made(secondary))
+    return _staying(stage, (*primary, *secondary))
+
+
+def _evacuate(
+    op: NodeEvacuate,
+    progress: Progress,
+    view: View,
+    node: NodeRecord,
+    primary: tuple[InstanceRecord, ...],
+    secondary: tuple[InstanceRecord, ...],
+) -> Stage:
     remote = _remote(op, view, node)
     if op.mode == "all" and allocator(op.iallocator, view):
         raise prereq(_ALL_AT_ONCE)
-    primary = _made(view.instances_on(node.uuid)) if op.mode != "secondary-only" else ()
-    secondary = _made(view.secondaries_on(node.uuid)) if op.mode != "primary-only" else ()
     if not primary and not secondary:
         return _ended((), (f" - INFO: No instances to evacuate from node '{node.name}'",))
     if remote is not None:
@@ -210,7 +233,7 @@ def plan_group_evacuate(op: GroupEvacuate, progress: Progress, view: View) -> St
         stage = _with_jobs(stage, tuple(tuple(_failover(each) for each in job) for job in stage.jobs))
     if isinstance(stage, Finish) and op.sequential:
         stage = _with_jobs(stage, one_after_the_other(stage.jobs))
-    return stage
+    return _staying(stage, found.values())
 
 
 def _with_jobs(stage: Finish, jobs: Jobs) -> Finish:

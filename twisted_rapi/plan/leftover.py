@@ -1,6 +1,7 @@
 """What could not be cleaned away because a node did not answer, and when it can be."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from twisted_rapi.model.records import DetachedDiskRecord, DiskRecord, InstanceRecord, LeftoverRecord
 from twisted_rapi.model.seen import NodeReport
 from twisted_rapi.model.steps import AnyStep, DeactivateVolume, DeleteVolume, DiskSpec, Outcome, StopDomain
+from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.stage import Do, InSequence
 from twisted_rapi.plan.view import View
 
@@ -42,49 +44,88 @@ def warnings(left: Sequence[LeftoverRecord], view: View) -> tuple[str, ...]:
     )
 
 
-def outdated(
+def due(left: Mapping[str, LeftoverRecord], reports: Mapping[str, NodeReport]) -> Iterator[LeftoverRecord]:
+    """The leftovers of nodes that answer."""
+    yield from (record for record in tuple(left.values()) if record.node in reports)
+
+
+def locks_for(record: LeftoverRecord, instances: Mapping[str, InstanceRecord]) -> frozenset[Lock]:
+    """
+    The locks of the instances it is about, as they were called then and are called now.
+
+    Jobs make volumes before a record says where they are, and under names that an instance had before: only
+    who has its lock knows that nothing of it is being made.
+    """
+    steps = _steps(record)
+    uuids = {step.instance_uuid for step in steps if isinstance(step, StopDomain)}
+    uuids |= {step.disk.uuid for step in steps if isinstance(step, DeleteVolume | DeactivateVolume)}
+    names = {step.instance for step in steps if step.instance}
+    for instance in instances.values():
+        if instance.uuid in uuids or any(disk.uuid in uuids for disk in instance.disks):
+            names.add(instance.name)
+    return frozenset(Lock("instance", name) for name in names)
+
+
+def work_of(
     record: LeftoverRecord,
     instances: Mapping[str, InstanceRecord],
-    detached: Mapping[str, DetachedDiskRecord] | None = None,
-) -> bool:
+    detached: Mapping[str, DetachedDiskRecord],
+) -> InSequence:
     """
-    Whether what a leftover would remove is in use again: its node has the instance's disk or guest now.
-
-    A detached disk is not to be removed either.
+    What of a leftover is still to be done: what is in use again is left alone, and what is detached is kept.
 
     An instance may have come back to the node its leftovers are for, with its disks under their old names.
+    This holds while nobody else has the locks of `locks_for`.
     """
-    for step in msgspec.convert(record.steps, tuple[AnyStep, ...]):
-        match step:
-            case DeleteVolume() | DeactivateVolume():
-                if any(_has(i, record.node, step.disk) for i in instances.values()):
-                    return True
-                kept = (detached or {}).get(step.disk.uuid)
-                if isinstance(step, DeleteVolume) and kept is not None and record.node in kept.nodes:
-                    return _is_one_of(step.disk, [kept.disk])
-            case StopDomain():
-                instance = instances.get(step.instance_uuid)
-                if instance is not None and instance.primary_node == record.node and not step.boot:
-                    return True
+    steps = (step for step in _steps(record) if not _in_use(record.node, step, instances))
+    kept = (record.node, detached.values())
+    due_now = (step for step in steps if not (isinstance(step, DeleteVolume) and _is_kept(step.disk, *kept)))
+    return InSequence(tuple(Do(record.node, step) for step in due_now))
+
+
+def _steps(record: LeftoverRecord) -> tuple[AnyStep, ...]:
+    return msgspec.convert(record.steps, tuple[AnyStep, ...])
+
+
+def _in_use(node: str, step: AnyStep, instances: Mapping[str, InstanceRecord]) -> bool:
+    match step:
+        case DeleteVolume() | DeactivateVolume():
+            addresses = _addresses(step.disk)
+            return any(_has(instance, node, addresses) for instance in instances.values())
+        case StopDomain():
+            found = instances.get(step.instance_uuid)
+            return found is not None and found.primary_node == node and not step.boot
     return False
 
 
-def _has(instance: InstanceRecord, node: str, disk: DiskSpec) -> bool:
-    if node not in (instance.primary_node, *instance.secondary_nodes):
+Address = tuple[Any, ...]
+"""A template, and where it keeps something."""
+
+
+def _addresses(disk: DiskSpec) -> set[Address]:
+    """Of a disk, and of the volumes below it."""
+    return {(part.template, *part.logical_id) for part in (disk, *disk.children)}
+
+
+def _parts(disks: Iterable[DiskRecord]) -> Iterator[DiskRecord]:
+    for disk in disks:
+        yield disk
+        yield from disk.children
+
+
+def _address(part: DiskRecord) -> Address:
+    return (part.dev_type, *part.logical_id)
+
+
+def _has(instance: InstanceRecord, node: str, addresses: set[Address]) -> bool:
+    """Whether the instance has something of it on this node: a disk, or a volume of one."""
+    if node != instance.primary_node and node not in instance.secondary_nodes:
         return False
-    return _is_one_of(disk, instance.disks)
+    return any(_address(part) in addresses for part in _parts(instance.disks))
 
 
-def _is_one_of(disk: DiskSpec, disks: Iterable[DiskRecord]) -> bool:
-    parts = [part for whole in disks for part in (whole, *whole.children)]
-    return any(d.uuid == disk.uuid and list(d.logical_id) == list(disk.logical_id) for d in parts)
-
-
-def due(
-    left: Mapping[str, LeftoverRecord], reports: Mapping[str, NodeReport]
-) -> Iterator[tuple[LeftoverRecord, InSequence]]:
-    """The leftovers of nodes that answer, with the work that settles each."""
-    for record in tuple(left.values()):
-        if record.node in reports:
-            steps = msgspec.convert(record.steps, tuple[AnyStep, ...])
-            yield record, InSequence(tuple(Do(record.node, step) for step in steps))
+def _is_kept(disk: DiskSpec, node: str, detached: Iterable[DetachedDiskRecord]) -> bool:
+    """Whether a disk that is no instance's has something of it on this node."""
+    addresses = _addresses(disk)
+    there = [record.disk for record in detached if node in record.nodes]
+    return any(_address(part) in addresses for part in _parts(there))

@@ -200,6 +200,11 @@ def expires(certificate_pem: bytes) -> float:
     return x509.load_pem_x509_certificate(certificate_pem).not_valid_after_utc.timestamp()
 
 
+def issued(certificate_pem: bytes) -> float:
+    """When `issue` made a certificate, in whole seconds since the epoch; it is good from a day before."""
+    return (x509.load_pem_x509_certificate(certificate_pem).not_valid_before_utc + DAY).timestamp()
+
+
 def role_of(certificate_pem: bytes) -> Role | None:
     """The role a certificate was issued for; ``None`` for any other certificate."""
     subject = x509.load_pem_x509_certificate(certificate_pem).subject

@@ -1,5 +1,6 @@
 """TLS between master and agents: both show certificates of the cluster's authority, each for its role."""
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -15,7 +16,7 @@ from twisted.internet.ssl import (
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from twisted_rapi.rpc.authority import Role, role_of
+from twisted_rapi.rpc.authority import Role, issued, role_of
 
 
 @attrs.frozen
@@ -49,41 +50,56 @@ def agent_tls(identity: Identity) -> CertificateOptions:
 
 @implementer(IPolicyForHTTPS)
 class MasterTLS:
-    """What the master's client uses: agents are known by the cluster's authority and the name they have."""
+    """
+    What the master's client uses: agents are known by the cluster's authority and the name they have.
 
-    def __init__(self, identity: Identity) -> None:
+    Note [Removed nodes].  A node that was removed keeps its certificate, which is good for its name and
+    address.  Nobody takes it: agents obey masters only, and the master speaks only to nodes that are
+    registered.  Where another node has the name or the address by now, a certificate from before that was
+    registered is not its own.
+
+    :param since: when the node that listens there was registered, in seconds since the epoch.
+    """
+
+    def __init__(
+        self, identity: Identity, since: Callable[[str, int], float] = lambda _host, _port: 0.0
+    ) -> None:
         self._trusted = identity.trusted()
         self._private = identity.private()
+        self._since = since
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
         """See `IPolicyForHTTPS`."""
+        host = hostname.decode("ascii")
         inner: IOpenSSLClientConnectionCreator = optionsForClientTLS(
-            hostname.decode("ascii"), trustRoot=self._trusted, clientCertificate=self._private
+            host, trustRoot=self._trusted, clientCertificate=self._private
         )
-        return _OnlyNodes(inner)
+        return _OnlyNodes(inner, self._since(host, port))
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 @attrs.frozen
 class _OnlyNodes:
-    """Connections that come about only with who has a node's certificate."""
+    """Connections that come about only with who has a node's certificate, issued `since` or later."""
 
     _inner: IOpenSSLClientConnectionCreator
+    _since: float
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """See `IOpenSSLClientConnectionCreator`."""
         connection: SSL.Connection = self._inner.clientConnectionForTLS(tlsProtocol)
-        connection.set_verify(SSL.VERIFY_PEER, _is_node)
+        connection.set_verify(SSL.VERIFY_PEER, self._is_node)
         return connection
 
-
-def _is_node(
-    _connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, valid: int
-) -> bool:
-    """Whether a certificate of a chain is as it has to be: valid, and the first one a node's."""
-    if not valid or depth:
-        return bool(valid)
-    return role_of(crypto.dump_certificate(crypto.FILETYPE_PEM, certificate)) is Role.NODE
+    def _is_node(
+        self, _connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, valid: int
+    ) -> bool:
+        """Whether a certificate of a chain is as it has to be: valid, and the first one the node's."""
+        if not valid or depth:
+            return bool(valid)
+        pem = crypto.dump_certificate(crypto.FILETYPE_PEM, certificate)
+        # Certificates have whole seconds.
+        return role_of(pem) is Role.NODE and issued(pem) > self._since - 1
 
 
 def peer_role(connection: SSL.Connection | None) -> Role | None:

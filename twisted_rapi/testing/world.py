@@ -34,7 +34,7 @@ from twisted_rapi.model.records import (
 from twisted_rapi.model.seen import CertificateSeen
 from twisted_rapi.model.steps import Step
 from twisted_rapi.plan.gathering import at_once
-from twisted_rapi.plan.leftover import due
+from twisted_rapi.plan.leftover import due, work_of
 from twisted_rapi.plan.locks import Level, Lock, LockTable
 from twisted_rapi.plan.stage import (
     Change,
@@ -282,8 +282,8 @@ class World:
         self.faults, self.crashes = {}, set()
         for node in self.nodes.nodes.values():
             node.down = False
-        for record, work in tuple(due(self.leftovers, self.nodes.reports)):
-            _, error = self.carry_out(work)
+        for record in tuple(due(self.leftovers, self.nodes.reports)):
+            _, error = self.carry_out(work_of(record, self.of(InstanceRecord), self.detached))
             if error is None:
                 del self.records[key_of(record)]
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.cluster.joining import LONGEST, Joining
 from twisted_rapi.errors import BadRequest, Forbidden, OpPrereqError
-from twisted_rapi.rpc.authority import Role, fingerprint, new_authority, new_key, new_request, role_of
+from twisted_rapi.rpc.authority import Role, fingerprint, issued, new_authority, new_key, new_request, role_of
 from twisted_rapi.state.writer import commit_of
 from twisted_rapi.testing.cluster import NOW, make_cluster
 
@@ -54,6 +54,12 @@ class JoiningTests(SynchronousTestCase):
         secret, _, shown = self.token().partition(".")
         self.assertEqual(shown, fingerprint(self.authority))
         self.assertNotIn(secret, repr(self.cluster.snapshot.join_tokens))
+
+    def test_issued(self) -> None:
+        """The certificate is as old as the node's record: an older one is not this node's."""
+        answer = self.successResultOf(self.begin(self.token()))
+        node = self.cluster.snapshot.nodes[answer["uuid"]]
+        self.assertEqual(issued(answer["certificate"].encode()), int(node.ctime))
 
     def test_times(self) -> None:
         """A token that is good for no time, or for longer than a week, is not made."""

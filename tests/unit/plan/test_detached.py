@@ -13,10 +13,18 @@ from tests.unit.plan.test_create import pair
 from tests.unit.plan.test_exports import node
 from tests.unit.plan.test_properties import FAULTS
 from twisted_rapi.errors import StepFailed
-from twisted_rapi.model.records import DetachedDiskRecord, InstanceRecord, LeftoverRecord
-from twisted_rapi.model.steps import ActivateVolume, AttachDisk, CreateVolume, DetachDisk
+from twisted_rapi.model.records import DetachedDiskRecord, InstanceRecord
+from twisted_rapi.model.steps import (
+    ActivateVolume,
+    AttachDisk,
+    CreateVolume,
+    DeleteVolume,
+    DetachDisk,
+    DiskSpec,
+)
 from twisted_rapi.plan.disks import TEMPLATES
-from twisted_rapi.plan.leftover import outdated
+from twisted_rapi.plan.leftover import leftovers, work_of
+from twisted_rapi.plan.stage import Do, InSequence
 from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.soundness import complaints, volumes_of
 from twisted_rapi.testing.world import Ended, World
@@ -416,17 +424,16 @@ class ElsewhereTests(SynchronousTestCase):
         """What was left to remove is not removed when it is a detached disk by now."""
         world = having("file")
         record = only(world)
-        disk = {"uuid": record.uuid, "index": 0, "template": "file", "size": 640}
-        step = {
-            "step": "volume.delete",
-            "instance": A,
-            "disk": {**disk, "logical_id": record.disk.logical_id},
-        }
-        left = LeftoverRecord(uuid="l", node=ONE, reason="", steps=(step,))
+        address = record.disk.logical_id
+        disk = DiskSpec(uuid=record.uuid, index=0, template="file", size=640, logical_id=address)
+        step = DeleteVolume(instance=A, disk=disk)
+        [left] = leftovers([Do(ONE, step)], [], "why")
         instances = world.of(InstanceRecord)
-        self.assertTrue(outdated(left, instances, world.detached))
-        self.assertFalse(outdated(left, instances, {}))
-        self.assertFalse(outdated(replace(left, node=THREE), instances, world.detached))
+        nothing, all_of_it = InSequence(), InSequence((Do(ONE, step),))
+        self.assertEqual(work_of(left, instances, world.detached), nothing)
+        self.assertEqual(work_of(left, instances, {}), all_of_it)
+        elsewhere = replace(left, node=THREE)
+        self.assertEqual(work_of(elsewhere, instances, world.detached), InSequence((Do(THREE, step),)))
 
     @settings(max_examples=100, deadline=None)
     @given(

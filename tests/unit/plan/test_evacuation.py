@@ -62,6 +62,22 @@ class NodeTests(SynchronousTestCase):
         for more in ({"mode": "live", "live": True}, {"target_node": "nosuch"}):
             self.assertIsNotNone(world.run(op("NODE_MIGRATE", node_name="node1", **more)).error)
 
+    def test_forthcoming(self) -> None:
+        """What is forthcoming has nothing that could go: no job is submitted for it, and the log says so."""
+        for what, more in (
+            ("NODE_MIGRATE", {"node_name": "node1"}),
+            ("NODE_EVACUATE", {"node_name": "node1", "mode": "primary-only"}),
+            ("NODE_EVACUATE", {"node_name": "node1", "mode": "all"}),
+            ("NODE_EVACUATE", {"node_name": "node2", "mode": "secondary-only", "remote_node": "node3"}),
+        ):
+            world = world_with("drbd")
+            well(world.run(made("drbd", B, forthcoming=True)))
+            ended = well(world.run(op(what, **more)))
+            names = {each["instance_name"] for job in jobs(ended) for each in job}
+            self.assertEqual(names, {A}, what)
+            told = f" - INFO: Instance '{B}' is forthcoming: it stays where it is"
+            self.assertEqual(ended.log[:1], [told], what)
+
     def test_nothing(self) -> None:
         """A node without instances: no job, and the log says so, whoever would be asked."""
         for default in ("", "hail"):

@@ -288,7 +288,7 @@ class FailoverTests(SynchronousTestCase):
                 self.assertEqual(len(world.leftovers), 1)
                 world.put(replace(world.of(NodeRecord)[node1], offline=False))
                 world.settle()
-                self.assertEqual((where(world), world.leftovers), ([primary(world)], {}))
+                self.assertEqual((where(world), world.leftovers), ([primary(world)], {}), template)
 
     def test_deaf(self) -> None:
         """A node that answers but cannot stop its guest keeps it, whatever is ignored."""

@@ -13,7 +13,7 @@ from twisted_rapi.errors import OpPrereqError
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import GroupRecord, NodeRecord
 from twisted_rapi.model.steps import DeleteVolume, DiskSpec, Outcome
-from twisted_rapi.plan.leftover import due, leftovers
+from twisted_rapi.plan.leftover import due, leftovers, work_of
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.place import Demand, place, refusals
 from twisted_rapi.plan.policy import violations
@@ -207,7 +207,7 @@ class LeftoverTests(SynchronousTestCase):
         missing = [do for do, outcome in zip(done, told, strict=True) if outcome is None]
         self.assertEqual([r.node for r in left], sorted({do.node for do in missing}))
         reports = World().nodes.reports
-        found = [do for _, again in due({r.uuid: r for r in left}, reports) for do in steps_of(again)]
+        found = [do for r in due({r.uuid: r for r in left}, reports) for do in steps_of(work_of(r, {}, {}))]
         self.assertEqual(found, sorted(missing, key=lambda do: do.node))
 
     def test_same(self) -> None:
@@ -222,5 +222,5 @@ class LeftoverTests(SynchronousTestCase):
         world = World()
         world.nodes.nodes[NODES[0]].down = True
         left = leftovers([_deletion(0, "a"), _deletion(1, "a")], [], "why")
-        found = [record.node for record, _ in due({r.uuid: r for r in left}, world.nodes.reports)]
+        found = [record.node for record in due({r.uuid: r for r in left}, world.nodes.reports)]
         self.assertEqual(found, [NODES[1]])

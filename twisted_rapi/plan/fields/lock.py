@@ -13,7 +13,8 @@ class LockRow:
     """
     A lock that somebody has or waits for.
 
-    :ivar owners: job ids; `pending`: those that wait, in their order, and whether they would share it.
+    :ivar owners: job ids, negative ones of what is no job's; `pending`: those that wait, in their order, and
+        whether they would share it.
     """
 
     name: str
@@ -34,6 +35,10 @@ def rows(view: View) -> Iterator[LockRow]:
         )
 
 
+def _owner(owner: int) -> str:
+    return str(owner) if owner > 0 else "leftover"
+
+
 def _word(shared: bool) -> str:
     return "shared" if shared else "exclusive"
 
@@ -41,6 +46,6 @@ def _word(shared: bool) -> str:
 TABLE = (
     Field("name", "Name", "other", "Level and name", lambda v, k: k.name),
     Field("mode", "Mode", "other", "How it is held: shared, exclusive, or not at all", lambda v, k: _word(k.shared) if k.owners else None, nullable=True),
-    Field("owner", "Owner", "other", "Ids of the jobs that have it", lambda v, k: [str(job) for job in k.owners]),
-    Field("pending", "Pending", "other", "Who waits for it, and how", lambda v, k: [[_word(shared), [str(job)]] for job, shared in k.pending]),
+    Field("owner", "Owner", "other", "Ids of the jobs that have it", lambda v, k: [_owner(job) for job in k.owners]),
+    Field("pending", "Pending", "other", "Who waits for it, and how", lambda v, k: [[_word(shared), [_owner(job)]] for job, shared in k.pending]),
 )  # fmt: skip
