@@ -199,7 +199,7 @@ class Master(MultiService):
 
     def _deposed(self) -> None:
         if self._leadership is not None:
-            self._leadership.deposed()
+            self._leadership.deposed_from_within()
 
     async def _begin_term(
         self, resource: ApiResource, api: Api, address: Service | None, table: JobTable, executor: Executor

@@ -157,6 +157,20 @@ class Leadership(MultiService):
         """A higher term has been heard of."""
         self._candidate.deposed()
 
+    def deposed_from_within(self) -> None:
+        """
+        As `deposed`, told by what the term runs.
+
+        That may be a job in the middle of a commit or a step: it could not be ended before it waits again.
+        """
+        term = self._term
+
+        def end() -> None:
+            if term is not None and self._term == term:
+                self._candidate.deposed()
+
+        self._clock.callLater(0, end)
+
     def _seek(self) -> None:
         self._seeking = Deferred.fromCoroutine(self._campaign())
         self._seeking.addErrback(lambda f: f.trap(CancelledError) and None)

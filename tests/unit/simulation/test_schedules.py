@@ -1,0 +1,90 @@
+"""Schedules of failures over whole masters, agents and clients, and that faults in the program are found."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_rapi.errors import RapiError
+from twisted_rapi.testing.simulation.daemon import CertainCandidate
+from twisted_rapi.testing.simulation.schedule import COUNT, first_trouble, play, schedule, shrunk, trouble
+from twisted_rapi.testing.simulation.simulation import Broken, Program
+from twisted_rapi.testing.simulation.store import UnfencedStore
+
+MOST = 400
+"""Schedules after which a fault must have been found."""
+
+
+class ScheduleTests(SynchronousTestCase):
+    """The program as it is."""
+
+    def tearDown(self) -> None:
+        """That the store could not be reached may be in the log; whatever else is there is a bug."""
+        self.flushLoggedErrors(RapiError)
+
+    def test_all_holds(self) -> None:
+        """
+        Processes stop and die, clocks differ, ways are cut one way or both and are slow, nodes come and go.
+
+        One master acts at a time, terms rise, nobody writes or has an agent work for an older term after a
+        newer one, no machine runs twice; then all that was accepted is there once and ends, and nothing is
+        left half made.
+        """
+        self.assertEqual(first_trouble(range(COUNT)), "")
+
+    def test_same_again(self) -> None:
+        """A schedule that is played again goes the same way."""
+        rates, actions = schedule(7)
+        one, other = play(actions, rates), play(actions, rates)
+        self.assertEqual((one.history, one.acknowledged), (other.history, other.acknowledged))
+        self.assertEqual(one.everything(), other.everything())
+
+    def test_something_happens(self) -> None:
+        """Schedules have several terms and jobs that are accepted, most of which do what they are to."""
+        played = [play(actions, rates) for rates, actions in map(schedule, range(20))]
+        self.assertGreater(sum(len(one.history) for one in played), 30)
+        self.assertGreater(sum(len(one.acknowledged) for one in played), 40)
+
+
+class FaultTests(SynchronousTestCase):
+    """Faults planted in the program."""
+
+    def tearDown(self) -> None:
+        """What a program with a fault logs is of no interest."""
+        self.flushLoggedErrors()
+
+    def check(self, program: Program, word: str, first: int = 0) -> None:
+        """It is found, with a schedule that has no trouble without the fault; `first` only saves time."""
+        for seed in range(first, first + MOST):
+            rates, actions = schedule(seed)
+            found = trouble(actions, rates, program)
+            if found:
+                self.assertIn(word, found)
+                self.assertEqual(trouble(actions, rates), "")
+                return
+        self.fail(f"{program} has no trouble in {MOST} schedules")
+
+    def test_certain(self) -> None:
+        """A master that takes its term for granted."""
+        self.check(Program(election=CertainCandidate), "several act")
+
+    def test_no_fence(self) -> None:
+        """A store that takes the commits of old masters."""
+        self.check(Program(store=UnfencedStore), "wrote", 170)
+
+    def test_no_standing(self) -> None:
+        """Candidates that go for the seat though they may not."""
+        self.check(Program(standing=False), "may not be master", 100)
+
+    def test_lax_agents(self) -> None:
+        """Agents that carry out what old masters ask for."""
+        self.check(Program(strict=False), "after one of", 115)
+
+    def test_shrunk(self) -> None:
+        """What is told of a fault is a schedule of which nothing can be left out."""
+        program = Program(election=CertainCandidate)
+        seed = next(s for s in range(MOST) if trouble(*schedule(s)[::-1], program))
+        rates, actions = schedule(seed)
+        least = shrunk(actions, rates, program)
+        self.assertLess(len(least), 10)
+        self.assertRaises(Broken, play, least, rates, program)
+        for at in range(len(least)):
+            self.assertEqual(trouble(least[:at] + least[at + 1 :], rates, program), "")
+        self.assertIn(f"schedule {seed}: several act", first_trouble([seed], program))

@@ -1,0 +1,148 @@
+"""The master's daemon of a simulation: all that is real, in one process of it."""
+
+from collections.abc import Sequence
+from random import Random
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from twisted_rapi.cluster.duties import Duties, Office
+from twisted_rapi.cluster.service import Cluster
+from twisted_rapi.errors import NoTerm, StoreError
+from twisted_rapi.ha.leadership import Leadership
+from twisted_rapi.ha.leased import SEAT, LeasedCandidate
+from twisted_rapi.ha.presence import Presence
+from twisted_rapi.ha.standing import Anyone, IStanding, StoredStanding
+from twisted_rapi.jobs.executor import Executor
+from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.model.mastership import CandidateRecord
+from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.records import NodeRecord
+from twisted_rapi.rpc.nodes import Nodes
+from twisted_rapi.state.snapshot import load
+from twisted_rapi.testing.cluster import NOW
+from twisted_rapi.testing.simulation.agent import FarAgent, Host
+from twisted_rapi.testing.simulation.process import Line, Process
+from twisted_rapi.testing.simulation.store import FarStore, JudgedStore
+
+
+@attrs.frozen(kw_only=True)
+class Surroundings:
+    """
+    What a daemon's process finds around it, and what may be wrong with its program.
+
+    :ivar lines: from its machine to every node's agent.
+    :ivar election: how it is elected; `standing`: whether it heeds what keeps it from a free seat.
+    """
+
+    name: str
+    store: JudgedStore
+    line: Line
+    hosts: dict[str, Host]
+    lines: dict[str, Line]
+    election: type[LeasedCandidate] = LeasedCandidate
+    standing: bool = True
+
+
+class CertainCandidate(LeasedCandidate):
+    """One with a fault: it takes its term for granted until told that it is over."""
+
+    def holds(self) -> bool:
+        """Whatever the time."""
+        return self._tenure is not None
+
+
+class _Open(Service):
+    """Answers clients while it runs."""
+
+    def __init__(self, daemon: "Daemon", cluster: Cluster) -> None:
+        self._daemon, self._cluster = daemon, cluster
+
+    def startService(self) -> None:
+        """Answer."""
+        super().startService()
+        self._daemon.cluster = self._cluster
+
+    def stopService(self) -> None:
+        """No longer answer."""
+        super().stopService()
+        self._daemon.cluster = None
+
+
+class Daemon:
+    """
+    One life of a master's daemon.
+
+    :ivar cluster: what clients ask, while there is a term.
+    """
+
+    def __init__(self, around: Surroundings, process: Process, chance: Random) -> None:
+        self.around, self.process, self._chance = around, process, chance
+        self.far = FarStore(around.store, process, around.line)
+        self.cluster: Cluster | None = None
+        self.leadership: Leadership | None = None
+        Deferred.fromCoroutine(self._open())
+
+    @property
+    def term(self) -> int | None:
+        """The term it would act for now, were it awake."""
+        alive = self.process.alive and self.leadership is not None
+        return self.leadership.term if alive and self.leadership is not None else None
+
+    async def _open(self) -> None:
+        around, process = self.around, self.process
+        while True:
+            try:
+                snapshot = await load(self.far, process)
+                break
+            except StoreError:
+                await deferLater(process, 1.0)
+        snapshot.startService()
+        nodes = Nodes(self._connect, process, self._chance, lambda: self.term, self.deposed)
+        nodes.set_nodes(snapshot.nodes.values())
+        nodes.startService()
+        self.far.doubtful = self.deposed
+        record = CandidateRecord(uuid=around.name, since=NOW, version="1")
+        Presence(self.far, self.far, record, process, snapshot.age).startService()
+        standing: IStanding = Anyone()
+        if around.standing:
+            standing = StoredStanding(self.far, around.name, process, SEAT)
+        election = around.election(self.far, self.far, around.name, process, standing=standing)
+        office = Office(
+            store=self.far,
+            snapshot=snapshot,
+            nodes=nodes,
+            clock=process,
+            now=lambda: NOW + process.seconds(),
+            chance=self._chance,
+            opened=self._opened,
+            deposed=self.deposed,
+        )
+        self.leadership = Leadership(election, lambda term: Duties(office, term), process)
+        self.leadership.startService()
+
+    async def _opened(self, cluster: Cluster, _: JobTable, __: Executor) -> Service:
+        return _Open(self, cluster)
+
+    def _connect(self, node: NodeRecord) -> FarAgent:
+        return FarAgent(self.around.hosts[node.uuid], self.process, self.around.lines[node.uuid])
+
+    def deposed(self) -> None:
+        """Its term is over."""
+        if self.leadership is not None:
+            self.leadership.deposed_from_within()
+
+    def _in_office(self) -> Cluster:
+        if self.cluster is None or self.term is None:
+            raise NoTerm
+        return self.cluster
+
+    async def submit(self, ops: Sequence[Opcode]) -> int:
+        """Accept a job, as master."""
+        return await self._in_office().submit(ops)
+
+    async def switch(self, target: str) -> None:
+        """Have another one be master, as master."""
+        await self._in_office().switch_master(target, "client")

@@ -1,0 +1,181 @@
+"""A store that complains of what no store may take, and how a process reaches it."""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from twisted_rapi.errors import StoreUnreachable, Unanswered
+from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.state.codec import decode
+from twisted_rapi.state.interface import Changes, Commit, Entry, ILeases, IStateStore, IWatch, Page
+from twisted_rapi.testing.memory_store import MemoryStore
+from twisted_rapi.testing.simulation.process import Line, Process
+
+PATIENCE = 1.0  # seconds an answer of the store is waited for
+PAUSE = 0.5  # seconds until a watch that broke is tried again
+
+
+class JudgedStore(MemoryStore):
+    """
+    A store that keeps what is wrong with the commits it took.
+
+    :ivar complaints: in words; `won`: told of each term before it begins.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock)
+        self.world = clock
+        self.complaints: list[str] = []
+        self.term = 0
+        self.won: Callable[[ElectionRecord], None] = lambda _: None
+
+    async def commit(self, change: Commit) -> int:
+        """Make the change, and judge it."""
+        begun = change.puts.get(ElectionRecord.KIND)
+        record = None if begun is None else decode(ElectionRecord.KIND, begun)
+        if isinstance(record, ElectionRecord):
+            before = self._entries.get(ElectionRecord.KIND)
+            if before is None or change.expect.get(ElectionRecord.KIND) == before.revision:
+                self.won(record)
+        revision = await super().commit(change)
+        if change.term is not None and change.term < self.term:
+            self.complaints.append(f"term {change.term} wrote {sorted(change.puts)} after {self.term} began")
+        if isinstance(record, ElectionRecord):
+            if record.term <= self.term:
+                self.complaints.append(f"term {record.term} began after {self.term}")
+            self.term = record.term
+        return revision
+
+
+class UnfencedStore(JudgedStore):
+    """One with a fault: old masters may write."""
+
+    def _check_term(self, term: int | None) -> None:
+        """Nobody is refused."""
+
+
+def _late_read(_: bool) -> Exception:
+    return StoreUnreachable("no answer came")
+
+
+def _late_write(sent: bool) -> Exception:
+    return Unanswered("no answer came") if sent else StoreUnreachable("cut off")
+
+
+@implementer(IStateStore, ILeases)
+class FarStore:
+    """
+    The store as one process reaches it.
+
+    :ivar doubtful: called when whether a commit was made is not known.
+    """
+
+    def __init__(self, store: MemoryStore, process: Process, line: Line) -> None:
+        self.store, self.process, self.line = store, process, line
+        self.doubtful: Callable[[], None] = lambda: None
+        self.revision = 0
+
+    @property
+    def largest(self) -> int:
+        """As the store's."""
+        return self.store.largest
+
+    async def _ask(
+        self,
+        work: Callable[[], Coroutine[Any, Any, Any]],
+        patience: float = PATIENCE,
+        late: Callable[[bool], Exception] = _late_read,
+        in_order: bool = False,
+    ) -> Any:
+        async def noted() -> tuple[Any, int]:
+            return await work(), self.store.revision
+
+        answer, revision = await self.line.ask(self.process, noted, patience, late, in_order)
+        self.revision = max(self.revision, revision)
+        return answer
+
+    async def get(self, keys: Sequence[str]) -> Mapping[str, Entry]:
+        """As the store's, when it comes through."""
+        found: Mapping[str, Entry] = await self._ask(lambda: self.store.get(keys))
+        return found
+
+    async def list(self, prefix: str, after: str = "", limit: int = 1000) -> Page:
+        """As the store's, when it comes through."""
+        page: Page = await self._ask(lambda: self.store.list(prefix, after, limit))
+        return page
+
+    async def commit(self, change: Commit) -> int:
+        """As the store's, when it comes through; who asked may have gone when it is made."""
+        try:
+            made: int = await self._ask(lambda: self.store.commit(change), PATIENCE, _late_write, True)
+        except Unanswered:
+            self.doubtful()
+            raise
+        return made
+
+    def watch(self, prefixes: Sequence[str], after: int) -> "FarWatch":
+        """As the store's, later."""
+        return FarWatch(self.store.watch(prefixes, after), self)
+
+    def age(self) -> float:
+        """Seconds since it was reached."""
+        return 0.0 if self.line.up else self.line.world.seconds() - self.line.since
+
+    async def grant(self, ttl: int) -> int:
+        """As the store's, when it comes through."""
+        lease: int = await self._ask(lambda: self.store.grant(ttl))
+        return lease
+
+    async def renew(self, lease: int, patience: float) -> None:
+        """As the store's, when it comes through."""
+        await self._ask(lambda: self.store.renew(lease, patience), patience)
+
+    async def revoke(self, lease: int) -> None:
+        """As the store's, when it comes through."""
+        await self._ask(lambda: self.store.revoke(lease))
+
+    async def close(self) -> None:
+        """The store is others', too."""
+
+
+@implementer(IWatch)
+class FarWatch:
+    """A watch whose changes come when the process can be told, in order and none lost."""
+
+    def __init__(self, watch: Any, far: FarStore) -> None:
+        self._watch, self._far = watch, far
+
+    async def next(self) -> Sequence[Changes]:
+        """As the store's, later."""
+        changes: Sequence[Changes] = await self._watch.next()
+        far = self._far
+        while True:
+            arrived: Deferred[bool] = Deferred(lambda _: None)
+
+            def tell(arrived: Deferred[bool] = arrived) -> None:
+                if not arrived.called:
+                    arrived.callback(True)
+
+            if far.line.up:
+                far.line.answer(far.process, tell)
+            timer = far.process.callLater(PAUSE + far.line.delay, _give_up, arrived)
+            try:
+                if await arrived:
+                    break
+            finally:
+                if timer.active():
+                    timer.cancel()
+        far.revision = max(far.revision, changes[-1].revision)
+        return changes
+
+    def close(self) -> None:
+        """As the store's."""
+        self._watch.close()
+
+
+def _give_up(arrived: Deferred[bool]) -> None:
+    if not arrived.called:
+        arrived.callback(False)
