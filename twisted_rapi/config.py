@@ -93,6 +93,19 @@ class AddressSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=T
     interface: str = ""
 
 
+class WatchdogSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    ``[watchdog]``: instances that should run and do not are started again.
+
+    :ivar wait: seconds an instance has to be down first.
+    :ivar starts: how often within an hour; then it is left.
+    """
+
+    enabled: bool = True
+    wait: float = 60.0
+    starts: int = 3
+
+
 class LogSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[log]``: a file for the JSON log; empty for none but twistd's own."""
 
@@ -115,6 +128,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     metrics: MetricsSection = field(default_factory=MetricsSection)
     jobs: JobsSection = field(default_factory=JobsSection)
     address: AddressSection = field(default_factory=AddressSection)
+    watchdog: WatchdogSection = field(default_factory=WatchdogSection)
     log: LogSection = field(default_factory=LogSection)
 
 
@@ -166,6 +180,10 @@ def _check(found: Config, path: Path) -> None:
     check_address_section(found.address, f"{path}: address")
     if not 0 <= found.jobs.archive_age <= 10**9:
         raise ConfigurationError(f"{path}: jobs.archive_age: seconds, zero or more")
+    if not 1 <= found.watchdog.wait <= 10**6:
+        raise ConfigurationError(f"{path}: watchdog.wait: seconds, 1 or more")
+    if not 0 < found.watchdog.starts <= 1000:
+        raise ConfigurationError(f"{path}: watchdog.starts: a number, 1 to 1000")
     if found.log.level not in ("debug", "info", "warn", "error", "critical"):
         raise ConfigurationError(f"{path}: log.level: one of debug, info, warn, error, critical")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 from treq.client import HTTPClient
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
@@ -47,6 +48,7 @@ from twisted_rapi.observe.metrics import Metrics, ReactorLag
 from twisted_rapi.observe.service import LogToFile
 from twisted_rapi.observe.site import make_site as make_metrics_site
 from twisted_rapi.opening import open_configured
+from twisted_rapi.plan.watchdog import WatchdogRules
 from twisted_rapi.rpc.authority import seen
 from twisted_rapi.rpc.client import RemoteAgent
 from twisted_rapi.rpc.interface import INodeAgent
@@ -148,15 +150,13 @@ class Master(MultiService):
         snapshot = await load(self._store, reactor)
         snapshot.setServiceParent(self)
         snapshot.certificates = await self.in_thread(_certificates, config)
-        here = snapshot.names["node"].get(config.node)
-        if here is None:
-            raise ConfigurationError(f"node: the cluster has no node {config.node}")
+        here = _here(snapshot, config.node)
         nodes = self._nodes(snapshot, await self.in_thread(_identity, config))
         nodes.setServiceParent(self)
         resource, users = self._resource()
         users.setServiceParent(self)
         await users.refresh()
-        self._observe(snapshot, nodes)
+        self._observe(snapshot, nodes, resource)
         await self._addressing.clean()
         election = self._addressing.bound(self._election(store, here, snapshot))
         listener, door = await self._listener(resource)
@@ -176,6 +176,7 @@ class Master(MultiService):
             quiet=resource.quiet,
             failpoint=self._failpoint,
             archive_age=config.jobs.archive_age,
+            watchdog=WatchdogRules(**msgspec.structs.asdict(config.watchdog)),
         )
         self._leadership = Leadership(election, lambda term: Duties(office, term), reactor)
         self._leadership.setServiceParent(self)
@@ -295,7 +296,7 @@ class Master(MultiService):
                 endpoint_of(self._reactor, config.metrics.listen), site, config.metrics.listen
             ).setServiceParent(self)
 
-    def _observe(self, snapshot: Snapshot, nodes: Nodes) -> None:
+    def _observe(self, snapshot: Snapshot, nodes: Nodes, resource: ApiResource) -> None:
         metrics = self.metrics
         metrics.gauge("rapi_jobs", "Jobs that are not archived.", ("status",), self._jobs)
         metrics.gauge("rapi_locks", "Locks held, and jobs that wait for some.", ("what",), self._locks)
@@ -305,6 +306,12 @@ class Master(MultiService):
             ("what",),
             lambda: {("known",): len(snapshot.nodes), ("answering",): len(nodes.reports)},
         )
+        metrics.gauge(
+            "rapi_watchdog",
+            "Instances that are down and should run, those left so, and guests that are unknown.",
+            ("what",),
+            lambda: _watched(resource),
+        )
         ReactorLag(metrics, self._reactor).setServiceParent(self)
 
     def _jobs(self) -> Mapping[tuple[str, ...], float]:
@@ -313,6 +320,28 @@ class Master(MultiService):
 
     def _locks(self) -> Mapping[tuple[str, ...], float]:
         return {} if self._term is None else {(k,): v for k, v in self._term[1].counts.items()}
+
+
+def _here(snapshot: Snapshot, name: str) -> str:
+    """
+    The uuid of the node this candidate is on.
+
+    :raises ConfigurationError: the cluster has no such node.
+    """
+    here = snapshot.names["node"].get(name)
+    if here is None:
+        raise ConfigurationError(f"node: the cluster has no node {name}")
+    return here
+
+
+def _watched(resource: ApiResource) -> Mapping[tuple[str, ...], float]:
+    """What the watchdog of the term sees."""
+    if resource.api is None:
+        return {}
+    watchdog = resource.api.cluster.watchdog
+    down = watchdog.down()
+    left = sum(1 for each in down if each.left)
+    return {("down",): len(down), ("left",): left, ("unknown",): len(watchdog.strangers())}
 
 
 def _certificates(config: Config) -> tuple[CertificateSeen, ...]:

@@ -16,6 +16,7 @@ from twisted_rapi.cluster.configuration_hooks import ConfigurationHooks
 from twisted_rapi.cluster.reconciler import Reconciler
 from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.cluster.switching import Handing, Switching
+from twisted_rapi.cluster.watchdog import Watchdog, Watched
 from twisted_rapi.ha.ladder import Ladder
 from twisted_rapi.jobs.archive import Archive
 from twisted_rapi.jobs.executor import Executor, Means
@@ -24,6 +25,7 @@ from twisted_rapi.jobs.rules import Rules
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.plan.table import PLANS, locks_for
+from twisted_rapi.plan.watchdog import WatchdogRules
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.state.snapshot import Snapshot
@@ -54,6 +56,7 @@ class Office:
     failpoint: Failpoint = lambda _: None
     archive_age: float = 6 * 3600.0
     shown: Mapping[str, Any] = {}
+    watchdog: WatchdogRules = attrs.field(factory=WatchdogRules)
 
 
 class Duties(Ladder):
@@ -149,6 +152,8 @@ class Duties(Ladder):
         switching = self._switching(executor)
         parts = (office.store, office.snapshot, office.nodes, table, queue, executor, rules, switching)
         cluster = Cluster(*parts)
+        cluster.watchdog = self._watchdog(cluster)
+        cluster.watchdog.setServiceParent(self)
         (await office.opened(cluster, table, executor)).setServiceParent(self)
         switching.setServiceParent(self)
 
@@ -169,6 +174,22 @@ class Duties(Ladder):
             deposed=office.deposed,
             failpoint=office.failpoint,
         )
+
+    def _watchdog(self, cluster: Cluster) -> Watchdog:
+        office = self._office
+        watched = Watched(
+            rules=office.watchdog,
+            store=office.store,
+            snapshot=office.snapshot,
+            nodes=office.nodes,
+            table=self._table,
+            locks=cluster.locks,
+            clock=office.clock,
+            now=office.now,
+            term=self._term,
+            submit=cluster.submit,
+        )
+        return Watchdog(watched)
 
     def _switching(self, executor: Executor) -> Switching:
         office = self._office

@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from twisted_rapi.cluster.interface import ICluster
 from twisted_rapi.cluster.switching import Switching
+from twisted_rapi.cluster.watchdog import Watchdog
 from twisted_rapi.jobs.archive import archive_page, archived
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.queue import Queue
@@ -29,6 +30,8 @@ class Cluster:
     """`ICluster` for one term."""
 
     _log = Logger()
+
+    watchdog: Watchdog
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from twisted_rapi.model.fate import WatchdogRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, SwitchRecord
 from twisted_rapi.model.record_base import ObjectRecord, Record
 
@@ -48,6 +49,7 @@ class ClusterRecord(ObjectRecord, frozen=True, kw_only=True, omit_defaults=True)
     primary_ip_version: int = 4
     maintain_node_health: bool = False
     drained_queue: bool = False
+    watcher_pause: float = 0.0  # until when the watchdog starts nothing
     default_iallocator_params: Params = field(default_factory=dict)
     volume_group_name: str = ""  # empty: no LVM
     drbd_usermode_helper: str = ""
@@ -343,6 +345,7 @@ RECORDS: tuple[type[Record], ...] = (
     CounterRecord,
     NameRecord,
     LeftoverRecord,
+    WatchdogRecord,
     JoinTokenRecord,
     ElectionRecord,
     CandidateRecord,
@@ -362,7 +365,9 @@ def key_of(record: Record) -> str:
             return job_key(record.id, record.KIND)
         case ClusterRecord() | ElectionRecord() | SwitchRecord():
             return record.KIND
-        case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord() | DetachedDiskRecord():
+        case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord():
+            return f"{record.KIND}/{record.uuid}"
+        case DetachedDiskRecord() | WatchdogRecord():
             return f"{record.KIND}/{record.uuid}"
         case JoinTokenRecord():
             return f"{record.KIND}/{record.digest}"

@@ -1,6 +1,6 @@
 """The real use cases over a store and nodes in memory, on a clock that the test holds."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from random import Random
 from typing import Any
 
@@ -18,6 +18,7 @@ from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import ClusterRecord, GroupRecord, NodeRecord, name_key
+from twisted_rapi.plan.watchdog import WatchdogRules
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.state.snapshot import Snapshot, load
 from twisted_rapi.state.writer import commit_of
@@ -27,6 +28,10 @@ from twisted_rapi.testing.nodes import FakeNodes
 NOW = 1_795_000_000.0
 GROUP = "00000000-0000-4000-8000-0000000000aa"
 NODES = tuple(f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
+
+
+UNWATCHED = WatchdogRules(enabled=False)
+"""What leaves guests down that a test has killed."""
 
 
 def founding() -> tuple[list[Record], dict[str, str]]:
@@ -122,6 +127,11 @@ def _followed(store: IStateStore, clock: Clock) -> Snapshot:
     return snapshot
 
 
+async def _noted(made: list[Any], parts: Iterable[Any]) -> Service:
+    made.extend(parts)
+    return Service()
+
+
 def make_cluster(
     store: IStateStore | None = None,
     nodes: FakeNodes | None = None,
@@ -129,11 +139,12 @@ def make_cluster(
     failpoint: Failpoint = lambda _: None,
     seed: int = 0,
     quiet: Callable[[], Awaitable[None]] = lambda: succeed(None),
+    watchdog: WatchdogRules = UNWATCHED,
 ) -> FakeCluster:
     """
     A cluster of three simulated nodes at work.
 
-    :param quiet: fires when no request is being answered.
+    :param quiet: fires when no request is being answered; `watchdog`: how that acts.
     :param store: one that a cluster was founded in before is taken over; a new one gets the founding records.
     """
     clock, nodes = clock or Clock(), nodes or FakeNodes(NODES)
@@ -141,11 +152,6 @@ def make_cluster(
     snapshot = _followed(store, clock)
     fake: FakeCluster
     made: list[Any] = []
-
-    async def opened(*parts: Any) -> Service:
-        made.extend(parts)
-        return Service()
-
     office = Office(
         store=store,
         snapshot=snapshot,
@@ -153,10 +159,11 @@ def make_cluster(
         clock=clock,
         now=lambda: NOW + clock.seconds(),
         chance=Random(seed),
-        opened=opened,
+        opened=lambda *parts: _noted(made, parts),
         deposed=lambda: fake.deposed.append(True),
         failpoint=failpoint,
         quiet=quiet,
+        watchdog=watchdog,
     )
     fake = FakeCluster(store, nodes, clock, snapshot, Duties(office, 1))
     fake.duties.startService()

@@ -115,6 +115,8 @@ _CLUSTER: Mapping[str, Row] = {
     "GET /2/master": _open("/2/master"),
     "GET /2/events": Row(good=("/2/events?kinds=job,master", None), bad=("/2/events?kinds=x", None)),
     "PUT /2/master": _job("/2/master", body={"node": "node2.example.com"}, candidate=True),
+    "GET /2/watchdog": _open("/2/watchdog"),
+    "PUT /2/watchdog": _job("/2/watchdog", body={"pause": 60}, wrong={"pause": -1}),
     "GET /version": _open("/version"),
     "GET /2": _open("/2"),
     "GET /2/info": Row(good=("/2/info", None), bad=("/2/info?lock=1", None)),

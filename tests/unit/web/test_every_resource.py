@@ -16,6 +16,7 @@ from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
 EXTENSIONS = frozenset(
     [
         *("POST /2/jobs", "GET /2/master", "PUT /2/master", "GET /2/events"),
+        *("GET /2/watchdog", "PUT /2/watchdog"),
         *("GET /2/disks", "GET /2/disks/[disk_uuid]", "DELETE /2/disks/[disk_uuid]"),
     ]
 )

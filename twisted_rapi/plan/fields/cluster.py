@@ -77,7 +77,7 @@ _OLDER = (
     Field("cluster_name", "ClusterName", "text", "Older name of name", lambda v, c: c.name),
     Field("master_node", "Master", "text", "Name of the master node", lambda v, c: v.nodes[c.master_node].name, "host"),
     Field("drain_flag", "QueueDrained", "bool", "Whether no more jobs are accepted", lambda v, c: c.drained_queue),
-    Field("watcher_pause", "WatcherPause", "timestamp", "Until when nothing is repaired", lambda v, c: None),
+    Field("watcher_pause", "WatcherPause", "timestamp", "Until when nothing is repaired", lambda v, c: c.watcher_pause if c.watcher_pause > v.now else None),
 )  # fmt: skip
 
 TABLE = (*FIELDS, *_OLDER)

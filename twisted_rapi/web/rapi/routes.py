@@ -16,6 +16,7 @@ from twisted_rapi.web.rapi import (
     networks,
     nodes,
     queries,
+    watchdog,
 )
 from twisted_rapi.web.rapi.described import described
 
@@ -32,6 +33,7 @@ _FAMILIES: tuple[Route, ...] = (
     *jobs.ROUTES,
     *master.ROUTES,
     *events.ROUTES,
+    *watchdog.ROUTES,
     *filters.ROUTES,
     *queries.ROUTES,
 )
