@@ -63,7 +63,7 @@ class RealGuestTests(GuestCase):
         await_true("the guest boots again", lambda: len(re.findall("MARKER=", self.printed())) > 0, 90)
         [pid] = self.libvirt.qemu_pids()
         os.kill(pid, signal.SIGKILL)
-        await_true("the death is seen", lambda: self.status() == "ERROR_down", 5)
+        await_true("the death is seen", lambda: self.status() == "ERROR_down", 30)
         self.remove()
 
     def test_deaf(self) -> None:

@@ -172,7 +172,7 @@ class EtcdTests(TestCase):
         begun = any_reactor.seconds()
         [change] = await watch.next()
         self.assertEqual(dict(change.values), {"k/b": b"1"})
-        self.assertLess(any_reactor.seconds() - begun, 6)
+        self.assertLess(any_reactor.seconds() - begun, 20)
         member.go_on()
         watch.close()
 
@@ -280,7 +280,7 @@ class EtcdTests(TestCase):
         self.etcd.leader().pause()
         await over
         self.assertFalse(candidate.holds())
-        self.assertLess(any_reactor.seconds() - begun, 3.0)
+        self.assertLess(any_reactor.seconds() - begun, 10.0)
         await candidate.resign()
 
     async def test_too_large(self) -> None:

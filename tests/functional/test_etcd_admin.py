@@ -186,7 +186,7 @@ class AdminTests(EtcdCase):
         self.assertIsNone(_master(port))
         self.assertEqual(_master(first), "node1.example.com")
         cluster.master.stop()
-        await_true("the second is master", lambda: _master(port) == "node2.example.com", 5)
+        await_true("the second is master", lambda: _master(port) == "node2.example.com", 20)
         cluster.master.start(wait=False)
         await_true("the first waits", lambda: port_open(first))
         daemon.kill()
