@@ -4,11 +4,17 @@ Schedules: what happens to a simulated cluster, as plain data that can be printe
 A schedule is a list of actions; an action is the name of a method of `Simulation` and its arguments.
 """
 
+import gc
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import provider
+
+from twisted_rapi.errors import RapiError
 from twisted_rapi.testing.simulation.simulation import KINDS, Broken, Program, Simulation
 
 Action = tuple[Any, ...]
@@ -74,12 +80,38 @@ def play(actions: Iterable[Action], rates: tuple[float, ...], program: Program |
 
     :raises Broken: something that must hold does not.
     """
-    simulation = Simulation(program or Program(), rates)
-    for name, *arguments in actions:
-        getattr(simulation, name)(*arguments)
-        simulation.look()
-    simulation.settle()
+    with _bugs() as bugs:
+        simulation = Simulation(program or Program(), rates)
+        for name, *arguments in actions:
+            getattr(simulation, name)(*arguments)
+            simulation.look()
+        simulation.settle()
+    if bugs:
+        raise Broken(f"bugs in the log: {bugs}")
     return simulation
+
+
+@contextmanager
+def _bugs() -> Iterator[list[str]]:
+    """What is logged as failure meanwhile, the foreseen aside."""
+    found: list[str] = []
+
+    @provider(ILogObserver)
+    def note(event: LogEvent) -> None:
+        failure = event.get("log_failure")
+        if failure is not None and not isinstance(failure.value, RapiError):
+            found.append(f"{event.get('log_format')}: {failure.value!r}")
+
+    # Processes that were killed in earlier schedules wait for ever; when they are collected some complain.
+    collecting = gc.isenabled()
+    gc.disable()
+    globalLogPublisher.addObserver(note)
+    try:
+        yield found
+    finally:
+        globalLogPublisher.removeObserver(note)
+        if collecting:
+            gc.enable()
 
 
 def trouble(actions: Iterable[Action], rates: tuple[float, ...], program: Program | None = None) -> str:
