@@ -93,6 +93,18 @@ class AddressSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=T
     interface: str = ""
 
 
+class DeathSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    ``[death]``: nodes that fall silent.
+
+    :ivar silence: seconds after which one is suspected to be dead.
+    :ivar restart: which instances of a node that is known to be dead are started on others.
+    """
+
+    silence: float = 30.0
+    restart: Literal["none", "tagged", "all"] = "tagged"
+
+
 class WatchdogSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     ``[watchdog]``: instances that should run and do not are started again.
@@ -128,6 +140,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     metrics: MetricsSection = field(default_factory=MetricsSection)
     jobs: JobsSection = field(default_factory=JobsSection)
     address: AddressSection = field(default_factory=AddressSection)
+    death: DeathSection = field(default_factory=DeathSection)
     watchdog: WatchdogSection = field(default_factory=WatchdogSection)
     log: LogSection = field(default_factory=LogSection)
 
@@ -180,6 +193,8 @@ def _check(found: Config, path: Path) -> None:
     check_address_section(found.address, f"{path}: address")
     if not 0 <= found.jobs.archive_age <= 10**9:
         raise ConfigurationError(f"{path}: jobs.archive_age: seconds, zero or more")
+    if not 5 <= found.death.silence <= 10**6:
+        raise ConfigurationError(f"{path}: death.silence: seconds, 5 or more")
     if not 1 <= found.watchdog.wait <= 10**6:
         raise ConfigurationError(f"{path}: watchdog.wait: seconds, 1 or more")
     if not 0 < found.watchdog.starts <= 1000:

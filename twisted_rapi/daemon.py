@@ -48,6 +48,7 @@ from twisted_rapi.observe.metrics import Metrics, ReactorLag
 from twisted_rapi.observe.service import LogToFile
 from twisted_rapi.observe.site import make_site as make_metrics_site
 from twisted_rapi.opening import open_configured
+from twisted_rapi.plan.fate import DeathRules
 from twisted_rapi.plan.watchdog import WatchdogRules
 from twisted_rapi.rpc.authority import seen
 from twisted_rapi.rpc.client import RemoteAgent
@@ -176,6 +177,7 @@ class Master(MultiService):
             quiet=resource.quiet,
             failpoint=self._failpoint,
             archive_age=config.jobs.archive_age,
+            death=DeathRules(**msgspec.structs.asdict(config.death)),
             watchdog=WatchdogRules(**msgspec.structs.asdict(config.watchdog)),
         )
         self._leadership = Leadership(election, lambda term: Duties(office, term), reactor)

@@ -55,6 +55,7 @@ class LoadTests(SynchronousTestCase):
             node + "[jobs]\narchive_age = -1": "jobs.archive_age",
             node + "[jobs]\narchive_age = nan": "jobs.archive_age",
             node + '[log]\nlevel = "loud"': "log.level",
+            node + "[death]\nsilence = 1": "death.silence",
             node + "[watchdog]\nwait = 0": "watchdog.wait",
             node + "[watchdog]\nstarts = 0": "watchdog.starts",
             node + '[metrics]\nlisten = "x"': "metrics.listen",

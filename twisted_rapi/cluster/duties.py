@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_rapi.cluster.configuration_hooks import ConfigurationHooks
+from twisted_rapi.cluster.fates import Attended, Fates
 from twisted_rapi.cluster.reconciler import Reconciler
 from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.cluster.switching import Handing, Switching
@@ -24,6 +25,7 @@ from twisted_rapi.jobs.queue import Failpoint, Queue, open_queue
 from twisted_rapi.jobs.rules import Rules
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.plan.fate import DeathRules
 from twisted_rapi.plan.table import PLANS, locks_for
 from twisted_rapi.plan.watchdog import WatchdogRules
 from twisted_rapi.rpc.interface import INodes
@@ -57,6 +59,7 @@ class Office:
     archive_age: float = 6 * 3600.0
     shown: Mapping[str, Any] = {}
     watchdog: WatchdogRules = attrs.field(factory=WatchdogRules)
+    death: DeathRules = attrs.field(factory=DeathRules)
 
 
 class Duties(Ladder):
@@ -154,6 +157,8 @@ class Duties(Ladder):
         cluster = Cluster(*parts)
         cluster.watchdog = self._watchdog(cluster)
         cluster.watchdog.setServiceParent(self)
+        cluster.fates = self._fates(cluster)
+        cluster.fates.setServiceParent(self)
         (await office.opened(cluster, table, executor)).setServiceParent(self)
         switching.setServiceParent(self)
 
@@ -174,6 +179,22 @@ class Duties(Ladder):
             deposed=office.deposed,
             failpoint=office.failpoint,
         )
+
+    def _fates(self, cluster: Cluster) -> Fates:
+        office = self._office
+        attended = Attended(
+            rules=office.death,
+            store=office.store,
+            snapshot=office.snapshot,
+            nodes=office.nodes,
+            table=self._table,
+            locks=cluster.locks,
+            clock=office.clock,
+            now=office.now,
+            term=self._term,
+            submit=cluster.submit,
+        )
+        return Fates(attended)
 
     def _watchdog(self, cluster: Cluster) -> Watchdog:
         office = self._office

@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_rapi.cluster.fates import Fates
 from twisted_rapi.cluster.interface import ICluster
 from twisted_rapi.cluster.switching import Switching
 from twisted_rapi.cluster.watchdog import Watchdog
@@ -32,6 +33,7 @@ class Cluster:
     _log = Logger()
 
     watchdog: Watchdog
+    fates: Fates
 
     def __init__(
         self,

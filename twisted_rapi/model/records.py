@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from twisted_rapi.model.fate import WatchdogRecord
+from twisted_rapi.model.fate import NodeFateRecord, WatchdogRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, SwitchRecord
 from twisted_rapi.model.record_base import ObjectRecord, Record
 
@@ -346,6 +346,7 @@ RECORDS: tuple[type[Record], ...] = (
     NameRecord,
     LeftoverRecord,
     WatchdogRecord,
+    NodeFateRecord,
     JoinTokenRecord,
     ElectionRecord,
     CandidateRecord,
@@ -367,7 +368,7 @@ def key_of(record: Record) -> str:
             return record.KIND
         case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord():
             return f"{record.KIND}/{record.uuid}"
-        case DetachedDiskRecord() | WatchdogRecord():
+        case DetachedDiskRecord() | WatchdogRecord() | NodeFateRecord():
             return f"{record.KIND}/{record.uuid}"
         case JoinTokenRecord():
             return f"{record.KIND}/{record.digest}"

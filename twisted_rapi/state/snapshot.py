@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from twisted_rapi.errors import Compacted, StoreClosed, StoreError
-from twisted_rapi.model.fate import WatchdogRecord
+from twisted_rapi.model.fate import NodeFateRecord, WatchdogRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, SwitchRecord
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import (
@@ -39,7 +39,7 @@ from twisted_rapi.state.order import NaturalOrder
 
 PREFIXES = (
     *("cluster", "group/", "node/", "instance/", "network/", "filter/", "disk/"),
-    *("leftover/", "jointoken/", "election", "candidate/", "switch", "watchdog/"),
+    *("leftover/", "jointoken/", "election", "candidate/", "switch", "watchdog/", "fate/"),
 )
 
 Observed = Sequence[tuple[str, Record | None, Record | None]]
@@ -63,6 +63,7 @@ _MAPPED = {
     "jointoken": ("join_tokens", "digest"),
     "candidate": ("candidates", "uuid"),
     "watchdog": ("watched", "uuid"),
+    "fate": ("fates", "uuid"),
 }
 """The other kinds: the mapping that has them, and by which of their fields."""
 
@@ -95,6 +96,7 @@ class Snapshot(Service):
     join_tokens: dict[str, JoinTokenRecord] = attrs.field(factory=dict)
     candidates: dict[str, CandidateRecord] = attrs.field(factory=dict)
     watched: dict[str, WatchdogRecord] = attrs.field(factory=dict)
+    fates: dict[str, NodeFateRecord] = attrs.field(factory=dict)
     election: ElectionRecord | None = None
     switch: SwitchRecord | None = None
     names: dict[str, dict[str, str]] = attrs.field(factory=lambda: {kind: {} for kind in NAMED})

@@ -45,7 +45,7 @@ class Row:
     :ivar good: path and body of a request that is well; a job it submits ends in success.
     :ivar bad: path and body of one that is refused with this `status`.
     :ivar before: what has to be done before the good one; `lost`: the nodes then lose all volumes;
-        `candidate`: another daemon is there to take over.
+        `candidate`: another daemon is there to take over; `silent`: node3 then answers nobody.
     :ivar user: who asks the bad one.
     """
 
@@ -55,6 +55,7 @@ class Row:
     before: tuple[tuple[str, str, Any], ...] = ()
     lost: bool = False
     candidate: bool = False
+    silent: bool = False
     user: str = "admin"
 
 
@@ -115,6 +116,10 @@ _CLUSTER: Mapping[str, Row] = {
     "GET /2/master": _open("/2/master"),
     "GET /2/events": Row(good=("/2/events?kinds=job,master", None), bad=("/2/events?kinds=x", None)),
     "PUT /2/master": _job("/2/master", body={"node": "node2.example.com"}, candidate=True),
+    "GET /2/nodes/[node_name]/fate": _read(f"{NODE}/fate", "/2/nodes/nosuch/fate"),
+    "PUT /2/nodes/[node_name]/fate": Row(
+        good=(f"{NODE}/fate", {"dead": True}), bad=(f"{NODE}/fate", {"dead": True}), silent=True
+    ),
     "GET /2/watchdog": _open("/2/watchdog"),
     "PUT /2/watchdog": _job("/2/watchdog", body={"pause": 60}, wrong={"pause": -1}),
     "GET /version": _open("/version"),

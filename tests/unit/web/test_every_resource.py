@@ -17,6 +17,7 @@ EXTENSIONS = frozenset(
     [
         *("POST /2/jobs", "GET /2/master", "PUT /2/master", "GET /2/events"),
         *("GET /2/watchdog", "PUT /2/watchdog"),
+        *("GET /2/nodes/[node_name]/fate", "PUT /2/nodes/[node_name]/fate"),
         *("GET /2/disks", "GET /2/disks/[disk_uuid]", "DELETE /2/disks/[disk_uuid]"),
     ]
 )
@@ -118,6 +119,8 @@ class EveryResourceTests(SynchronousTestCase):
             self.lose_volumes()
         if row.candidate:
             self.browser.cluster.add_candidate(NODES[1])
+        if row.silent:
+            self.browser.cluster.nodes.nodes[NODES[2]].down = True
         path, body = row.good
         if DETACHED in path:
             [disk] = self.browser.ask("GET", "/2/disks").json()

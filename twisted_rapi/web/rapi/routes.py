@@ -7,6 +7,7 @@ from twisted_rapi.web.rapi import (
     detached,
     disks,
     events,
+    fates,
     filters,
     groups,
     instances,
@@ -34,6 +35,7 @@ _FAMILIES: tuple[Route, ...] = (
     *master.ROUTES,
     *events.ROUTES,
     *watchdog.ROUTES,
+    *fates.ROUTES,
     *filters.ROUTES,
     *queries.ROUTES,
 )

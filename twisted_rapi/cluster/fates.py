@@ -1,0 +1,230 @@
+"""What becomes of nodes that fall silent."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
+from msgspec.structs import replace
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_rapi.errors import BadRequest, Conflict, RapiError
+from twisted_rapi.jobs.table import JobTable
+from twisted_rapi.model.fate import NodeFateRecord
+from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.opcodes.moving import InstanceFailover
+from twisted_rapi.model.opcodes.node import NodeSetParams
+from twisted_rapi.model.records import InstanceRecord, NodeRecord
+from twisted_rapi.model.steps import Ping
+from twisted_rapi.plan.fate import DeathRules, Signs, next_fate, stays
+from twisted_rapi.plan.locks import LockTable
+from twisted_rapi.plan.watchdog import under_way, words
+from twisted_rapi.rpc.interface import INodes
+from twisted_rapi.state.interface import IStateStore
+from twisted_rapi.state.snapshot import Snapshot
+from twisted_rapi.state.writer import commit_of
+
+SOURCE = "rapi:fates"
+"""What the reason trails of the jobs name."""
+LOOK = 5.0
+"""Seconds between two looks; silence has no event of its own, nor has a node that is not watched."""
+
+AGAIN = 60.0
+"""Seconds until a node that could not be marked offline is tried again."""
+
+
+@attrs.frozen(kw_only=True)
+class Attended:
+    """
+    What the fates of nodes are attended to with, for one term.
+
+    :ivar now: seconds since the epoch.
+    :ivar submit: accepts a job of some opcodes; answers its id.
+    """
+
+    rules: DeathRules
+    store: IStateStore
+    snapshot: Snapshot
+    nodes: INodes
+    table: JobTable
+    locks: LockTable
+    clock: IReactorTime
+    now: Callable[[], float]
+    term: int
+    submit: Callable[[Sequence[Opcode], str], Awaitable[int]]
+
+
+class Fates(Service):
+    """
+    Suspects nodes that fall silent, and acts on those that are known to be dead.
+
+    Silence alone is no proof: a suspected node is shown as such, and nothing is done to its guests.  One that
+    is confirmed to be dead is marked offline, then its instances are failed over, as `DeathRules` has it, by
+    jobs.  What it may still run is left to be stopped as soon as it reports again (`plan.failover`).
+    """
+
+    _log = Logger()
+
+    def __init__(self, attended: Attended) -> None:
+        self._with = attended
+        self._not_before: dict[str, float] = {}  # by node: when it may be tried again to mark it offline
+        self._heard: dict[str, float] = {}  # by node: when it was last known to report
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = attended.clock
+        self._busy: dict[str, Deferred[None]] = {}
+
+    @property
+    def rules(self) -> DeathRules:
+        """What is done."""
+        return self._with.rules
+
+    def startService(self) -> None:
+        """Begin to look; silence counts from now on."""
+        super().startService()
+        self._looking.start(LOOK)
+
+    def stopService(self) -> Deferred[None]:
+        """End; jobs that were submitted go on."""
+        super().stopService()
+        if self._looking.running:
+            self._looking.stop()
+        busy = list(self._busy.values())
+        for d in busy:
+            d.cancel()
+        return DeferredList(busy, consumeErrors=True).addCallback(lambda _: None)
+
+    def _look(self) -> None:
+        now, snapshot = self._with.clock.seconds(), self._with.snapshot
+        for uuid in list(self._heard):
+            if uuid not in snapshot.nodes:
+                del self._heard[uuid]
+        for uuid in list(snapshot.nodes):
+            if uuid in self._with.nodes.reports or snapshot.nodes[uuid].offline:
+                self._heard[uuid] = now
+            silent = now - self._heard.setdefault(uuid, now)
+            if uuid not in self._busy and (silent or uuid in snapshot.fates):
+                self._begin(uuid, silent)
+        for uuid in [u for u in snapshot.fates if u not in snapshot.nodes and u not in self._busy]:
+            self._begin(uuid, 0.0)
+
+    def _begin(self, uuid: str, silent: float) -> None:
+        d = Deferred.fromCoroutine(self._attend(uuid, silent))
+        if not d.called:
+            self._busy[uuid] = d
+            d.addBoth(self._done, uuid)
+        d.addErrback(self._failed, uuid)
+
+    def _done(self, result: Failure | None, uuid: str) -> Failure | None:
+        self._busy.pop(uuid, None)
+        return result
+
+    def _failed(self, failure: Failure, uuid: str) -> None:
+        if failure.check(RapiError):
+            why = str(failure.value)
+            self._log.warn("the fate of node {uuid} is looked at again: {why}", uuid=uuid, why=why)
+        elif failure.check(CancelledError) is None:
+            self._log.failure("the fate of node {uuid} met a bug", failure, uuid=uuid)
+
+    async def _attend(self, uuid: str, silent: float) -> None:
+        """Bring one node's fate up to date, and do what it asks for."""
+        snapshot, record = self._with.snapshot, self._with.snapshot.fates.get(uuid)
+        node = snapshot.nodes.get(uuid)
+        if node is None:
+            if record is not None:
+                await self._commit(deletes=[record])
+            return
+        signs = await self._signs(node, silent, record)
+        now = next_fate(None if record is None else record.fate, signs, self.rules)
+        if now != (None if record is None else record.fate):
+            self._log.warn("node {node} is {fate}", node=node.name, fate=now or "well")
+            if now is None and record is not None:
+                await self._commit(deletes=[record])
+            elif now is not None:
+                since = self._with.now()
+                new = NodeFateRecord(uuid=uuid, fate=now, since=since)
+                await self._commit([new if record is None else replace(record, fate=now, since=since)])
+        elif record is not None and record.fate == "fenced":
+            await self._act(node, record)
+
+    async def _signs(self, node: NodeRecord, silent: float, record: NodeFateRecord | None) -> Signs:
+        answers = node.uuid in self._with.nodes.reports
+        if node.offline and record is not None:
+            try:
+                await self._with.nodes.perform(node.uuid, Ping(instance=""))
+                answers = True
+            except RapiError:
+                answers = False
+        left = any(each.node == node.uuid for each in self._with.snapshot.leftovers.values())
+        return Signs(silent=silent, offline=node.offline, answers=answers, left=left)
+
+    async def _commit(
+        self, puts: Sequence[NodeFateRecord] = (), deletes: Sequence[NodeFateRecord] = ()
+    ) -> None:
+        snapshot = self._with.snapshot
+        change = commit_of(puts, deletes, revision_of=snapshot.revision_of, term=self._with.term)
+        await snapshot.reached(await self._with.store.commit(change))
+
+    async def confirm(self, uuid: str, who: str) -> NodeFateRecord:
+        """
+        A node is dead: nothing of it runs, nor will without being set online.
+
+        :param who: whose word that is.
+        :raises BadRequest: it answers, is the master's, or is offline already.
+        :raises StoreError: it could not be stored.
+        """
+        snapshot = self._with.snapshot
+        node, record = snapshot.nodes[uuid], snapshot.fates.get(uuid)
+        if uuid == snapshot.cluster.master_node:
+            raise BadRequest(f"Node {node.name} is the master: it is not dead")
+        if uuid in self._with.nodes.reports:
+            raise BadRequest(f"Node {node.name} answers: it is not dead")
+        if node.offline or (record is not None and record.fate != "suspect"):
+            raise BadRequest(f"Node {node.name} is offline, or known to be dead")
+        proof = NodeFateRecord(uuid=uuid, fate="fenced", since=self._with.now(), proof=f"confirmed by {who}")
+        try:
+            await self._commit([proof])
+        except Conflict as e:
+            raise BadRequest(f"The fate of node {node.name} has just changed; please look again") from e
+        self._log.warn("node {node} is dead: confirmed by {who}", node=node.name, who=who)
+        return proof
+
+    # What is done about a dead node.
+
+    async def _act(self, node: NodeRecord, record: NodeFateRecord) -> None:
+        said = words(self._with.table)
+        if not {node.uuid, node.name}.isdisjoint(said) or self._with.snapshot.cluster.drained_queue:
+            return
+        trail = [SOURCE, record.proof, int(self._with.now() * 1e9)]
+        if not node.offline:
+            if self._with.clock.seconds() < self._not_before.get(node.uuid, 0.0):
+                return
+            self._not_before[node.uuid] = self._with.clock.seconds() + AGAIN
+            op = NodeSetParams(
+                node_name=node.name, node_uuid=node.uuid, offline=True, auto_promote=True, reason=[trail]
+            )
+            await self._with.submit([op], SOURCE)
+            return
+        movable = [
+            instance
+            for instance in self.instances(node.uuid)
+            if instance.uuid not in record.tried
+            and not stays(instance, self.rules)
+            and not under_way(instance, said, self._with.locks)
+        ]
+        for instance in movable:
+            failover = InstanceFailover(
+                instance_name=instance.name, instance_uuid=instance.uuid, reason=[trail]
+            )
+            await self._with.submit([failover], SOURCE)
+        if movable:
+            # Noted last: a master that ends before that submits those again that are here with no job.
+            tried = (*record.tried, *(instance.uuid for instance in movable))
+            await self._commit([replace(record, tried=tried)])
+
+    def instances(self, node: str) -> list[InstanceRecord]:
+        """The instances whose primary node it is, by name."""
+        snapshot = self._with.snapshot
+        return sorted((snapshot.instances[u] for u in snapshot.primary(node)), key=lambda i: i.name)
