@@ -34,6 +34,12 @@ class ApiSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True)
     require_authentication: bool = False
 
 
+class ProxySection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[proxy]``: where other candidates hand on what they are asked; empty for nowhere."""
+
+    listen: str = "[::]:5082"
+
+
 class RpcSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[rpc]``: how the master shows itself to agents."""
 
@@ -134,6 +140,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     node: str
     api: ApiSection = field(default_factory=ApiSection)
+    proxy: ProxySection = field(default_factory=ProxySection)
     rpc: RpcSection = field(default_factory=RpcSection)
     store: StoreSection = field(default_factory=StoreSection)
     authority: AuthoritySection = field(default_factory=AuthoritySection)
@@ -187,6 +194,8 @@ def _check(found: Config, path: Path) -> None:
     if not found.node:
         raise ConfigurationError(f"{path}: node: the name of this node is needed")
     listen_address(found.api.listen, f"{path}: api.listen")
+    if found.proxy.listen:
+        listen_address(found.proxy.listen, f"{path}: proxy.listen")
     if found.metrics.listen:
         listen_address(found.metrics.listen, f"{path}: metrics.listen")
     _check_store(found.store, f"{path}: store")

@@ -50,6 +50,7 @@ from twisted_rapi.observe.site import make_site as make_metrics_site
 from twisted_rapi.opening import open_configured
 from twisted_rapi.plan.fate import DeathRules
 from twisted_rapi.plan.watchdog import WatchdogRules
+from twisted_rapi.proxying import identity_of, internal_port, make_forwarder, past_api, reached_at
 from twisted_rapi.rpc.authority import seen
 from twisted_rapi.rpc.client import RemoteAgent
 from twisted_rapi.rpc.interface import INodeAgent
@@ -69,12 +70,6 @@ from twisted_rapi.web.site import ApiResource, make_site
 from twisted_rapi.web.watching import FileWatch
 
 
-def _identity(config: Config) -> Identity:
-    """Who the master is to agents; reads files and belongs in a thread."""
-    rpc = config.rpc
-    return Identity(*(Path(file).read_bytes() for file in (rpc.authority, rpc.certificate, rpc.key)))
-
-
 def _registered(snapshot: Snapshot, host: str, port: int) -> float:
     """When the node that listens there was registered; 0 for nobody."""
     there = (host.strip("[]").lower(), port)
@@ -92,6 +87,8 @@ class _Term(Service):
         """Answer."""
         super().startService()
         self._resource.api = self._api
+        if self._resource.elsewhere is not None:
+            self._resource.elsewhere.changed()
 
     def stopService(self) -> None:
         """No longer answer."""
@@ -152,7 +149,7 @@ class Master(MultiService):
         snapshot.setServiceParent(self)
         snapshot.certificates = await self.in_thread(_certificates, config)
         here = _here(snapshot, config.node)
-        nodes = self._nodes(snapshot, await self.in_thread(_identity, config))
+        nodes = self._nodes(snapshot, identity := await self.in_thread(identity_of, config))
         nodes.setServiceParent(self)
         resource, users = self._resource()
         users.setServiceParent(self)
@@ -161,7 +158,7 @@ class Master(MultiService):
         await self._addressing.clean()
         election = self._addressing.bound(self._election(store, here, snapshot))
         listener, door = await self._listener(resource)
-        resource.certain = lambda: self._current_term() is not None
+        self._proxy(resource, here, snapshot, identity)
         office = Office(
             store=self._store,
             snapshot=snapshot,
@@ -185,15 +182,27 @@ class Master(MultiService):
         listener.setServiceParent(self)
         self._measure(resource)
 
+    def _proxy(self, resource: ApiResource, here: str, snapshot: Snapshot, identity: Identity) -> None:
+        """Hand on what is asked while another is master, and serve others that do."""
+        config, reactor = self._config, self._reactor
+        if config.store.kind == "sqlite":
+            return
+        resource.elsewhere = make_forwarder(reactor, identity, here, snapshot)
+        resource.past = past_api(snapshot, time.time, self._random)
+        if config.proxy.listen:
+            internal_port(reactor, config, identity, resource).setServiceParent(self)
+
     def _election(self, store: SQLiteStore | EtcdStore, here: str, snapshot: Snapshot) -> IElection:
         assert self._store is not None
         if isinstance(store, SQLiteStore):
             return SoleCandidate(self._store, here)
         # What is in memory may not be what the store says: the next term reads all of it.
         store.doubtful = self._deposed
-        record = CandidateRecord(uuid=here, since=time.time(), version=__version__)
-        Presence(self._store, store, record, self._reactor, snapshot.age).setServiceParent(self)
         node = snapshot.nodes[here]
+        record = CandidateRecord(
+            uuid=here, since=time.time(), version=__version__, proxy=reached_at(self._config, node)
+        )
+        Presence(self._store, store, record, self._reactor, snapshot.age).setServiceParent(self)
         local = of_hosts(node.primary_ip, node.secondary_ip, node.agent_host)
         self._apart = lambda: store.move_leader(local)
         standing = StoredStanding(self._store, here, self._reactor, SEAT)
@@ -276,6 +285,7 @@ class Master(MultiService):
             self.metrics.request,
             config.api.require_authentication,
         )
+        resource.certain = lambda: self._current_term() is not None
         return resource, users
 
     async def _listener(self, resource: ApiResource) -> tuple[Port, TermDoor]:

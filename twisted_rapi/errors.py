@@ -117,6 +117,10 @@ class ServiceUnavailable(RequestError):
     status = 503
 
 
+class NoMaster(ServiceUnavailable):
+    """Nobody is master at present; nothing was done, and it may be asked again soon."""
+
+
 class GatewayTimeout(RequestError):
     """Something behind the API did not answer in time."""
 

@@ -116,6 +116,10 @@ class EtcdCase(TestCase):
         self.addCleanup(daemon.kill)
         return daemon, port
 
+    def presence(self, port: int) -> list[bool]:
+        """Which candidates are there."""
+        return [candidate["present"] for candidate in _ask(port, "/2/master")["candidates"]]
+
 
 class AdminTests(EtcdCase):
     """A cluster in etcd, from founding to moving it away."""
@@ -212,10 +216,6 @@ class AdminTests(EtcdCase):
         answer = _ask(port, "/2/master", {"node": "node1.example.com"})
         self.assertEqual(answer["target"], "node1.example.com")
         await_true("the first answers", lambda: _master(first) == "node1.example.com")
-
-    def presence(self, port: int) -> list[bool]:
-        """Which candidates are there."""
-        return [candidate["present"] for candidate in _ask(port, "/2/master")["candidates"]]
 
     def test_daemon(self) -> None:
         """A whole cluster works over etcd, and survives the death of etcd's leader and its own."""

@@ -12,11 +12,12 @@ class ElectionRecord(Record, frozen=True, kw_only=True):
     node: str  # uuid
 
 
-class CandidateRecord(Record, frozen=True, kw_only=True):
+class CandidateRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """
     A daemon that is there to take over; it hangs on a lease and vanishes with the daemon.
 
     :ivar since: when it began, seconds since the epoch; `version`: of its program.
+    :ivar proxy: ``host:port`` where other candidates hand on what they are asked; "" for nowhere.
     """
 
     KIND = "candidate"
@@ -24,6 +25,7 @@ class CandidateRecord(Record, frozen=True, kw_only=True):
     uuid: str  # the node's
     since: float
     version: str
+    proxy: str = ""
 
 
 class SwitchRecord(Record, frozen=True, kw_only=True, omit_defaults=True):

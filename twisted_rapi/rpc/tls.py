@@ -102,6 +102,52 @@ class _OnlyNodes:
         return role_of(pem) is Role.NODE and issued(pem) > self._since - 1
 
 
+@implementer(IPolicyForHTTPS)
+class PeerTLS:
+    """What a candidate's client uses: another candidate is known by the authority and the master's role."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._options = agent_tls(identity)
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
+        """See `IPolicyForHTTPS`."""
+        creator: IOpenSSLClientConnectionCreator = _OnlyMasters(self._options)
+        return creator
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+@attrs.frozen
+class _OnlyMasters:
+    """Connections that come about only with who has a master's certificate."""
+
+    _options: CertificateOptions
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """See `IOpenSSLClientConnectionCreator`."""
+        connection = SSL.Connection(self._options.getContext(), None)
+        connection.set_app_data(tlsProtocol)
+        connection.set_verify(SSL.VERIFY_PEER, _is_master)
+        return connection
+
+
+_WRONG_PURPOSE = 26  # X509_V_ERR_INVALID_PURPOSE
+
+
+def _is_master(
+    _connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, valid: int
+) -> bool:
+    """
+    Whether a certificate of a chain is as it has to be: the first one a master's.
+
+    Those are issued for clients; that candidates serve each other by them, too, is no fault.
+    """
+    if depth:
+        return bool(valid)
+    if not valid and error != _WRONG_PURPOSE:
+        return False
+    return role_of(crypto.dump_certificate(crypto.FILETYPE_PEM, certificate)) is Role.MASTER
+
+
 def peer_role(connection: SSL.Connection | None) -> Role | None:
     """The role of who is at the other end of a TLS connection; ``None`` for nobody known."""
     certificate = None if connection is None else connection.get_peer_certificate()

@@ -44,6 +44,9 @@ listen = "127.0.0.1:{port}"
 [store]
 path = "{store}"
 
+[proxy]
+listen = ""
+
 [metrics]
 listen = "127.0.0.1:{metrics}"
 

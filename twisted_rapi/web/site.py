@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -22,6 +23,7 @@ from twisted_rapi.errors import (
     CommitTooLarge,
     Forbidden,
     MethodNotImplemented,
+    NoMaster,
     NotFound,
     RapiError,
     RequestError,
@@ -34,6 +36,7 @@ from twisted_rapi.web.auth import User, Users
 from twisted_rapi.web.call import Api, Call, Endpoint, Route
 from twisted_rapi.web.channel import IDLE, SERVER, ApiRequest, Channel
 from twisted_rapi.web.pages import page
+from twisted_rapi.web.proxy import CLIENT, NO_MASTER, Forwarder, NoQuorum
 from twisted_rapi.web.reply import Reply, parse, refusal
 from twisted_rapi.web.streaming import BodySender
 
@@ -92,6 +95,8 @@ class ApiResource(Resource):
 
     :ivar api: what answers, while this process is master; without it everything is 503.
     :ivar certain: whether it still is; asked with each request.
+    :ivar elsewhere: asks the master while that is another; `past`: what reads are answered from while nobody
+        can be master.
     """
 
     isLeaf = True
@@ -109,6 +114,8 @@ class ApiResource(Resource):
         super().__init__()
         self.api: Api | None = None
         self.certain: Callable[[], bool] = lambda: True
+        self.elsewhere: Forwarder | None = None
+        self.past: Api | None = None
         self._routes = Routes(routes)
         self._users, self._clock, self._chance = users, clock, chance
         self._observer, self._require = observer, require_authentication
@@ -131,10 +138,14 @@ class ApiResource(Resource):
                     each.callback(None)
         return result
 
+    def _serving(self) -> Api | None:
+        """What answers here and now."""
+        return self.api if self.certain() else None
+
     def render(self, request: Any) -> int:
         """Answer from what is kept, or begin to."""
         begun = self._clock.seconds()
-        api = self.api if self.certain() else None
+        api = self._serving()
         if request.method == b"GET" and api is not None and not self._require and not request.too_large:
             kept = api.answers.kept(request.uri)
             headers = request.requestHeaders
@@ -192,7 +203,7 @@ class ApiResource(Resource):
             route, names = self._routes.find(path)
             reply = await self._routed(request, route, names, query, number)
         except RequestError as e:
-            reply = page(e) if route is not None and route.html else refusal(e)
+            reply = _soon(e, page(e) if route is not None and route.html else refusal(e))
         except UnicodeDecodeError:
             reply = refusal(NotFound())
         except CancelledError:
@@ -215,10 +226,13 @@ class ApiResource(Resource):
         endpoint = route.methods.get(method) if method in METHODS else None
         if endpoint is None:
             raise MethodNotImplemented(f"Method {method} is unsupported for path {request.uri.decode()}")
+        found, old = await self._elsewhere(request, method)
+        if found is not None:
+            return found
         await self._authorize(request, endpoint)
-        api = self.api if self.certain() else None
+        api = self.past if old else self._serving()
         if api is None:
-            raise ServiceUnavailable("There is no master at present")
+            raise NoMaster("There is no master at present")
         body = _body(request, endpoint)
         call = Call(
             api=api,
@@ -232,9 +246,38 @@ class ApiResource(Resource):
         as_of = api.answers.changes
         answer = endpoint.handler(call)
         reply = answer if isinstance(answer, Reply) else await answer
+        if old:
+            return attrs.evolve(reply, headers=(*reply.headers, *old))
         if endpoint.kept and method == "GET" and query in KEPT_QUERIES:
             api.answers.keep(request.uri, (reply, route.pattern), as_of, reply.size())
         return reply
+
+    async def _elsewhere(
+        self, request: Any, method: str
+    ) -> tuple[Reply | None, tuple[tuple[bytes, bytes], ...]]:
+        """
+        What the master answers, where that is another; or that it is to be answered here, with headers that
+        say how old what is known is.
+
+        :raises NoMaster: there is none, and what is known does not do.
+        """
+        inner = _is_inner(request)
+        if inner or self.elsewhere is None or self._serving() is not None:
+            return None, ()
+        if request.too_large:
+            raise BodyTooLarge
+        try:
+            client = _address(request)
+            reply = await self.elsewhere.ask(request, client, lambda: self._serving() is not None)
+        except NoQuorum:
+            if method != "GET" or self.past is None:
+                raise
+            request.content.seek(0)
+            age = b"%d" % self.elsewhere.age()
+            return None, ((b"Age", age), (b"Warning", b'110 - "Response is Stale"'))
+        if reply is None:
+            request.content.seek(0)
+        return reply, ()
 
     async def _authorize(self, request: Any, endpoint: Endpoint) -> None:
         headers = request.requestHeaders.getRawHeaders(b"authorization")
@@ -250,7 +293,30 @@ class ApiResource(Resource):
             raise Forbidden
 
 
+def _soon(error: RequestError, reply: Reply) -> Reply:
+    """An answer that also tells when to ask again, where that helps."""
+    if not isinstance(error, NoMaster):
+        return reply
+    return attrs.evolve(reply, headers=(*reply.headers, (b"Retry-After", b"1"), (NO_MASTER, b"1")))
+
+
+def _is_inner(request: Any) -> bool:
+    """
+    Whether another candidate hands this on.
+
+    :raises Forbidden: it came where only those ask, from somebody else.
+    """
+    trusted = request.site.trusted
+    if trusted is None:
+        return False
+    if not trusted(request):
+        raise Forbidden
+    return True
+
+
 def _address(request: Any) -> str:
+    if request.site.trusted is not None:
+        return _header(request, CLIENT.decode()) or ""
     return str(getattr(request.getClientAddress(), "host", ""))
 
 
@@ -293,6 +359,7 @@ class _Site(Site):
 
     noisy = False
     protocol: Any = Channel
+    trusted: Callable[[Any], bool] | None = None
 
     def acceptableProtocols(self) -> list[bytes]:
         """What a client is offered by TLS."""
@@ -302,6 +369,14 @@ class _Site(Site):
         """Say nothing."""
 
 
-def make_site(resource: ApiResource, clock: IReactorTime) -> Site:
-    """The site of the API's listener; `clock` is what its connections are timed by."""
-    return _Site(resource, requestFactory=ApiRequest, timeout=IDLE, reactor=clock)
+def make_site(
+    resource: ApiResource, clock: IReactorTime, trusted: Callable[[Any], bool] | None = None
+) -> Site:
+    """
+    The site of a listener of the API; `clock` is what its connections are timed by.
+
+    :param trusted: makes it the one for other candidates: whether a request came from one.
+    """
+    site = _Site(resource, requestFactory=ApiRequest, timeout=IDLE, reactor=clock)
+    site.trusted = trusted
+    return site
