@@ -19,6 +19,8 @@ What is committed needs no margin: the store compares the election record in the
 The clock has to go on while the process is stopped and must not jump (`twisted_rapi.monotonic`).
 """
 
+from collections.abc import Mapping
+
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -98,9 +100,10 @@ class LeasedCandidate:
         """See `IElection.win`."""
         while True:
             await self._vacant()
-            if not await self._standing.ready():
+            allowed = await self._standing.ready()
+            if allowed is None:
                 continue
-            tenure = await self._campaign()
+            tenure = await self._campaign(allowed)
             if tenure is not None:
                 self._tenure = tenure
                 tenure.timer = self._clock.callLater(
@@ -127,14 +130,14 @@ class LeasedCandidate:
             finally:
                 watch.close()
 
-    async def _campaign(self) -> _Tenure | None:
-        """Try to take the seat; ``None`` when another one was faster."""
+    async def _campaign(self, allowed: Mapping[str, int]) -> _Tenure | None:
+        """Try to take the seat; ``None`` when another one was faster, or it is no longer allowed."""
         won, before = await next_term(self._store, self._node)
         asked = self._clock.seconds()
         lease = await self._leases.grant(self._ttl)
         key = key_of(won)
         change = Commit(
-            expect={SEAT: 0, key: before},
+            expect={**allowed, SEAT: 0, key: before},
             puts={SEAT: self._node.encode(), key: encode(won)},
             deletes=frozenset({SwitchRecord.KIND}),  # it was about a term that is over
             leased={SEAT: lease},

@@ -1,5 +1,7 @@
 """Whether a candidate may go for a free seat: its node may not be allowed to, or it is another one's turn."""
 
+from collections.abc import Mapping
+
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Interface, implementer
@@ -19,9 +21,10 @@ GRACE = 3.0
 class IStanding(Interface):
     """What keeps a candidate from a seat that nobody has."""
 
-    async def ready() -> bool:
+    async def ready() -> Mapping[str, int] | None:
         """
-        Whether it may go for the seat now; otherwise this first waits until that may have changed.
+        The revisions that keys must still have when the seat is taken now; ``None`` when it may not be, once
+        that may have changed.
 
         :raises StoreError: the store cannot be read.
         """
@@ -31,9 +34,9 @@ class IStanding(Interface):
 class Anyone:
     """Nothing keeps this one back."""
 
-    async def ready(self) -> bool:
+    async def ready(self) -> Mapping[str, int] | None:
         """See `IStanding.ready`."""
-        return True
+        return {}
 
 
 class _Quiet(Exception):
@@ -56,21 +59,22 @@ class StoredStanding:
         self._store, self._node, self._clock, self._seat = store, node, clock, seat
         self._left: tuple[int, float] | None = None
 
-    async def ready(self) -> bool:
+    async def ready(self) -> Mapping[str, int] | None:
         """See `IStanding.ready`."""
         node_key = f"{NodeRecord.KIND}/{self._node}"
         after = self._store.revision
         keys = [node_key, SwitchRecord.KIND, ElectionRecord.KIND]
-        found = {key: decode(key, entry.value) for key, entry in (await self._store.get(keys)).items()}
+        entries = await self._store.get(keys)
+        found = {key: decode(key, entry.value) for key, entry in entries.items()}
         node = found.get(node_key)
         if not isinstance(node, NodeRecord) or not may_be_master(node):
             await self._change([node_key], after, None)
-            return False
+            return None
         left = self._others_turn(found.get(SwitchRecord.KIND), found.get(ElectionRecord.KIND))
         if left > 0:
             await self._change([self._seat, SwitchRecord.KIND], after, left)
-            return False
-        return True
+            return None
+        return {node_key: entries[node_key].revision}
 
     def _others_turn(self, switch: object, election: object) -> float:
         """Seconds that the seat is to be left to another one."""

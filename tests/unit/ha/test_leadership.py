@@ -49,6 +49,19 @@ class LeadershipTests(SynchronousTestCase):
         self.election.asked[0].callback(7)
         self.assertEqual((self.leadership.term, self.built[0].term, self.built[0].running), (7, 7, 1))
 
+    def test_deposed_from_within(self) -> None:
+        """What runs in a term ends it once it has given the reactor back, and never a later one."""
+        self.election.asked[0].callback(1)
+        self.clock.advance(1.0)
+        self.leadership.deposed_from_within()
+        self.leadership.deposed_from_within()
+        self.assertEqual(self.leadership.term, 1)
+        self.clock.advance(0)
+        self.assertEqual((self.leadership.term, self.built[0].running), (None, 0))
+        self.election.asked[1].callback(2)
+        self.clock.advance(0)
+        self.assertEqual(self.leadership.term, 2)
+
     def test_deposed(self) -> None:
         """Being deposed ends the duties before the next election is sought."""
         self.election.asked[0].callback(1)

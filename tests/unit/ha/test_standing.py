@@ -71,6 +71,24 @@ class StandingTests(SynchronousTestCase):
         self.advance(10)
         self.assertIsNone(self.master())
 
+    def test_late(self) -> None:
+        """One whose node is no longer able by the time it takes the seat does not have it."""
+        able = replace(self.nodes[0], master_candidate=True)
+        link = self.all[0].link
+        grant = link.grant
+
+        async def granted(ttl: int) -> int:
+            self.put(replace(able, offline=True))
+            link.grant = grant  # type: ignore[method-assign]
+            return await grant(ttl)
+
+        link.grant = granted  # type: ignore[method-assign]
+        self.begin(0)
+        self.advance(10)
+        self.assertIsNone(self.master())
+        self.put(able)
+        self.assertEqual(self.master(), 0)
+
     def hand_to(self, target: int) -> None:
         """Have the first give its term up for another."""
         self.assertEqual(self.master(), 0)
