@@ -1,4 +1,4 @@
-"""kill -9 of the master at every commit boundary of jobs about disks, moves, nodes and the cluster."""
+"""kill -9 of the master at every commit boundary of jobs about instances, disks, nodes and the cluster."""
 
 import json
 from typing import Any
@@ -52,6 +52,17 @@ SEVERAL = [
     for name in ("m1.example.com", "m2.example.com")
 ]
 
+LIFE = (
+    Row(("POST", "/2/instances", made(A, "file"))),
+    Row(about("PUT", "modify", beparams={"vcpus": 2})),
+    Row(about("PUT", "tags?tag=a")),
+    Row(about("POST", "reboot")),
+    Row(about("PUT", "shutdown")),
+    Row(about("PUT", "rename", new_name=B)),
+    Row(about("PUT", "modify", B, disks=[["add", {"size": 8}]])),
+    Row(about("PUT", "startup", B)),
+    Row(("DELETE", f"/2/instances/{B}", None)),
+)
 DISKS = (
     Row(("POST", "/2/instances", made(A, "drbd"))),
     Row(about("POST", "disk/0/grow", amount=8)),
@@ -96,6 +107,11 @@ CLUSTER = (
 
 class CommitBoundaryTests(PlantedCase):
     """One job after the other is survived by no master for longer than to its next boundary."""
+
+    def test_life(self) -> None:
+        """An instance is made, changed, stopped, renamed, started and removed."""
+        self._live(LIFE)
+        self.assertEqual(self.api.ask("GET", "/2/instances"), [])
 
     def test_disks(self) -> None:
         """Disks grow, are renewed, recreated and converted; guests go to where they are."""

@@ -3,7 +3,7 @@
 from twisted_rapi.cluster.telling import KINDS, Wanted
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.web.call import Call, Route
-from twisted_rapi.web.doc import TEXT, Argument, Doc
+from twisted_rapi.web.doc import TEXT, Argument, Doc, Schema
 from twisted_rapi.web.rapi.rows import live
 from twisted_rapi.web.reply import Reply
 from twisted_rapi.web.streaming import EventSender
@@ -31,10 +31,16 @@ def events(call: Call) -> Reply:
     return Reply(b"", media_type=MEDIA_TYPE.encode(), headers=headers, stream=sender.begin)
 
 
+# One of them, as readers of the stream see it.
+_EVENT: Schema = {
+    "type": "object",
+    "properties": {"id": TEXT, "event": TEXT, "data": {**TEXT, "description": "An object, as JSON"}},
+    "required": ["data"],
+}
 _DOC = Doc(
     summary="Follow what happens, as server-sent events; an extension.",
     answer="Events without an end, after the one that Last-Event-ID names or from now on",
-    schema=TEXT,
+    schema=_EVENT,
     media_type=MEDIA_TYPE,
     query=(
         Argument("last_event_id", "As the header Last-Event-ID, where that cannot be sent"),
