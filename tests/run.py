@@ -19,7 +19,7 @@ from pathlib import Path
 
 SUITES = ("acceptance", "conformance", "functional", "unit", "contract")
 MEASURED = ("unit", "contract", "functional")
-AT_ONCE = (os.cpu_count() or 1) + 1
+AT_ONCE = (os.cpu_count() or 1) + 2
 _COUNTS = re.compile(r"(failures|errors|skips|successes|expectedFailures|unexpectedSuccesses)=(\d+)")
 
 
