@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-SUITES = ("acceptance", "conformance", "functional", "unit", "contract")
+SUITES = ("acceptance", "conformance", "contract", "functional", "unit")
 MEASURED = ("unit", "contract", "functional")
 AT_ONCE = (os.cpu_count() or 1) + 2
 _COUNTS = re.compile(r"(failures|errors|skips|successes|expectedFailures|unexpectedSuccesses)=(\d+)")
