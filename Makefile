@@ -7,6 +7,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 SYSTEM_PYTHON ?= python3
 export PYTHONPATH :=
+# The tests start hundreds of processes; none is to compile the whole program anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What the functional and acceptance suites use, as Debian calls it.
 PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system \
