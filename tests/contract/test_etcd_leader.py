@@ -7,6 +7,7 @@ from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from tests.requirements import missing
+from twisted_rapi.state.etcd_asking import Asker
 from twisted_rapi.state.etcd_gateway import connect
 from twisted_rapi.state.etcd_leader import Local, move_leader, of_hosts
 from twisted_rapi.testing.etcd import EtcdCluster, Member
@@ -33,25 +34,28 @@ class LeaderTests(TestCase):
         self.etcd.start()
         self.gateway, end = connect(any_reactor, self.etcd.endpoints, self.etcd.keys)
         self.addCleanup(end)
+        self.asker = Asker(self.gateway, any_reactor, SECONDS)
 
     async def test_moved(self) -> None:
         """A leader of this machine hands over to a member of another one; then nothing is done."""
         leader = self.etcd.leader()
-        self.assertTrue(await move_leader(self.gateway, of(leader), SECONDS))
+        self.assertTrue(await move_leader(self.asker, of(leader)))
         self.assertIsNot(self.etcd.leader(), leader)
-        self.assertFalse(await move_leader(self.gateway, of(leader), SECONDS))
+        self.assertFalse(await move_leader(self.asker, of(leader)))
 
     async def test_away_already(self) -> None:
         """A leader elsewhere stays where it is, and so does one that nobody could follow."""
         leader = self.etcd.leader()
-        self.assertFalse(await move_leader(self.gateway, of_hosts("192.0.2.1"), SECONDS))
-        self.assertFalse(await move_leader(self.gateway, of_hosts("127.0.0.1"), SECONDS))
+        self.assertFalse(await move_leader(self.asker, of_hosts("192.0.2.1")))
+        self.assertFalse(await move_leader(self.asker, of_hosts("127.0.0.1")))
         self.assertIs(self.etcd.leader(), leader)
 
     async def test_silent(self) -> None:
-        """A member that does not answer is passed over."""
+        """A member that does not answer is passed over, also when it is asked first."""
         leader = self.etcd.leader()
         others = [member for member in self.etcd.members if member is not leader]
         others[0].kill()
-        self.assertTrue(await move_leader(self.gateway, of(leader), SECONDS))
+        while str(others[0].client) not in self.gateway.member():
+            self.gateway.avoid(self.gateway.member())
+        self.assertTrue(await move_leader(self.asker, of(leader)))
         self.assertIs(self.etcd.leader(), others[1])

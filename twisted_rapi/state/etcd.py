@@ -87,7 +87,7 @@ class EtcdStore:
     async def move_leader(self, local: Local) -> bool:
         """See `twisted_rapi.state.etcd_leader.move_leader`."""
         self._check_open()
-        return await move_leader(self._asker.gateway, local, self._asker.patience)
+        return await move_leader(self._asker, local)
 
     def _check_open(self) -> None:
         if self._closing is not None:

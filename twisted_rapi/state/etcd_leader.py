@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twisted_rapi.errors import StoreError
+from twisted_rapi.state.etcd_asking import Asker
 from twisted_rapi.state.etcd_gateway import IGateway
 from twisted_rapi.state.etcd_wire import number
 
@@ -26,17 +27,16 @@ def _urls(member: Mapping[str, Any]) -> list[str]:
     return [*member.get("clientURLs", ()), *member.get("peerURLs", ())]
 
 
-async def move_leader(gateway: IGateway, local: Local, seconds: float) -> bool:
+async def move_leader(asker: Asker, local: Local) -> bool:
     """
     Have a member of another machine lead etcd, if one of this machine does; answers whether it was moved.
 
-    Each question is given so many seconds.
-
     :raises StoreError: etcd did not do it; nobody else could lead, or it did not answer.
     """
-    found = await gateway.call("cluster/member/list", {}, seconds)
+    gateway, seconds = asker.gateway, asker.patience
+    found = await asker.insist("cluster/member/list", {})
     members = {number(member, "ID"): member for member in found.get("members", ())}
-    leader = number(await gateway.call("maintenance/status", {}, seconds), "leader")
+    leader = number(await asker.insist("maintenance/status", {}), "leader")
     if leader not in members or not any(map(local, _urls(members[leader]))):
         return False
     others = [n for n, m in members.items() if not any(map(local, _urls(m))) and not m.get("isLearner")]
