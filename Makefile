@@ -17,13 +17,14 @@ PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu
 	ganeti-htools nftables iputils-arping etcd-client libfaketime
 DEBIAN_ROOT := $(shell [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ] && echo yes)
 
-.PHONY: help demo lab lab-down test lint bench bench-failover docs clean packages
+.PHONY: help demo lab lab-down test coverage lint bench bench-failover docs clean packages
 
 help:
 	@echo "make demo    run a cluster with simulated machines on https://127.0.0.1:$(PORT) (PORT= changes it)"
 	@echo "make lab     run three nodes with etcd in network namespaces, with faults to cause (docs/lab.rst); needs root"
 	@echo "make lab-down  end that, and leave nothing of it"
 	@echo "make test    set up what the tests need and run all of them"
+	@echo "make coverage  say how much of the program the unit, contract and functional tests run"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   print figures, measured side by side in one run"
 	@echo "make bench-failover  print for how long clients are without answers when the master fails (RUNS=100 of each kind)"
@@ -40,15 +41,21 @@ $(VENV)/tested: $(VENV)/installed
 	touch $@
 
 ifeq ($(DEBIAN_ROOT),yes)
-packages: $(VENV)/packages
+packages:
+	@$(MAKE) --no-print-directory -j2 $(VENV)/debian $(VENV)/tested
+	@$(MAKE) --no-print-directory $(VENV)/packages
 
-$(VENV)/packages: Makefile | $(VENV)/tested
+$(VENV)/debian: Makefile
+	mkdir -p $(VENV)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null
+	touch $@
+
+$(VENV)/packages: $(VENV)/debian | $(VENV)/tested
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[libvirt]'
 	touch $@
 else
-packages: | $(VENV)/tested
+packages: $(VENV)/tested
 	@echo "Not root on Debian: the packages for the functional and acceptance tests are not installed;"
 	@echo "suites that miss theirs are left out, each with its reason (see 'skipped' below)."
 endif
@@ -62,8 +69,12 @@ lab: packages
 lab-down: $(VENV)/installed
 	@$(PYTHON) -m twisted_rapi.testing.lab down --all
 
-test: $(VENV)/tested packages lint
+# Lint is one of the parts that tests.run begins.
+test: packages
 	$(PYTHON) -m tests.run
+
+coverage: packages
+	$(PYTHON) -m tests.run --coverage
 
 lint: $(VENV)/tested
 	$(VENV)/bin/ruff format --check --quiet .

@@ -1,8 +1,8 @@
 """
-Runs all suites with trial, several processes at once, and says at the end how many tests passed.
+Runs lint and all suites with trial, several processes at once, and says at the end how many tests passed.
 
-``python -m tests.run [SUITE…]``; without arguments all of them.  What the suites of `MEASURED` run is
-measured on the way; when all of those ran, less than pyproject's ``fail_under`` is a failure.
+``python -m tests.run [SUITE…]``; without arguments everything.  With ``--coverage`` the suites of `MEASURED`
+only, and less of the program run by them than pyproject's ``fail_under`` is a failure.
 
 Note [Parts].  Most of the time a suite of real processes waits: it is run in parts, one process a file, more
 of them than there are processors; what takes longest begins first.  A part's output is shown when it ends.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 SUITES = ("acceptance", "conformance", "contract", "functional", "unit")
 MEASURED = ("unit", "contract", "functional")
+LINT = "lint"
 AT_ONCE = (os.cpu_count() or 1) + 2
 _COUNTS = re.compile(r"(failures|errors|skips|successes|expectedFailures|unexpectedSuccesses)=(\d+)")
 
@@ -39,19 +40,23 @@ def data_file(part: str) -> str:
     return f".coverage.{part}"
 
 
-def command(part: str) -> list[str]:
+def command(part: str, measured: bool) -> list[str]:
     """What runs a part."""
+    if part == LINT:
+        return ["make", "--no-print-directory", LINT]
     trial = ["twisted.trial", f"--temp-directory=_trial_temp_{part}", part]
-    measured = ["coverage", "run", f"--data-file={data_file(part)}", "-m"]
-    return [sys.executable, "-m", *(measured if part.split(".")[1] in MEASURED else []), *trial]
+    coverage = ["coverage", "run", f"--data-file={data_file(part)}", "-m"]
+    return [sys.executable, "-m", *(coverage if measured else []), *trial]
 
 
-def run(part: str) -> tuple[str, float, str, dict[str, int]]:
+def run(part: str, measured: bool) -> tuple[str, float, str, dict[str, int]]:
     """The part, how many seconds it took, its output, and its counts."""
     begun = time.monotonic()
     ended = subprocess.run(
-        command(part), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command(part, measured), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
+    if part == LINT:
+        return part, time.monotonic() - begun, ended.stdout, {"failures": 1 if ended.returncode else 0}
     last = ""
     for line in ended.stdout.splitlines():
         last = line if line.startswith(("PASSED", "FAILED")) else last
@@ -70,19 +75,19 @@ def enough_covered(measured: list[str]) -> bool:
     return subprocess.run([*coverage, "report"], check=False).returncode == 0
 
 
-def main(suites: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run them, and print the closing line."""
     total: dict[str, int] = {}
-    wanted = suites or SUITES
-    every = [part for suite in wanted for part in parts(suite)]
+    measured = arguments == ["--coverage"]
+    wanted = MEASURED if measured else arguments or SUITES
+    every = [*([] if arguments else [LINT]), *(part for suite in wanted for part in parts(suite))]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for future in as_completed([pool.submit(run, part) for part in every]):
+        for future in as_completed([pool.submit(run, part, measured) for part in every]):
             part, seconds, output, counts = future.result()
             print(f"{output}\n{part}: {seconds:.0f} s\n", flush=True)
             for name, count in counts.items():
                 total[name] = total.get(name, 0) + count
-    measured = [part for part in every if part.split(".")[1] in MEASURED]
-    if set(MEASURED) <= set(wanted) and not enough_covered(measured):
+    if measured and not enough_covered(every):
         print("Too little of the program was run by the tests: see the report above")
         total["failures"] = total.get("failures", 0) + 1
     failed = sum(total.get(name, 0) for name in ("failures", "errors", "unexpectedSuccesses"))

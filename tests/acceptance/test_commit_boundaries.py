@@ -210,7 +210,7 @@ class CommitBoundaryTests(PlantedCase):
 
     def _dies(self) -> bool:
         """Whether the master dies before all jobs have ended."""
-        while self.cluster.master.running:
+        while not self.cluster.master.ended(0.03):
             jobs = self.api.tried("GET", "/2/jobs?bulk=1")
             if jobs is not None and all(j["status"] in ("success", "error", "canceled") for j in jobs):
                 return self.cluster.master.ended(0.05)

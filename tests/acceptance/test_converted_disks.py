@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.acceptance.test_crashes import Api, creation
 from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.nursery import Nursery
 from twisted_rapi.testing.processes import await_true
 
 ONE, TWO = "one.example.com", "two.example.com"
@@ -21,7 +22,7 @@ class ConvertedDiskTests(SynchronousTestCase):
     """What was written into a disk is there, wherever it goes."""
 
     def setUp(self) -> None:
-        self.cluster = LocalCluster(Path(self.mktemp()).resolve(), nodes=2)
+        self.cluster = LocalCluster(Path(self.mktemp()).resolve(), nodes=2, nursery=Nursery())
         self.addCleanup(self.cluster.remove)
         self.cluster.set_up()
         (self.cluster.config / "users").write_text("demo secret write\n")

@@ -13,6 +13,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.nursery import Nursery
 from twisted_rapi.testing.processes import await_true
 
 SEED = 20261121
@@ -70,7 +71,7 @@ class CrashCase(SynchronousTestCase):
     NODES = 2
 
     def setUp(self) -> None:
-        self.cluster = LocalCluster(Path(self.mktemp()).resolve(), nodes=self.NODES)
+        self.cluster = LocalCluster(Path(self.mktemp()).resolve(), nodes=self.NODES, nursery=Nursery())
         self.addCleanup(self.cluster.remove)
         self.cluster.set_up()
         (self.cluster.config / "users").write_text("demo secret write\n")
@@ -178,7 +179,9 @@ class AgentDeathTests(CrashCase):
     """The agent dies in the middle of each kind of step that takes a while."""
 
     def setUp(self) -> None:
-        self.cluster = LocalCluster(Path(self.mktemp()).resolve(), nodes=1, more=SLOW_AGENT)
+        self.cluster = LocalCluster(
+            Path(self.mktemp()).resolve(), nodes=1, more=SLOW_AGENT, nursery=Nursery()
+        )
         self.addCleanup(self.cluster.remove)
         self.cluster.set_up()
         (self.cluster.config / "users").write_text("demo secret write\n")

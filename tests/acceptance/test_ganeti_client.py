@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.requirements import missing
 from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.nursery import Nursery
 
 SCRIPT = Path(__file__).with_name("ganeti_every_method.py")
 CLIENT = "file:/usr/lib/python3/dist-packages/ganeti/rapi/client.py"
@@ -20,7 +21,7 @@ class GanetiClientTests(SynchronousTestCase):
 
     def test_script(self) -> None:
         """All that a script may do: every public method of the client is called and gets what it expects."""
-        cluster = LocalCluster(Path(self.mktemp()).resolve())
+        cluster = LocalCluster(Path(self.mktemp()).resolve(), nursery=Nursery())
         self.addCleanup(cluster.remove)
         cluster.set_up()
         cluster.add_user("demo", "secret")

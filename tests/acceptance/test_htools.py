@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.requirements import missing
 from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.nursery import Nursery
 
 TEMPLATES = ["plain", "drbd", "file", "sharedfile", "diskless"]
 NODES = [f"node{n}.example.com" for n in (1, 2, 3)]
@@ -30,7 +31,7 @@ class HtoolsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.directory = Path(self.mktemp()).resolve()
-        self.cluster = LocalCluster(self.directory)
+        self.cluster = LocalCluster(self.directory, nursery=Nursery())
         self.addCleanup(self.cluster.remove)
         self.cluster.set_up()
         self.cluster.add_user("admin", "pw")

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.web.resource_rows import MADE
 from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.nursery import Nursery
 from twisted_rapi.testing.processes import await_true
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -37,7 +38,7 @@ class SchemathesisTests(SynchronousTestCase):
 
     def set_up(self) -> LocalCluster:
         """A cluster with some objects."""
-        cluster = LocalCluster(Path(self.mktemp()).resolve())
+        cluster = LocalCluster(Path(self.mktemp()).resolve(), nursery=Nursery())
         self.addCleanup(cluster.remove)
         cluster.set_up()
         cluster.add_user(USER, PASSWORD)

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.acceptance.test_crashes import Api, creation
 from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.nursery import Nursery
 from twisted_rapi.testing.processes import Daemon, await_true
 
 SECRET = "0123456789abcdef" * 4
@@ -68,7 +69,7 @@ class TwoClusters(SynchronousTestCase):
 
     def make(self, name: str) -> LocalCluster:
         """A cluster, not started."""
-        cluster = LocalCluster(self.folder / name, nodes=1, domain=f"{name}.example")
+        cluster = LocalCluster(self.folder / name, nodes=1, domain=f"{name}.example", nursery=Nursery())
         self.addCleanup(cluster.remove)
         cluster.set_up()
         (cluster.config / "users").write_text("demo secret write\n")

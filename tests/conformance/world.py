@@ -20,6 +20,7 @@ from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.database import Database
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.nursery import Nursery
 from twisted_rapi.testing.processes import await_true
 
 FINAL = ("success", "error", "canceled")
@@ -64,7 +65,7 @@ class World:
 
     def set_up(self) -> None:
         """Found it and start it."""
-        self.local = LocalCluster(self.directory, more=_SETTINGS, domain="gnt.example")
+        self.local = LocalCluster(self.directory, more=_SETTINGS, domain="gnt.example", nursery=Nursery())
         self.local.set_up()
         self._as_recorded()
         self._lenient_os()

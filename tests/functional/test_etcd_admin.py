@@ -28,6 +28,7 @@ from twisted_rapi.state.database import Database
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.testing.etcd import EtcdCluster
 from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.nursery import Nursery
 from twisted_rapi.testing.processes import Daemon, await_true, free_port, port_open, twistd
 
 
@@ -91,7 +92,7 @@ class EtcdCase(TestCase):
 
     def in_etcd(self) -> LocalCluster:
         """A cluster of two nodes that was moved to etcd, not started."""
-        cluster = LocalCluster(self.folder / "cluster", nodes=2)
+        cluster = LocalCluster(self.folder / "cluster", nodes=2, nursery=Nursery())
         self.addCleanup(cluster.stop)
         cluster.set_up()
         cluster.add_user("op", "secret")

@@ -23,6 +23,7 @@ from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.database import Database, integrity, schema
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.nursery import Nursery
 from twisted_rapi.testing.processes import free_port
 
 COUNTER = "counter/job"
@@ -255,7 +256,7 @@ class RunningTests(SynchronousTestCase):
         """Agents tell the time; a master that runs cannot be restored, a stopped one works on after it."""
         folder = Path(self.mktemp()).resolve()
         folder.mkdir()
-        cluster = LocalCluster(folder)
+        cluster = LocalCluster(folder, nursery=Nursery())
         cluster.set_up()
         self.addCleanup(cluster.remove)
         cluster.add_user("demo", "secret")

@@ -48,6 +48,7 @@ from twisted_rapi.storage.file import FileDriver
 from twisted_rapi.testing.allocators import FakeAllocators
 from twisted_rapi.testing.contracts.node_agent import NodeAgentContract
 from twisted_rapi.testing.local import LocalCluster
+from twisted_rapi.testing.nursery import Nursery
 from twisted_rapi.testing.os_runner import FakeOsRunner
 
 CLOCK: Any = reactor
@@ -491,7 +492,7 @@ class StoppedAgentTests(TestCase):
     """Agents as processes, one of which stops."""
 
     def setUp(self) -> None:
-        self.cluster = LocalCluster(Path(self.mktemp()).resolve(), nodes=2)
+        self.cluster = LocalCluster(Path(self.mktemp()).resolve(), nodes=2, nursery=Nursery())
         self.cluster.directory.mkdir(parents=True)
         self.cluster.set_up()
         self.addCleanup(self.cluster.remove)

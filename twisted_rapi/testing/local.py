@@ -13,6 +13,7 @@ import attrs
 
 from twisted_rapi.admin.files import set_user
 from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
+from twisted_rapi.testing.nursery import Nursery
 from twisted_rapi.testing.processes import Daemon, DidNotStart, await_true, free_port, twistd
 
 _AGENT = """\
@@ -62,6 +63,7 @@ class LocalCluster:
 
     :ivar more: further lines of every ``agent.toml``; simulated machines by default.
     :ivar environment: of the master.
+    :ivar nursery: what starts its daemons, where that is to be fast; ended with it.
     """
 
     directory: Path
@@ -71,6 +73,7 @@ class LocalCluster:
     more: str = _SIMULATED
     environment: Mapping[str, str] = attrs.field(factory=dict)
     domain: str = "example.com"
+    nursery: Nursery | None = None
     master: Daemon = attrs.field(init=False)
     agents: list[Daemon] = attrs.field(init=False, factory=list)
 
@@ -91,6 +94,7 @@ class LocalCluster:
             self.config / "twistd.log",
             self.ready,
             self.environment,
+            self.nursery,
         )
         self.agents = [self._agent(n) for n in range(1, self.nodes + 1)]
 
@@ -136,7 +140,7 @@ class LocalCluster:
         def ready() -> bool:
             return log.exists() and "the agent listens" in log.read_text(errors="replace")
 
-        return Daemon(f"node{n}", command, folder / "twistd.log", ready)
+        return Daemon(f"node{n}", command, folder / "twistd.log", ready, nursery=self.nursery)
 
     def add_user(self, name: str, password: str, options: str = "write") -> None:
         """Let a user in."""
@@ -192,4 +196,6 @@ class LocalCluster:
     def remove(self) -> None:
         """End everything and leave no file."""
         self.stop()
+        if self.nursery is not None:
+            self.nursery.end()
         shutil.rmtree(self.directory, ignore_errors=True)
