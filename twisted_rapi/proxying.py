@@ -15,7 +15,7 @@ from twisted_rapi.listening import Port, endpoint_of
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord
 from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.rpc.authority import Role
-from twisted_rapi.rpc.tls import Identity, PeerTLS, agent_tls, peer_role
+from twisted_rapi.rpc.tls import Identity, PeerTLS, peer_role
 from twisted_rapi.state.snapshot import Observed, Snapshot
 from twisted_rapi.web.call import Api
 from twisted_rapi.web.proxy import Forwarder
@@ -33,7 +33,7 @@ def from_candidate(request: Any) -> bool:
 def internal_port(reactor: Any, config: Config, identity: Identity, resource: ApiResource) -> Port:
     """What listens for other candidates."""
     listen = config.proxy.listen
-    endpoint = wrapServerTLS(agent_tls(identity), endpoint_of(reactor, listen))
+    endpoint = wrapServerTLS(PeerTLS(identity), endpoint_of(reactor, listen))
     return Port(endpoint, make_site(resource, reactor, from_candidate), listen)
 
 

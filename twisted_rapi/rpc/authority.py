@@ -39,7 +39,8 @@ class Role(Enum):
 
 
 _USAGE = {
-    Role.MASTER: [ExtendedKeyUsageOID.CLIENT_AUTH],
+    # Candidates hand requests on to each other: one of two is a server then.
+    Role.MASTER: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
     # Nodes send disks to each other: one of two is a client then.
     Role.NODE: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
     Role.API: [ExtendedKeyUsageOID.SERVER_AUTH],

@@ -1,11 +1,11 @@
-"""TLS between master and agents: both show certificates of the cluster's authority, each for its role."""
+"""TLS within a cluster: both ends show certificates of its authority, each for its role."""
 
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 from OpenSSL import SSL, crypto
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
@@ -102,49 +102,43 @@ class _OnlyNodes:
         return role_of(pem) is Role.NODE and issued(pem) > self._since - 1
 
 
-@implementer(IPolicyForHTTPS)
+@implementer(IPolicyForHTTPS, IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
 class PeerTLS:
-    """What a candidate's client uses: another candidate is known by the authority and the master's role."""
+    """
+    What candidates use to each other, at both ends: connections come about only between masters' certificates.
+
+    Which of them it is is not asked: all candidates may do the same.  Whether a certificate is in time and made
+    for that end of a connection OpenSSL says.
+    """
 
     def __init__(self, identity: Identity) -> None:
         self._options = agent_tls(identity)
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
         """See `IPolicyForHTTPS`."""
-        creator: IOpenSSLClientConnectionCreator = _OnlyMasters(self._options)
-        return creator
-
-
-@implementer(IOpenSSLClientConnectionCreator)
-@attrs.frozen
-class _OnlyMasters:
-    """Connections that come about only with who has a master's certificate."""
-
-    _options: CertificateOptions
+        return self
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """See `IOpenSSLClientConnectionCreator`."""
+        return self._connection(tlsProtocol)
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """See `IOpenSSLServerConnectionCreator`."""
+        return self._connection(tlsProtocol)
+
+    def _connection(self, protocol: Any) -> SSL.Connection:
         connection = SSL.Connection(self._options.getContext(), None)
-        connection.set_app_data(tlsProtocol)
-        connection.set_verify(SSL.VERIFY_PEER, _is_master)
+        connection.set_app_data(protocol)
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _is_master)
         return connection
 
 
-_WRONG_PURPOSE = 26  # X509_V_ERR_INVALID_PURPOSE
-
-
 def _is_master(
-    _connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, valid: int
+    _connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, valid: int
 ) -> bool:
-    """
-    Whether a certificate of a chain is as it has to be: the first one a master's.
-
-    Those are issued for clients; that candidates serve each other by them, too, is no fault.
-    """
-    if depth:
+    """Whether a certificate of a chain is as it has to be: valid, and the first one a master's."""
+    if not valid or depth:
         return bool(valid)
-    if not valid and error != _WRONG_PURPOSE:
-        return False
     return role_of(crypto.dump_certificate(crypto.FILETYPE_PEM, certificate)) is Role.MASTER
 
 
