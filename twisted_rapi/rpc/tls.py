@@ -105,10 +105,10 @@ class _OnlyNodes:
 @implementer(IPolicyForHTTPS, IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
 class PeerTLS:
     """
-    What candidates use to each other, at both ends: connections come about only between masters' certificates.
+    What candidates use to each other, at both ends: whoever is there has to show a master's certificate.
 
-    Which of them it is is not asked: all candidates may do the same.  Whether a certificate is in time and made
-    for that end of a connection OpenSSL says.
+    Which of them it is is not asked: all candidates may do the same.  Whether a certificate is in time, and
+    made for that end of a connection, OpenSSL says.
     """
 
     def __init__(self, identity: Identity) -> None:
