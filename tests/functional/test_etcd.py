@@ -8,13 +8,16 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
+from zope.interface import implementer
 
 from tests.requirements import missing
-from twisted_rapi.errors import Conflict, StoreError, StoreUnreachable, Unanswered
+from twisted_rapi.errors import Compacted, Conflict, StoreError, StoreUnreachable, Unanswered
 from twisted_rapi.ha.leased import LeasedCandidate
 from twisted_rapi.model.records import GroupRecord, key_of
 from twisted_rapi.state.codec import encode
-from twisted_rapi.state.etcd import EtcdStore
+from twisted_rapi.state.etcd import EtcdStore, open_etcd
+from twisted_rapi.state.etcd_gateway import Gateway, IGateway
+from twisted_rapi.state.etcd_wire import Document, packed, revision_of
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.state.snapshot import load
 from twisted_rapi.testing.etcd import EtcdCluster, Member
@@ -84,6 +87,24 @@ class Writers:
             await work
 
 
+@implementer(IGateway)
+class _Forgetting:
+    """A gateway that has etcd forget all but its newest revision before the `at`th range."""
+
+    def __init__(self, inner: Gateway, at: int) -> None:
+        self._inner, self._left = inner, at
+        self.member, self.stream = inner.member, inner.stream
+
+    async def call(self, method: str, body: Document, seconds: float, endpoint: str | None = None) -> Any:
+        """See `IGateway.call`."""
+        self._left -= method == "kv/range"
+        if method == "kv/range" and not self._left:
+            put = {"key": packed(b"elsewhere"), "value": packed(b"1")}
+            written = await self._inner.call("kv/put", put, seconds)
+            await self._inner.call("kv/compaction", {"revision": str(revision_of(written))}, seconds)
+        return await self._inner.call(method, body, seconds, endpoint)
+
+
 class EtcdTests(TestCase):
     """What was acknowledged is there, once; who asks is answered or told why not, in time."""
 
@@ -103,6 +124,41 @@ class EtcdTests(TestCase):
         store = await self.etcd.store(any_reactor, prefix, endpoints, **more)
         self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
         return store
+
+    async def test_one_moment(self) -> None:
+        """All of it is read as of one revision, whatever is committed meanwhile; leases are left out."""
+        keys = [f"k/{n:02d}" for n in range(20)]
+        await self.store.commit(Commit(puts=dict.fromkeys(keys, b"0")))
+        lease = await self.store.grant(30)
+        await self.store.commit(Commit(puts={"here": b"1"}, leased={"here": lease}))
+        going = [True]
+
+        async def write() -> None:
+            made = 0
+            while going:
+                made += 1
+                await self.store.commit(Commit(puts=dict.fromkeys(keys, str(made).encode())))
+
+        writing = Deferred.fromCoroutine(write())
+        seen = set[bytes]()
+        for _ in range(5):
+            found = await self.store.everything(limit=1)
+            self.assertEqual(list(found), keys)
+            [value] = {entry.value for entry in found.values()}
+            seen.add(value)
+        going.clear()
+        await writing
+        self.assertGreater(len(seen), 1)
+
+    async def test_forgotten(self) -> None:
+        """Who reads all of it while etcd forgets that revision is told so, and not given a mixture."""
+        gateway, end = self.etcd.connect(any_reactor)
+        await self.store.commit(Commit(puts={f"k/{n}": b"0" for n in range(9)}))
+        reader = await open_etcd(_Forgetting(gateway, at=3), any_reactor, "reader", "/t", end=end)
+        self.addCleanup(lambda: Deferred.fromCoroutine(reader.close()))
+        with self.assertRaises(Compacted):
+            await reader.everything(limit=1)
+        self.assertEqual(len(await reader.everything(limit=1)), 9)
 
     async def everything(self) -> list[str]:
         """All keys of the writers."""

@@ -62,11 +62,12 @@ class EtcdCase(TestCase):
 
     skip = missing("etcd")
     timeout = 120
+    size = 3  # members of etcd
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).resolve()
         self.folder.mkdir()
-        self.etcd = EtcdCluster(self.folder / "etcd")
+        self.etcd = EtcdCluster(self.folder / "etcd", size=self.size)
         self.addCleanup(self.etcd.remove)
         self.etcd.set_up()
         self.etcd.start()
@@ -119,7 +120,7 @@ class EtcdCase(TestCase):
 
     def presence(self, port: int) -> list[bool]:
         """Which candidates are there."""
-        return [candidate["present"] for candidate in _ask(port, "/2/master")["candidates"]]
+        return [candidate["present"] for candidate in ask(port, "/2/master")["candidates"]]
 
 
 class AdminTests(EtcdCase):
@@ -214,7 +215,7 @@ class AdminTests(EtcdCase):
         self.assertEqual(self.admin(*failover, "node2.example.com"), 0, self.said)
         self.assertIn("node2.example.com is master now", self.said[-1])
         await_true("the second answers", lambda: _master(port) == "node2.example.com")
-        answer = _ask(port, "/2/master", {"node": "node1.example.com"})
+        answer = ask(port, "/2/master", {"node": "node1.example.com"})
         self.assertEqual(answer["target"], "node1.example.com")
         await_true("the first answers", lambda: _master(first) == "node1.example.com")
 
@@ -235,12 +236,12 @@ class AdminTests(EtcdCase):
         cluster.await_nodes()
 
 
-def _ask(port: int, path: str, body: Any = None) -> Any:
-    """Ask as the user who may write; with a body it is a PUT."""
+def ask(port: int, path: str, body: Any = None, method: str = "") -> Any:
+    """Ask as the user who may write; with a body it is a PUT unless another method is named."""
     credentials = base64.b64encode(b"op:secret").decode()
     headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
-    method = "GET" if body is None else "PUT"
+    method = method or ("GET" if body is None else "PUT")
     request = urllib.request.Request(f"https://127.0.0.1:{port}{path}", data, headers, method=method)
     context = ssl._create_unverified_context()
     with urllib.request.urlopen(request, timeout=10, context=context) as answer:

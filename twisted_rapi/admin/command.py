@@ -14,18 +14,17 @@ from twisted.python import usage
 
 from twisted_rapi.admin import joining
 from twisted_rapi.admin.addressing import ApiCertificate, address_settings
+from twisted_rapi.admin.backing import Backup, Restore
 from twisted_rapi.admin.check import check_all, etcd_of
 from twisted_rapi.admin.check_etcd import Looked, look_at_etcd
 from twisted_rapi.admin.files import remove_user, set_user, users
 from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
 from twisted_rapi.admin.parts import CONFIG, STATE, Command, Work, run_sub, say_out
-from twisted_rapi.admin.restoring import restore
 from twisted_rapi.admin.secret import DomainSecret
-from twisted_rapi.admin.storing import EtcdCertificates, Store, fill_new_etcd, only_sqlite, store_settings
+from twisted_rapi.admin.storing import EtcdCertificates, Store, fill_new_etcd, store_settings
 from twisted_rapi.admin.switching import Failover
 from twisted_rapi.config import StoreSection, load
 from twisted_rapi.errors import ConfigurationError, RapiError
-from twisted_rapi.state.database import backup
 
 INTERRUPTED = 130  # as shells have it
 _TOLD = (usage.UsageError, RapiError, OSError, UnicodeDecodeError, CancelledError)
@@ -218,42 +217,6 @@ class User(Command):
         return run_sub(self)
 
 
-class Backup(Command):
-    """``backup``: copy the store, also while the daemon runs."""
-
-    synopsis = "[options] TARGET"
-    optParameters = [["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."]]
-
-    def parseArgs(self, target: str) -> None:  # type: ignore[override]
-        """Take the file to write."""
-        self["target"] = target
-
-    def run(self) -> int:
-        """Do it."""
-        backup(only_sqlite(load(Path(self["config"]))), Path(self["target"]))
-        return 0
-
-
-class Restore(Command):
-    """``restore``: make the store what a backup says, while no master runs."""
-
-    synopsis = "[options] BACKUP"
-    longdesc = "Put a backup in the place of the store of a master that does not run.  The old one is kept."
-    optParameters = [["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."]]
-
-    def parseArgs(self, source: str) -> None:  # type: ignore[override]
-        """Take the backup."""
-        self["source"] = source
-
-    def run(self) -> int:
-        """Do it."""
-        store = only_sqlite(load(Path(self["config"])))
-        kept = restore(Path(self["source"]), store)
-        say_out(f"{store} is restored." + (f"  The one before is kept as {kept}." if kept else ""))
-        say_out("Next: rapi-admin check, then start rapi.")
-        return 0
-
-
 class Check(Command):
     """``check``: whether this machine is set up well."""
 
@@ -287,8 +250,8 @@ class Options(Command):
         ["join-token", None, JoinToken, "Make a token for a new node."],
         ["join", None, Join, "Make this machine a node."],
         ["user", None, User, "Add, remove and list users."],
-        ["backup", None, Backup, "Copy the store while it is in use."],
-        ["restore", None, Restore, "Put a backup in the place of the store."],
+        ["backup", None, Backup, "Copy the store to a file while it is in use."],
+        ["restore", None, Restore, "Make the store what a backup says."],
         ["store", None, Store, "Move the cluster from one store into another."],
         ["failover", None, Failover, "Hand the mastership to another candidate."],
         ["etcd-certificates", None, EtcdCertificates, "Make certificates for etcd and its clients."],

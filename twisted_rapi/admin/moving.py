@@ -12,12 +12,16 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from twisted_rapi.admin.restoring import ONWARD, free_name, held, problems, put_together, rank, remove_parts
 from twisted_rapi.config import StoreSection
-from twisted_rapi.errors import ConfigurationError
+from twisted_rapi.deadline import within
+from twisted_rapi.errors import Compacted, ConfigurationError
 from twisted_rapi.ha.leased import SEAT, LeasedCandidate
-from twisted_rapi.model.mastership import ElectionRecord
-from twisted_rapi.model.records import ClusterRecord
+from twisted_rapi.ha.presence import TTL
+from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord
+from twisted_rapi.model.records import ClusterRecord, NodeRecord
 from twisted_rapi.opening import open_etcd_of, read_keys
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.database import Database, read_only
@@ -28,6 +32,7 @@ Values = Mapping[str, bytes]
 
 AT_ONCE, BYTES = 100, 500_000  # what goes into one commit
 _CLUSTER = ClusterRecord.KIND
+_PRESENT = f"{CandidateRecord.KIND}/"
 MOVED = "moved/cluster"
 """Where a cluster that was moved out of etcd leaves its record."""
 
@@ -45,22 +50,29 @@ async def move(section: StoreSection, source: str, target: str, reactor: Any) ->
     path = Path(section.path)
     if source == "sqlite":
         with _values_of(path) as values:
-            async with _reserved(section, reactor) as store:
-                await _fill_etcd(store, values)
+            async with reserved(section, reactor) as store:
+                await fill_etcd(store, values)
             _retire_file(path)
         return len(values)
     if path.exists():
         raise ConfigurationError(f"{path} is there already: move it away first")
-    async with _reserved(section, reactor) as store:
-        values = await _read_etcd(store)
+    async with reserved(section, reactor) as store:
+        values = await read_etcd(store)
+        for key, value in values.items():
+            decode(key, value)
         _fill_file(path, values)
         await _retire_etcd(store)
     return len(values)
 
 
 @contextlib.asynccontextmanager
-async def _reserved(section: StoreSection, reactor: Any) -> AsyncIterator[EtcdStore]:
-    """Etcd's part, with nobody being able to become master there."""
+async def reserved(section: StoreSection, reactor: Any) -> AsyncIterator[EtcdStore]:
+    """
+    Etcd's part, with nobody being able to become master there.
+
+    :raises ConfigurationError: a candidate runs, master or not, or no etcd is configured.
+    :raises StoreError: etcd cannot be used.
+    """
     if not section.endpoints:
         raise ConfigurationError("store.endpoints: where etcd is has to be configured")
     store = await open_etcd_of(section, reactor, read_keys(section))
@@ -68,6 +80,7 @@ async def _reserved(section: StoreSection, reactor: Any) -> AsyncIterator[EtcdSt
         seat = (await store.get([SEAT])).get(SEAT)
         if seat is not None:
             raise ConfigurationError(f"a master runs on {seat.value.decode()}: stop all candidates first")
+        await _await_absence(store, reactor)
         election = (await store.get([ElectionRecord.KIND])).get(ElectionRecord.KIND)
         node = "rapi-admin" if election is None else _election(election.value).node
         candidate = LeasedCandidate(store, store, node, reactor, ttl=10)
@@ -80,6 +93,34 @@ async def _reserved(section: StoreSection, reactor: Any) -> AsyncIterator[EtcdSt
         await store.close()
 
 
+async def _await_absence(store: EtcdStore, reactor: Any) -> None:
+    """
+    Wait until the signs of daemons that have ended are gone.
+
+    :raises ConfigurationError: one is still there by then: that daemon runs.
+    """
+    try:
+        await within(Deferred.fromCoroutine(_absence(store)), TTL + 2.0, reactor, TimeoutError)
+    except TimeoutError:
+        there = (await store.list(_PRESENT)).entries
+        nodes = await store.get([f"{NodeRecord.KIND}/{key.removeprefix(_PRESENT)}" for key in there])
+        records = [decode(key, entry.value) for key, entry in nodes.items()]
+        names = [record.name for record in records if isinstance(record, NodeRecord)]
+        who = ", ".join(names) or "a machine that is no node"
+        raise ConfigurationError(f"rapi runs on {who}: stop all candidates first") from None
+
+
+async def _absence(store: EtcdStore) -> None:
+    while (page := await store.list(_PRESENT)).entries:
+        watch = store.watch([_PRESENT], page.revision)
+        try:
+            await watch.next()
+        except Compacted:
+            pass
+        finally:
+            watch.close()
+
+
 @contextlib.contextmanager
 def _values_of(path: Path) -> Iterator[Values]:
     """What the file has, with nobody being able to open it meanwhile."""
@@ -87,28 +128,40 @@ def _values_of(path: Path) -> Iterator[Values]:
     if wrong:
         raise ConfigurationError(f"{path} cannot be moved: {'; '.join(wrong)}")
     with held(path):
-        with contextlib.closing(read_only(path)) as db:
-            values = dict(db.execute("SELECT key, value FROM entries").fetchall())
-        yield values
+        yield read_file(path)
 
 
-async def _read_etcd(store: EtcdStore) -> Values:
-    values: dict[str, bytes] = {}
-    after: str | None = ""
-    while after is not None:
-        page = await store.list("", after)
-        values.update({key: entry.value for key, entry in page.entries.items()})
-        after = page.more
-    values.pop(SEAT, None)
-    values.pop(MOVED, None)
-    if _CLUSTER not in values:
-        raise ConfigurationError("etcd holds no cluster below this prefix: there is nothing to move")
-    for key, value in values.items():
-        decode(key, value)
-    return values
+def read_file(path: Path) -> Values:
+    """The cluster in a file in which there are no `problems`."""
+    with contextlib.closing(read_only(path)) as db:
+        return lasting(dict(db.execute("SELECT key, value FROM entries").fetchall()))
 
 
-async def _fill_etcd(store: EtcdStore, values: Values) -> None:
+async def read_etcd(store: EtcdStore) -> Values:
+    """
+    The cluster in etcd as of one moment.
+
+    :raises ConfigurationError: there is none.
+    :raises StoreError: it cannot be read.
+    """
+    found = {key: entry.value for key, entry in (await store.everything()).items()}
+    if _CLUSTER not in found:
+        raise ConfigurationError("etcd holds no cluster below this prefix")
+    return lasting(found)
+
+
+def lasting(values: Values) -> Values:
+    """Of a store's records those of the cluster, without the signs that processes leave while they run."""
+    return {k: v for k, v in values.items() if k not in (SEAT, MOVED) and not k.startswith(_PRESENT)}
+
+
+async def fill_etcd(store: EtcdStore, values: Values) -> None:
+    """
+    Put a cluster into etcd where none is, its own record last; term and ids of jobs only go on.
+
+    :raises ConfigurationError: there is one.
+    :raises StoreError: it could not be written; there is no cluster then.
+    """
     there = await store.get([_CLUSTER, *ONWARD])
     if _CLUSTER in there:
         raise ConfigurationError("etcd holds a cluster below this prefix: choose another one")
@@ -157,6 +210,14 @@ async def _retire_etcd(store: EtcdStore) -> None:
 
 
 def _fill_file(path: Path, values: Values) -> None:
+    with filled(path, values) as part:
+        os.chmod(part, 0o600)
+        part.replace(path)
+
+
+@contextlib.contextmanager
+def filled(path: Path, values: Values) -> Iterator[Path]:
+    """A database with these beside `path`; gone at the end, unless it has been put in place."""
     part = path.with_name(f".{path.name}.moved")
     remove_parts(part)
     try:
@@ -167,8 +228,7 @@ def _fill_file(path: Path, values: Values) -> None:
             database.close()
         if isinstance(result, Exception):
             raise result
-        os.chmod(part, 0o600)
-        part.replace(path)
+        yield part
     finally:
         remove_parts(part)
 

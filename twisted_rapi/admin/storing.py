@@ -10,19 +10,8 @@ from twisted.python import usage
 from twisted_rapi.admin.certifying import certify_etcd
 from twisted_rapi.admin.moving import move
 from twisted_rapi.admin.parts import CONFIG, Command, Work, run_sub, say_out
-from twisted_rapi.config import Config, load
+from twisted_rapi.config import load
 from twisted_rapi.errors import ConfigurationError, RapiError
-
-
-def only_sqlite(config: Config) -> Path:
-    """
-    The store's file.
-
-    :raises ConfigurationError: it is in etcd.
-    """
-    if config.store.kind != "sqlite":
-        raise ConfigurationError("the store is etcd: use etcdctl snapshot, as docs/etcd.rst says")
-    return Path(config.store.path)
 
 
 def store_settings(path: Path, etcd: str) -> str:

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from twisted_rapi.deadline import within
 from twisted_rapi.errors import (
+    Compacted,
     LeaseGone,
     StoreClosed,
     StoreError,
@@ -26,7 +27,7 @@ from twisted_rapi.errors import (
 from twisted_rapi.state.etcd_asking import Asker, Deadline
 from twisted_rapi.state.etcd_commit import Committer
 from twisted_rapi.state.etcd_feed import Feed
-from twisted_rapi.state.etcd_gateway import NOT_FOUND, IGateway, Refused
+from twisted_rapi.state.etcd_gateway import NOT_FOUND, OUT_OF_RANGE, IGateway, Refused
 from twisted_rapi.state.etcd_leader import Local, move_leader
 from twisted_rapi.state.etcd_wire import (
     Document,
@@ -131,6 +132,29 @@ class EtcdStore:
         entries = dict(map(self._shown, pairs(answer)))
         more = max(entries) if answer.get("more") else None
         return Page(revision_of(answer) - self._base, entries, more)
+
+    async def everything(self, limit: int = 1000) -> Mapping[str, Entry]:
+        """
+        All there is as of one revision, but what hangs on a lease: that is of processes, not of the cluster.
+
+        :param limit: keys asked for at once.
+        :raises Compacted: etcd forgot that revision meanwhile.
+        :raises StoreError: it cannot be read.
+        """
+        self._check_open()
+        first, end, as_of = self._entry(""), self._space.after(""), 0
+        found: dict[str, Entry] = {}
+        while True:
+            try:
+                answer = await self._asker.insist("kv/range", range_of(first, end, limit, revision=as_of))
+            except Refused as e:
+                raise (Compacted(str(e)) if e.code == OUT_OF_RANGE else e) from e
+            as_of = as_of or revision_of(answer)
+            part = pairs(answer)
+            found.update(self._shown(pair) for pair in part if not pair.lease)
+            if not answer.get("more"):
+                return found
+            first = part[-1].key + b"\0"
 
     # Writing.
 

@@ -67,8 +67,14 @@ def after_all(prefix: bytes) -> bytes:
     return kept[:-1] + bytes([kept[-1] + 1])
 
 
-def range_of(key: bytes, end: bytes = b"", limit: int = 0, keys_only: bool = False) -> dict[str, Any]:
-    """A question for one key, or for those from `key` up to below `end`, in order."""
+def range_of(
+    key: bytes, end: bytes = b"", limit: int = 0, keys_only: bool = False, revision: int = 0
+) -> dict[str, Any]:
+    """
+    A question for one key, or for those from `key` up to below `end`, in order.
+
+    :param revision: as of which of etcd's revisions; 0 for the newest.
+    """
     asked: dict[str, Any] = {"key": packed(key)}
     if end:
         asked["range_end"] = packed(end)
@@ -76,6 +82,8 @@ def range_of(key: bytes, end: bytes = b"", limit: int = 0, keys_only: bool = Fal
         asked["limit"] = str(limit)
     if keys_only:
         asked["keys_only"] = True
+    if revision:
+        asked["revision"] = str(revision)
     return asked
 
 
