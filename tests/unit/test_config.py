@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from twisted_rapi.agent.fencing_settings import FencingSettings, Ipmi
 from twisted_rapi.agent.settings import AgentSettings, Simulated
 from twisted_rapi.config import Config, listen_address, load
 from twisted_rapi.errors import ConfigurationError
@@ -111,7 +112,7 @@ class DocumentationTests(SynchronousTestCase):
         found: dict[str, dict[str, str]] = {}
         section = ""
         for line in DOCS.read_text().splitlines():
-            if match := re.fullmatch(r"``(?:\[(\w+)\]|(agent)\.toml)``", line):
+            if match := re.fullmatch(r"``(?:\[(\w+)\]|(agent|fencing)\.toml)``", line):
                 section = match[1] or match[2]
             if match := re.fullmatch(r"``(\w+)``, ``(.*)``", line):
                 found.setdefault(section, {})[match[1]] = match[2]
@@ -130,5 +131,9 @@ class DocumentationTests(SynchronousTestCase):
         agent = AgentSettings()
         expected["agent"] = self.written(agent)
         del expected["agent"]["simulated"]
+        board = self.written(Ipmi(address="", user="", password_file=""))
+        program = self.written(FencingSettings())["ipmitool"]
+        kept = {name: board[name] for name in ("port", "interface", "privilege")}
+        expected["fencing"] = {"ipmitool": program, **kept}
         expected["simulated"] = self.written(Simulated())
         self.assertEqual(self.documented(), expected)

@@ -22,6 +22,7 @@ from twisted_rapi.agent import providers
 from twisted_rapi.agent.allocators import Allocators
 from twisted_rapi.agent.certificates import Certificates
 from twisted_rapi.agent.exports import Exports
+from twisted_rapi.agent.fencing import Fencing
 from twisted_rapi.agent.hook_runner import HookRunner, watch_tree
 from twisted_rapi.agent.interface import INames
 from twisted_rapi.agent.names import SystemNames, TableNames
@@ -224,10 +225,12 @@ class _Runners:
     allocators: Allocators
     hooks: HookRunner
     streams: Streams
+    fencing: Fencing
 
     def cleaners(self) -> Cleaners:
         """What ends those that an agent before this one left behind."""
-        return (self.os.clean, self.allocators.clean, self.hooks.clean, self.streams.clean)
+        runners = (self.os, self.allocators, self.hooks, self.streams, self.fencing)
+        return tuple(runner.clean for runner in runners)
 
 
 def _runners(settings: AgentSettings, reactor: Any, in_thread: InThread) -> _Runners:
@@ -244,6 +247,7 @@ def _runners(settings: AgentSettings, reactor: Any, in_thread: InThread) -> _Run
         ),
         allocators=Allocators([*map(Path, settings.iallocator_search_path)], state, *run),
         hooks=HookRunner(Path(settings.hooks_dir), state / "hooks", *run, watch_tree(reactor)),
+        fencing=Fencing(Path(settings.fencing), state / "fencing", *run),
         streams=Streams(credentials, state, *run, "" if host == "::" else host, sockets=reactor),
     )
 
@@ -257,6 +261,7 @@ def _parts(
         volumes=_volumes(settings, threads.storage.run),
         units=_units(settings, threads.storage.run),
         powercycle=_powercycle(settings, reactor),
+        fencer=runners.fencing,
         os_runner=runners.os,
         allocators=runners.allocators,
         names=_names(settings, threads.names.run),

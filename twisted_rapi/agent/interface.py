@@ -7,7 +7,7 @@ import attrs
 from zope.interface import Interface
 
 from twisted_rapi.model.seen import OsSeen
-from twisted_rapi.model.steps import DomainSpec, RunAllocator, RunHooks, RunOs
+from twisted_rapi.model.steps import DomainSpec, FenceNode, RunAllocator, RunHooks, RunOs
 
 
 class IHookRunner(Interface):
@@ -30,6 +30,21 @@ class IHookRunner(Interface):
         Call `changed` when `folders` may have changed, as far as that is noticed.
 
         Answers how to end that.
+        """
+
+
+class IFencer(Interface):
+    """A way to have the machine of another node be off, and to know that it is."""
+
+    async def fence(step: FenceNode) -> str:
+        """
+        Have it be off, if it is not; answers how that is known.
+
+        It answers only with proof: the machine was seen to be off after this was called.  It may be called
+        again at any time, also while it is at work, here or on another node.
+
+        :raises StepFailed: kind ``fencing``: it is not known to be off within `FenceNode.seconds`, and why;
+            never with a password in it.  It may be off nevertheless.
         """
 
 

@@ -34,6 +34,7 @@ class MachineSteps:
             steps.ResolveName: self._resolve,
             steps.ProbeAddress: self._probe,
             steps.Powercycle: self._powercycle,
+            steps.FenceNode: self._fence,
             steps.ListUnits: self._list,
             steps.ListVolumes: self._list_volumes,
             steps.ChangeUnit: self._change,
@@ -67,6 +68,15 @@ class MachineSteps:
         if self._restart is None or not self._restart.active():
             self._restart = self._parts.clock.callLater(step.delay, self._begin_restart)
         return Outcome(text=f"Reboot scheduled in {step.delay} seconds")
+
+    async def _fence(self, step: steps.FenceNode) -> Outcome:
+        fencer = self._parts.fencer
+        if fencer is None:
+            raise StepFailed("this node fences none", "fencing")
+        self._log.warn("node {node} is fenced from here", node=step.name)
+        proof = await fencer.fence(step)
+        self._log.warn("node {node} is off: {proof}", node=step.name, proof=proof)
+        return Outcome(text=proof)
 
     def _begin_restart(self) -> None:
         self._log.warn("the machine is restarted, as it was asked for")

@@ -25,7 +25,7 @@ from twisted_rapi.rpc.interface import INodeAgent
 
 Handler = Callable[[Any], Coroutine[Any, Any, Outcome]]
 
-_APART = (steps.AwaitSync, steps.RunAllocator, steps.ResolveName, steps.ProbeAddress, *APART)
+_APART = (steps.AwaitSync, steps.FenceNode, steps.RunAllocator, steps.ResolveName, steps.ProbeAddress, *APART)
 
 
 @implementer(INodeAgent)

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from twisted_rapi.agent.certificates import Certificates
 from twisted_rapi.agent.exports import Exports
-from twisted_rapi.agent.interface import IAllocators, IHookRunner, INames, IOsRunner, IStreams
+from twisted_rapi.agent.interface import IAllocators, IFencer, IHookRunner, INames, IOsRunner, IStreams
 from twisted_rapi.agent.settings import Simulated
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.hypervisor.interface import IHypervisor
@@ -27,6 +27,7 @@ class Parts:
     :ivar now: seconds since the epoch.
     :ivar hooks: ``None``: none are run here.
     :ivar simulated: sizes to report instead of the machine's own.
+    :ivar fencer: switches other nodes off; ``None``: none does.
     :ivar migration: by kind, how other nodes reach a hypervisor with a guest that comes here.
     :ivar names: what host names stand for.
     :ivar streams: carries the bytes of disks; `exports`: the folder with exports; `certificates`: keys for
@@ -49,6 +50,7 @@ class Parts:
     simulated: Simulated | None = None
     units: Mapping[str, IStorageUnits] = attrs.field(factory=dict)
     powercycle: Callable[[], None] | None = None
+    fencer: IFencer | None = None
     migration: Mapping[str, str] = attrs.field(factory=dict)
     streams: IStreams | None = None
     exports: Exports | None = None

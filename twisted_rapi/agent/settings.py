@@ -48,6 +48,7 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     :ivar authority: PEM files of the cluster's authority, the node's certificate and its key.
     :ivar hooks_dir: where the folders of hooks are, ``PATH-pre.d`` and ``PATH-post.d``.
     :ivar hypervisors: ``kvm`` (libvirt) and ``fake`` (simulated).
+    :ivar fencing: the file that says how other nodes are switched off; it need not exist.
     :ivar powercycle_command: restarts the machine whatever runs on it; without one it may not be restarted.
     :ivar migration_uri: how the libvirt of other nodes reaches this one's; empty: by TLS at `listen`'s name.
     """
@@ -83,6 +84,7 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     )
     hooks_dir: str = "/etc/ganeti/hooks"
     log_file: str = ""
+    fencing: str = "fencing.toml"
     powercycle_command: tuple[str, ...] = ()
     simulated: Simulated | None = None
 
@@ -107,9 +109,8 @@ def load(path: Path) -> AgentSettings:
         "hooks_dir",
     )
     optional = ("serial_dir", "log_file")
-    values: dict[str, Any] = {
-        name: str(folder / getattr(found, name)) for name in ("authority", "certificate", "key", *folders)
-    }
+    always = ("authority", "certificate", "key", "fencing", *folders)
+    values: dict[str, Any] = {name: str(folder / getattr(found, name)) for name in always}
     values |= {name: str(folder / value) for name in optional if (value := getattr(found, name))}
     values |= {
         name: tuple(str(folder / p) for p in getattr(found, name))

@@ -25,6 +25,23 @@ class Powercycle(Step, frozen=True, kw_only=True, tag="node.powercycle", omit_de
     delay: int = 5
 
 
+class FenceNode(Step, frozen=True, kw_only=True, tag="node.fence", omit_defaults=True):
+    """
+    Have the machine of another node be off, and be certain of it; it fails, with kind ``fencing``, otherwise.
+
+    Outcome ``text``: how that is known.
+
+    :ivar name: the other node's; `uuid`: its, too.
+    :ivar program: its node parameter ``oob_program``, for where nothing else is configured for it.
+    :ivar seconds: how long that may take.
+    """
+
+    name: str
+    uuid: str
+    program: str = ""
+    seconds: float = 60.0
+
+
 class ListUnits(Step, frozen=True, kw_only=True, tag="storage.list", omit_defaults=True):
     """
     Say which storage units of a kind (constants.json ``storage_types``) the node has.

@@ -24,6 +24,7 @@ from twisted_rapi.model.domain_steps import (
 from twisted_rapi.model.node_steps import (
     ChangeUnit,
     Delay,
+    FenceNode,
     ListUnits,
     ListVolumes,
     Ping,
@@ -88,6 +89,7 @@ __all__ = [
     "DomainSpec",
     "DumpEnd",
     "EndStreams",
+    "FenceNode",
     "FinishExport",
     "GrowVolume",
     "InspectDisks",
@@ -169,6 +171,7 @@ AnyStep = (
     | ProbeAddress
     | Ping
     | Powercycle
+    | FenceNode
     | ListUnits
     | ListVolumes
     | ChangeUnit
@@ -215,4 +218,6 @@ def deadline(step: Step) -> float:
         extra = float(step.timeout)
     elif isinstance(step, AwaitSync):
         extra = step.at_most
+    elif isinstance(step, FenceNode):
+        extra = step.seconds
     return DEADLINES.get(type(step), 60.0) + extra

@@ -38,7 +38,7 @@ _LIVE = (
 
 
 _ABOUT_MACHINE = (
-    *(steps.Ping, steps.ResolveName, steps.ProbeAddress, steps.Powercycle),
+    *(steps.Ping, steps.ResolveName, steps.ProbeAddress, steps.Powercycle, steps.FenceNode),
     *(steps.ListUnits, steps.ListVolumes, steps.ChangeUnit, steps.RepairUnit),
 )
 
@@ -52,6 +52,7 @@ class FakeNode(NodeExports):
     :ivar faults: per type of step, errors that the next ones end with.
     :ivar done: all steps that were carried out, in order.
     :ivar down: whether it answers nobody.
+    :ivar unfenced: why others cannot switch it off; "" when they can.
     :ivar unit_shelf: what is noted of storage units; `missing`: addresses it does not have.
     :ivar hooks: by path and phase (``instance-start-pre``), what its scripts answer.
     :ivar hypervisors: versions by kind; `oses`: the OS definitions it has.
@@ -69,6 +70,7 @@ class FakeNode(NodeExports):
     faults: dict[type[Step], list[Exception]] = attrs.field(factory=dict)
     done: list[Step] = attrs.field(factory=list)
     down: bool = False
+    unfenced: str = "nothing says how it is fenced"
     boots: int = 0
     hypervisors: dict[str, str] = attrs.field(factory=lambda: {"fake": "1"})
     oses: tuple[OsSeen, ...] = (NOOP,)
@@ -171,6 +173,8 @@ class FakeNode(NodeExports):
             case steps.Powercycle():
                 self.domains.clear()
                 return Outcome(text=f"Reboot scheduled in {step.delay} seconds")
+            case steps.FenceNode():
+                return self._fence(step)
             case steps.ListUnits():
                 return Outcome(units=self._units(step.kind))
             case steps.ListVolumes():
@@ -180,6 +184,14 @@ class FakeNode(NodeExports):
             case steps.RepairUnit():
                 self.groups().repair(step.kind, step.name)
         return Outcome()
+
+    def _fence(self, step: steps.FenceNode) -> Outcome:
+        victim = self.shared.nodes[step.uuid]
+        if victim.unfenced:
+            raise StepFailed(victim.unfenced, "fencing")
+        victim.down = True
+        victim.domains.clear()
+        return Outcome(text=f"{step.name} has no power")
 
     def _resolve(self, step: steps.ResolveName) -> Outcome:
         wanted = self.aliases.get(step.name, step.name)

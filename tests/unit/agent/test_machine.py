@@ -15,6 +15,7 @@ from twisted_rapi.model import steps
 from twisted_rapi.model.steps import DomainSpec, Outcome, Step
 from twisted_rapi.storage.units import Groups, SimulatedUnits
 from twisted_rapi.testing.agents import at_once, make_node
+from twisted_rapi.testing.fencing import FakeFencer
 from twisted_rapi.testing.volumes import MemoryShelf
 
 DOMAIN = DomainSpec(
@@ -132,3 +133,21 @@ class UnitTests(MachineCase):
         """A kind nobody has is a failure about storage."""
         error = self.fails(self.begun(), steps.ListUnits(instance="", kind="lvm-vg"))
         self.assertEqual(error.kind, "storage")
+
+
+class FenceTests(MachineCase):
+    """`FenceNode`."""
+
+    STEP = steps.FenceNode(instance="", name="node2.example.com", uuid="u2")
+
+    def test_fences(self) -> None:
+        """The proof is answered, and why there is none."""
+        fencer = FakeFencer({"node2.example.com"}, {"node2.example.com": "no answer"})
+        node = self.begun(fencer=fencer)
+        self.assertEqual(self.fails(node, self.STEP).text, "no answer")
+        fencer.trouble.clear()
+        self.assertEqual(self.does(node, self.STEP), Outcome(text="node2.example.com is off"))
+
+    def test_none(self) -> None:
+        """Where there is no way to fence, it says so."""
+        self.assertEqual(self.fails(self.begun(), self.STEP).kind, "fencing")
