@@ -1,6 +1,7 @@
 """kill -9 of the master at every commit boundary of jobs about instances, disks, nodes and the cluster."""
 
 import json
+import time
 from typing import Any
 
 import attrs
@@ -185,6 +186,7 @@ class CommitBoundaryTests(PlantedCase):
         self.plant(f"{BEFORE}:1")
         self.assertIsNone(self.api.tried(*row.job), "it was acknowledged before it was stored")
         self._next_master()
+        self.cluster.master.await_ready()
         self.assertEqual({j["id"] for j in self.api.ask("GET", "/2/jobs?bulk=1")}, before)
         self.plant(f"{AFTER}:1")
         self.assertIsNone(self.api.tried(*row.job))
@@ -206,12 +208,15 @@ class CommitBoundaryTests(PlantedCase):
 
     def _next_master(self) -> None:
         self.assertTrue(self.cluster.master.ended(15), "it has not died")
-        self.cluster.master.start()
+        # It may die again before it has answered anybody.
+        self.cluster.master.start(wait=False)
 
     def _dies(self) -> bool:
         """Whether the master dies before all jobs have ended."""
+        end = time.monotonic() + 120
         while not self.cluster.master.ended(0.03):
             jobs = self.api.tried("GET", "/2/jobs?bulk=1")
+            self.assertLess(time.monotonic(), end, f"neither dead nor done: {jobs}")
             if jobs is not None and all(j["status"] in ("success", "error", "canceled") for j in jobs):
                 return self.cluster.master.ended(0.05)
         return True

@@ -152,9 +152,11 @@ class Campaign:
         self._stop("load")
         await_true("all jobs have ended", self._all_ended, 90)
         listed = Listed(jobs={job["id"]: _job(job) for job in self.lab.read("/2/jobs?bulk=1")})
+        # What is logged was in the store before: the recorder goes on until it has seen that.
+        told = [*self.logged(), listed]
         self._stop("recorder")
         files = [self._file(source) for source in (*_SOURCES, "faults")]
-        return read(*(file for file in files if file.exists())).with_more([*self.logged(), listed])
+        return read(*(file for file in files if file.exists())).with_more(told)
 
     def _stop(self, source: str) -> None:
         running = self._running.pop(source)
