@@ -150,7 +150,10 @@ class Campaign:
         :raises TimeoutError: jobs do not end.
         """
         self._stop("load")
-        await_true("all jobs have ended", self._all_ended, 90)
+        try:
+            await_true("all jobs have ended", self._all_ended, 90)
+        except TimeoutError as e:
+            raise TimeoutError(f"{e}\n{self._unfinished()}") from e
         listed = Listed(jobs={job["id"]: _job(job) for job in self.lab.read("/2/jobs?bulk=1")})
         # What is logged was in the store before: the recorder goes on until it has seen that.
         told = [*self.logged(), listed]
@@ -167,6 +170,14 @@ class Campaign:
     def _all_ended(self) -> bool:
         jobs = self.lab.read("/2/jobs?bulk=1")
         return jobs is not None and all(job["status"] in FINAL for job in jobs)
+
+    def _unfinished(self) -> str:
+        """The jobs that have not ended, and what the daemons said last."""
+        jobs = [job for job in self.lab.read("/2/jobs?bulk=1") or () if job["status"] not in FINAL]
+        logs = [node.folder / "rapi.log" for node in self.lab.layout.nodes]
+        return "\n".join(
+            [*map(str, jobs), *(f"{log}\n{log.read_text()[-3000:]}" for log in logs if log.exists())]
+        )
 
     def abort(self) -> None:
         """End at once what is still running."""
