@@ -19,19 +19,21 @@ class LabCase(SynchronousTestCase):
     """A lab under load, of this test's own."""
 
     skip = missing("etcd") or missing_for_lab()
-    clocks = False
-    guests = False
 
     def setUp(self) -> None:
         for name in (*abandoned(), f"{NAME}{os.getpid()}"):
             remove(name)
-        self.lab = Lab(Layout(name=f"{NAME}{os.getpid()}", clocks=self.clocks, guests=self.guests))
+        self.lab = Lab(self.layout(f"{NAME}{os.getpid()}"))
         self.addCleanup(self.lab.remove)
         self.lab.set_up()
         self.lab.start()
         self.campaign = Campaign(self.lab)
         self.addCleanup(self.campaign.abort)
         self.campaign.begin()
+
+    def layout(self, name: str) -> Layout:
+        """What the lab consists of."""
+        return Layout(name=name)
 
     def judge(self) -> None:
         """What has to hold has held."""

@@ -6,6 +6,7 @@ from typing import Any
 from tests.acceptance.guests import NEEDS
 from tests.acceptance.lab import LabCase
 from tests.requirements import missing
+from twisted_rapi.testing.lab.layout import Layout
 from twisted_rapi.testing.processes import await_true
 
 GUEST = "guest1.example.com"
@@ -15,7 +16,10 @@ class GuestTests(LabCase):
     """One guest that counts, on a node of its own or on the master's."""
 
     skip = LabCase.skip or missing(*NEEDS)
-    guests = True
+
+    def layout(self, name: str) -> Layout:
+        """With a libvirtd on each node."""
+        return Layout(name=name, guests=True)
 
     def create(self, node: str) -> None:
         """Have the guest run there."""

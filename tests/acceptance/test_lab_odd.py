@@ -2,6 +2,7 @@
 
 from tests.acceptance.lab import LabCase
 from tests.requirements import missing
+from twisted_rapi.testing.lab.layout import Layout
 
 FROZEN = 10.0  # seconds
 
@@ -10,7 +11,11 @@ class OddTests(LabCase):
     """What goes on, but not as it should."""
 
     skip = LabCase.skip or missing("file:usr/lib/*/faketime/libfaketime.so.1")
-    clocks = True
+
+    def layout(self, name: str) -> Layout:
+        """Clocks can be set; what does not replace a master here is not what a busy machine does, either."""
+        patient = "test_clock" in self.id()
+        return Layout(name=name, clocks=True, lease=30 if patient else 3)
 
     def test_frozen(self) -> None:
         """A master that was stopped for longer than its term does nothing of it when it goes on."""

@@ -25,6 +25,7 @@ listen = "[::]:{api}"
 kind = "etcd"
 path = "{state}"
 endpoints = [{endpoints}]
+lease = {lease}
 
 [metrics]
 listen = "127.0.0.1:{metrics}"
@@ -167,6 +168,7 @@ def _settings(layout: Layout, node: Place) -> str:
         api=API,
         state=_state(layout),
         endpoints=", ".join(map(json.dumps, endpoints)),
+        lease=layout.lease,
         metrics=METRICS,
         log=node.folder / "rapi.log",
     )

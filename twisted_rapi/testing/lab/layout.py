@@ -50,6 +50,7 @@ class Layout:
     :ivar floating: whether the cluster has a floating address.
     :ivar clocks: whether the time of day of its daemons can be set.
     :ivar guests: whether real guests run, by libvirt; otherwise they are simulated.
+    :ivar lease: seconds after which a master that is not heard of is replaced.
     """
 
     name: str = NAME
@@ -59,6 +60,7 @@ class Layout:
     clocks: bool = False
     guests: bool = False
     boot_time: float = 0.3
+    lease: int = 3
 
     @property
     def directory(self) -> Path:
