@@ -50,6 +50,7 @@ from twisted_rapi.observe.site import make_site as make_metrics_site
 from twisted_rapi.opening import open_configured
 from twisted_rapi.plan.fate import DeathRules
 from twisted_rapi.plan.watchdog import WatchdogRules
+from twisted_rapi.presenting import show_alike
 from twisted_rapi.proxying import identity_of, internal_port, make_forwarder, past_api, reached_at
 from twisted_rapi.rpc.authority import seen
 from twisted_rapi.rpc.client import RemoteAgent
@@ -156,7 +157,7 @@ class Master(MultiService):
         await users.refresh()
         self._observe(snapshot, nodes, resource)
         await self._addressing.clean()
-        election = self._addressing.bound(self._election(store, here, snapshot))
+        election = self._addressing.bound(self._election(store, here, snapshot, users))
         listener, door = await self._listener(resource)
         self._proxy(resource, here, snapshot, identity)
         office = Office(
@@ -192,7 +193,9 @@ class Master(MultiService):
         if config.proxy.listen:
             internal_port(reactor, config, identity, resource).setServiceParent(self)
 
-    def _election(self, store: SQLiteStore | EtcdStore, here: str, snapshot: Snapshot) -> IElection:
+    def _election(
+        self, store: SQLiteStore | EtcdStore, here: str, snapshot: Snapshot, users: Users
+    ) -> IElection:
         assert self._store is not None
         if isinstance(store, SQLiteStore):
             return SoleCandidate(self._store, here)
@@ -202,7 +205,10 @@ class Master(MultiService):
         record = CandidateRecord(
             uuid=here, since=time.time(), version=__version__, proxy=reached_at(self._config, node)
         )
-        Presence(self._store, store, record, self._reactor, snapshot.age).setServiceParent(self)
+        presence = Presence(self._store, store, record, self._reactor, snapshot.age)
+        presence.setServiceParent(self)
+        cluster = snapshot.cluster.uuid
+        show_alike(presence, users, self._config, node.primary_ip, cluster, self.in_thread)
         local = of_hosts(node.primary_ip, node.secondary_ip, node.agent_host)
         self._apart = lambda: store.move_leader(local)
         standing = StoredStanding(self._store, here, self._reactor, SEAT)

@@ -7,7 +7,7 @@ import sqlite3
 import ssl
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -15,12 +15,14 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from twisted_rapi.admin.check_address import check_address, effective
+from twisted_rapi.admin.check_candidates import check_candidates
 from twisted_rapi.admin.check_etcd import Looked
 from twisted_rapi.admin.clocks import MOST_APART, ask_clocks, other_nodes, others
 from twisted_rapi.admin.files import users
 from twisted_rapi.agent.os_definitions import discover
 from twisted_rapi.agent.settings import AgentSettings
 from twisted_rapi.agent.settings import load as load_agent
+from twisted_rapi.alike import digests
 from twisted_rapi.config import Config, StoreSection, listen_address, load
 from twisted_rapi.errors import ConfigurationError, RapiError
 from twisted_rapi.model.records import NodeRecord, name_key
@@ -89,6 +91,8 @@ def _master(path: Path, looked: Looked | None) -> Iterator[Finding]:
     for line in check_address(config, Kernel(), effective()):
         yield Finding(*line)
     yield _port("API", api.listen, Role.API)
+    if config.proxy.listen and config.store.kind == "etcd":
+        yield _port("candidates' listener", config.proxy.listen, Role.MASTER)
     if config.metrics.listen:
         yield _port("metrics", config.metrics.listen, None)
 
@@ -181,6 +185,18 @@ def _etcd(config: Config, looked: Looked) -> Iterator[Finding]:
         text = config.node if known else f"the cluster has no node {config.node}; mend 'node' in rapi.toml"
         yield Finding("node", known, text)
         yield Finding("size of commits", not looked.small, looked.small or "enough")
+        for line in check_candidates(config.node, looked, _alike(config, looked)):
+            yield Finding(*line)
+
+
+def _alike(config: Config, looked: Looked) -> Mapping[str, str]:
+    """Digests of this machine's files; without those that cannot be read, which is told elsewhere."""
+    address = next((node.primary_ip for node in looked.nodes if node.name == config.node), "")
+    try:
+        text = Path(config.api.users).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    return digests(config, address, text, looked.cluster)
 
 
 def _node(config: Config, path: Path) -> Finding:

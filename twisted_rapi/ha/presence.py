@@ -45,7 +45,17 @@ class Presence(Service):
         self._store, self._leases, self._record, self._clock = store, leases, record, clock
         self._behind = behind
         self._lease: int | None = None
+        self._shown: CandidateRecord | None = None
         self._keeping: Deferred[None] = succeed(None)
+
+    @property
+    def record(self) -> CandidateRecord:
+        """What is shown, or will be soon."""
+        return self._record
+
+    def update(self, record: CandidateRecord) -> None:
+        """Show another record, within a third of `TTL`."""
+        self._record = record
 
     def startService(self) -> None:
         """Show it, and go on."""
@@ -72,13 +82,15 @@ class Presence(Service):
         if self._lease is not None:
             try:
                 await self._leases.renew(self._lease, TTL / 3)
-                return
+                if self._shown == self._record:
+                    return
             except LeaseGone:
                 self._lease = None
-        lease = await self._leases.grant(TTL)
-        key = key_of(self._record)
-        await self._store.commit(Commit(puts={key: encode(self._record)}, leased={key: lease}))
-        self._lease = lease
+        lease = self._lease or await self._leases.grant(TTL)
+        record = self._record
+        key = key_of(record)
+        await self._store.commit(Commit(puts={key: encode(record)}, leased={key: lease}))
+        self._lease, self._shown = lease, record
 
     async def _end(self) -> None:
         lease, self._lease = self._lease, None

@@ -1,5 +1,7 @@
 """The records of who is master, and of who may follow."""
 
+from msgspec import field
+
 from twisted_rapi.model.record_base import Record
 
 
@@ -18,6 +20,7 @@ class CandidateRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     :ivar since: when it began, seconds since the epoch; `version`: of its program.
     :ivar proxy: ``host:port`` where other candidates hand on what they are asked; "" for nowhere.
+    :ivar alike: digests of what all candidates are to have alike (`twisted_rapi.alike.digests`), by its name.
     """
 
     KIND = "candidate"
@@ -26,6 +29,7 @@ class CandidateRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     since: float
     version: str
     proxy: str = ""
+    alike: dict[str, str] = field(default_factory=dict)
 
 
 class SwitchRecord(Record, frozen=True, kw_only=True, omit_defaults=True):

@@ -319,17 +319,19 @@ class LeftoverRecord(Record, frozen=True, kw_only=True):
     steps: tuple[Params, ...]
 
 
-class JoinTokenRecord(Record, frozen=True, kw_only=True):
+class JoinTokenRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """
     The right of one new node to get a certificate, once.
 
     :ivar digest: SHA-256 of the token in hex; the token itself is shown once and not kept.
+    :ivar candidate: whether it is the right to be a further master candidate, and no other.
     """
 
     KIND = "jointoken"
 
     digest: str
     expires: float
+    candidate: bool = False
 
 
 RECORDS: tuple[type[Record], ...] = (

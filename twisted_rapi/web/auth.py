@@ -93,6 +93,7 @@ class Users(Service):
 
     :param in_thread: reads the file and computes hashes elsewhere.
     :param watch: tells when the file is to be read again.
+    :ivar told: called with the text of the file whenever that is another one.
     """
 
     _log = Logger()
@@ -109,6 +110,7 @@ class Users(Service):
         self._reading: Deferred[None] | None = None
         self._again = False
         self._end: Callable[[], None] = lambda: None
+        self.told: Callable[[str], None] = lambda _: None
 
     def startService(self) -> None:
         """Read the file, and again whenever it changes."""
@@ -159,6 +161,12 @@ class Users(Service):
         self._remembered.clear()
         self._users = parse_users(text)
         self._log.info("{count} users", count=len(self._users))
+        self.told(text)
+
+    @property
+    def text(self) -> str:
+        """What the file said when it was read last."""
+        return self._text or ""
 
     async def check(self, header: str, address: str) -> User:
         """

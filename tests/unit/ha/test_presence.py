@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.ha.presence import TTL, Presence
 from twisted_rapi.model.mastership import CandidateRecord
+from twisted_rapi.state.codec import decode
 from twisted_rapi.testing.candidates import Link, ProcessClock
 from twisted_rapi.testing.memory_store import MemoryStore
 
@@ -40,6 +41,27 @@ class PresenceTests(SynchronousTestCase):
         self.successResultOf(self.presence.stopService())
         self.assertFalse(self.there())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_updated(self) -> None:
+        """Another record is shown soon, on the same lease, and again after the lease was lost."""
+        self.presence.update(CandidateRecord(uuid="n1", since=1.0, version="1", alike={"users": "a"}))
+        self.advance(TTL / 3 + 0.1)
+        self.assertEqual(self.shown().alike, {"users": "a"})
+        self.link.mode = "cut"
+        self.advance(TTL + 0.5)
+        self.presence.update(CandidateRecord(uuid="n1", since=1.0, version="1", alike={"users": "b"}))
+        self.link.mode = "up"
+        self.advance(TTL)
+        self.assertEqual(self.shown().alike, {"users": "b"})
+        self.successResultOf(self.presence.stopService())
+        self.assertFalse(self.there())
+
+    def shown(self) -> CandidateRecord:
+        """What is in the store."""
+        found = self.successResultOf(Deferred.fromCoroutine(self.store.get(["candidate/n1"])))
+        record = decode("candidate/n1", found["candidate/n1"].value)
+        assert isinstance(record, CandidateRecord)
+        return record
 
     def test_cut_off(self) -> None:
         """It is gone soon after the store was reached last, and comes again."""
