@@ -188,7 +188,7 @@ class Master(MultiService):
         config, reactor = self._config, self._reactor
         if config.store.kind == "sqlite":
             return
-        resource.elsewhere = make_forwarder(reactor, identity, here, snapshot)
+        resource.elsewhere = make_forwarder(reactor, identity, here, snapshot, self)
         resource.past = past_api(snapshot, time.time, self._random)
         if config.proxy.listen:
             internal_port(reactor, config, identity, resource).setServiceParent(self)

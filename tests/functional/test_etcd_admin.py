@@ -118,6 +118,11 @@ class EtcdCase(TestCase):
         self.addCleanup(daemon.kill)
         return daemon, port
 
+    def proxied(self, config: Path) -> None:
+        """Give a candidate an internal listener of its own."""
+        text = config.read_text()
+        config.write_text(re.sub(r'(proxy\]\nlisten = )"[^"]*"', rf'\g<1>"127.0.0.1:{free_port()}"', text))
+
     def presence(self, port: int) -> list[bool]:
         """Which candidates are there."""
         return [candidate["present"] for candidate in ask(port, "/2/master")["candidates"]]

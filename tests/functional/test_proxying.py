@@ -3,14 +3,14 @@
 import base64
 import http.client
 import json
-import re
+import signal
 import ssl
 import threading
 import time
 from typing import Any
 
 from tests.functional.test_etcd_admin import EtcdCase
-from twisted_rapi.testing.processes import await_true, free_port
+from twisted_rapi.testing.processes import Daemon, await_true
 
 Answer = tuple[int, dict[str, str], Any]
 
@@ -64,16 +64,15 @@ class ProxyTests(EtcdCase):
 
     def test_proxied(self) -> None:
         """
-        Reads, a job and waiting for it are the master's; a planned switch fails no read; when the master is
-        killed reads wait or are told when to ask again; without a quorum reads are old and say so.
+        Reads, a job and waiting for it are the master's, and so is what is large; a planned switch fails no
+        read; a master that hangs is left, and none when it goes on; without a quorum reads say how old they
+        are.
         """
         cluster = self.in_etcd()
         config = cluster.config / "rapi.toml"
-        text = config.read_text()
-        config.write_text(_proxied(text))
         daemon, port = self.second(cluster)
-        other = cluster.directory / "master2/rapi.toml"
-        other.write_text(_proxied(other.read_text()))
+        for each in (config, cluster.directory / "master2/rapi.toml"):
+            self.proxied(each)
         first = cluster.port
         cluster.start()
         cluster.await_nodes()
@@ -86,12 +85,25 @@ class ProxyTests(EtcdCase):
         waited = ask(port, "GET", f"/2/jobs/{job}/wait", {"fields": ["status"], "previous_job_info": None})
         self.assertEqual(waited[2]["job_info"], ["success"])
         self.assertEqual(ask(port, "GET", "/2/nosuch")[0], 404)
+        for large in (("GET", "/2/openapi.json"), ("POST", "/2/jobs", "x" * 9_000_000)):
+            direct, handed_on = (ask(each, *large) for each in (first, port))
+            self.assertEqual((direct[0], direct[2]), (handed_on[0], handed_on[2]))
         self._switched(config, first, port)
+        self._hung(daemon, first, port)
         daemon.kill()
-        status, headers, _ = ask(first, "GET", "/2/info")
-        self.assertTrue(status == 200 or (status, headers["retry-after"]) == (503, "1"), status)
-        await_true("the first is master again", lambda: ask(first, "GET", "/2/info")[0] == 200, 30)
         self._no_quorum(first)
+
+    def _hung(self, daemon: Daemon, first: int, port: int) -> None:
+        """The second is master, and is stopped."""
+        daemon.signal(signal.SIGSTOP)
+        try:
+            status, headers, _ = ask(first, "GET", "/2/info")
+            self.assertTrue(status == 200 or (status, headers["retry-after"]) == (503, "1"), status)
+            self.assertNotIn("x-no-master", headers)
+            await_true("the first is master again", lambda: _master(first) == "node1.example.com", 60)
+        finally:
+            daemon.signal(signal.SIGCONT)
+        await_true("the second knows that", lambda: _master(port) == "node1.example.com", 60)
 
     def _switched(self, config: Any, first: int, port: int) -> None:
         streams = [Stream(first), Stream(port)]
@@ -117,6 +129,7 @@ class ProxyTests(EtcdCase):
         self.assertEqual((status, headers["retry-after"]), (503, "1"))
 
 
-def _proxied(text: str) -> str:
-    """A configuration with an internal listener of its own."""
-    return re.sub(r'(proxy\]\nlisten = )"[^"]*"', rf'\g<1>"127.0.0.1:{free_port()}"', text)
+def _master(port: int) -> Any:
+    """Who is master, by what one daemon answers."""
+    status, _, answer = ask(port, "GET", "/2/info")
+    return answer["master"] if status == 200 else None

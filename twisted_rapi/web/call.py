@@ -104,12 +104,14 @@ class Endpoint:
     :ivar handler: answers at once, or a coroutine's result.
     :ivar kept: whether the answer depends on nothing but records, reports and the URI, and may be kept.
     :ivar doc: what is told of it; a handler that is an object may say it in an attribute of that name.
+    :ivar waits: whether the answer may take long by nature, because it waits for something to happen.
     """
 
     handler: Handler
     access: Access = "anyone"
     kept: bool = False
     doc: Doc | None = None
+    waits: bool = False
 
     def described(self) -> Doc:
         """

@@ -203,7 +203,7 @@ class ApiResource(Resource):
             route, names = self._routes.find(path)
             reply = await self._routed(request, route, names, query, number)
         except RequestError as e:
-            reply = _soon(e, page(e) if route is not None and route.html else refusal(e))
+            reply = _soon(e, page(e) if route is not None and route.html else refusal(e), request)
         except UnicodeDecodeError:
             reply = refusal(NotFound())
         except CancelledError:
@@ -226,7 +226,7 @@ class ApiResource(Resource):
         endpoint = route.methods.get(method) if method in METHODS else None
         if endpoint is None:
             raise MethodNotImplemented(f"Method {method} is unsupported for path {request.uri.decode()}")
-        found, old = await self._elsewhere(request, method)
+        found, old = await self._elsewhere(request, method, endpoint.waits)
         if found is not None:
             return found
         await self._authorize(request, endpoint)
@@ -253,7 +253,7 @@ class ApiResource(Resource):
         return reply
 
     async def _elsewhere(
-        self, request: Any, method: str
+        self, request: Any, method: str, waits: bool
     ) -> tuple[Reply | None, tuple[tuple[bytes, bytes], ...]]:
         """
         What the master answers, where that is another; or that it is to be answered here, with headers that
@@ -262,13 +262,16 @@ class ApiResource(Resource):
         :raises NoMaster: there is none, and what is known does not do.
         """
         inner = _is_inner(request)
-        if inner or self.elsewhere is None or self._serving() is not None:
+        if self.elsewhere is None or self._serving() is not None:
+            return None, ()
+        if inner:
+            await self.elsewhere.coming(lambda: self._serving() is not None)
             return None, ()
         if request.too_large:
             raise BodyTooLarge
         try:
             client = _address(request)
-            reply = await self.elsewhere.ask(request, client, lambda: self._serving() is not None)
+            reply = await self.elsewhere.ask(request, client, lambda: self._serving() is not None, waits)
         except NoQuorum:
             if method != "GET" or self.past is None:
                 raise
@@ -293,11 +296,12 @@ class ApiResource(Resource):
             raise Forbidden
 
 
-def _soon(error: RequestError, reply: Reply) -> Reply:
-    """An answer that also tells when to ask again, where that helps."""
+def _soon(error: RequestError, reply: Reply, request: Any) -> Reply:
+    """An answer that also tells when to ask again, where that helps; other candidates are told why."""
     if not isinstance(error, NoMaster):
         return reply
-    return attrs.evolve(reply, headers=(*reply.headers, (b"Retry-After", b"1"), (NO_MASTER, b"1")))
+    inner = ((NO_MASTER, b"1"),) if request.site.trusted is not None else ()
+    return attrs.evolve(reply, headers=(*reply.headers, (b"Retry-After", b"1"), *inner))
 
 
 def _is_inner(request: Any) -> bool:

@@ -11,19 +11,20 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone, ResponseNeverReceived
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent
 from zope.interface import implementer
 
 from tests.unit.web.http import Answer, Browser, parse
 from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.cluster.past import Past, Silent
 from twisted_rapi.web.call import Api
-from twisted_rapi.web.proxy import HOLD, STALE, Forwarder
+from twisted_rapi.web.proxy import GRACE, HOLD, MOST_LOST, SILENCE, STALE, Forwarder
 from twisted_rapi.web.site import make_site
 
 GET = (
     b"GET /2/info HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.66\r\nConnection: x-own\r\nX-Own: 1\r\n\r\n"
 )
+WAIT = GET.replace(b"info", b"jobs/1/wait")
 PUT = (
     b"PUT /2/tags?tag=a HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 )
@@ -55,7 +56,7 @@ class Asked:
 class Response:
     """An answer of the master, whose body the test sends."""
 
-    def __init__(self, code: int, length: int, **headers: str) -> None:
+    def __init__(self, code: int, length: Any, **headers: str) -> None:
         self.code, self.length = code, length
         self.headers = Headers({name.replace("_", "-"): [value] for name, value in headers.items()})
         self.transport = Flow()
@@ -99,11 +100,11 @@ class ProxyTests(SynchronousTestCase):
         self.clock = self.browser.cluster.clock
         self.agent = Asked()
         self.where: str | None = "m:1"
-        self.age = 0.0
+        self.age, self.seated = 0.0, False
         resource = self.resource = self.browser.resource
         self.api, resource.api = resource.api, None
         self.forwarder = resource.elsewhere = Forwarder(
-            lambda: self.where, self.agent, self.agent, self.clock, lambda: self.age
+            lambda: self.where, self.agent, self.agent, self.clock, lambda: self.age, lambda: self.seated
         )
         snapshot = self.browser.cluster.snapshot
         past: Any = Past(snapshot)
@@ -181,6 +182,7 @@ class ProxyTests(SynchronousTestCase):
         self.clock.pump([0.2] * 30)
         answer = self.answer(late)
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
+        self.assertNotIn("x-no-master", answer.headers)
         self.assertEqual(answer.json()["code"], 503)
 
     def test_lost(self) -> None:
@@ -234,3 +236,146 @@ class ProxyTests(SynchronousTestCase):
         jobs = self.answer(self.begin(GET.replace(b"info", b"jobs/1"))[1])
         put = self.answer(self.begin(PUT)[1])
         self.assertEqual((jobs.status, put.status, put.headers["retry-after"]), (503, 503, "1"))
+
+    def test_silent(self) -> None:
+        """A master that does not answer is asked again, and in the end left; what waits by nature waits."""
+        _, got = self.begin(GET)
+        _, waiting = self.begin(WAIT)
+        _, put = self.begin(PUT)
+        for _ in range(MOST_LOST):
+            self.assertEqual(got.value(), b"")
+            self.clock.pump([SILENCE / 2] * 2 + [0.3])
+        asked = [(method, uri) for method, uri, _, _ in self.agent.requests]
+        self.assertEqual([m for m, uri in asked if uri.endswith(b"/info")], [b"GET"] * MOST_LOST)
+        self.assertEqual((self.answer(got).status, len(asked)), (503, MOST_LOST + 2))
+        self.assertEqual((waiting.value(), put.value(), self.agent.cancelled), (b"", b"", MOST_LOST))
+
+    def test_seat_lost(self) -> None:
+        """When the seat is lost what may be asked again leaves the old master at once, the rest soon."""
+        _, got = self.begin(GET)
+        _, waiting = self.begin(WAIT)
+        _, put = self.begin(PUT)
+        _, quick = self.begin(PUT)
+        self.where = None
+        for _ in range(2):
+            self.forwarder.changed()
+        self.assertEqual(self.agent.cancelled, 2)
+        response = Response(200, 2)
+        self.agent.answers[3].callback(response)
+        response.send(b"5\n")
+        self.clock.advance(GRACE)
+        self.assertEqual([self.answer(t).status for t in (put, quick)], [503, 200])
+        self.where = "m:2"
+        self.forwarder.changed()
+        uris = [uri for _, uri, _, _ in self.agent.requests[4:]]
+        self.assertEqual(uris, [b"https://m:2/2/info", b"https://m:2/2/jobs/1/wait"])
+        self.assertEqual(got.value() + waiting.value(), b"")
+
+    def test_streams(self) -> None:
+        """A stream ends with the seat; an answer with an end goes on, unless nothing of it comes."""
+        begun = [self.begin(data)[1] for data in (GET.replace(b"info", b"events"), GET, GET)]
+        responses = [Response(200, n) for n in (UNKNOWN_LENGTH, 9, 9)]
+        for answer, response in zip(self.agent.answers, responses, strict=True):
+            answer.callback(response)
+            response.body.dataReceived(b"abc")
+        slow = responses[1]
+        self.clock.advance(SILENCE)
+        self.clock.advance(SILENCE / 2)
+        slow.body.dataReceived(b"def")
+        self.assertEqual([t.disconnecting for t in begun], [False] * 3)
+        self.clock.advance(SILENCE / 2)
+        self.assertEqual([t.disconnecting for t in begun], [False, False, True])
+        self.where = "m:2"
+        self.forwarder.changed()
+        self.assertEqual([t.disconnecting for t in begun], [True, False, True])
+        self.assertEqual([r.transport.told[-1:] for r in responses], [["lose"], [], ["lose"]])
+        self.assertNotIn(b"0\r\n\r\n", begun[0].value())
+        slow.send(b"ghi")
+        self.assertEqual(self.answer(begun[1]).body, b"abcdefghi")
+
+    def test_slow_client(self) -> None:
+        """A client that takes its time is no reason to leave the master."""
+        protocol, transport = self.begin(GET)
+        response = Response(200, 3)
+        self.agent.answers[0].callback(response)
+        protocol.pauseProducing()
+        self.clock.pump([SILENCE] * 9)
+        protocol.resumeProducing()
+        self.clock.advance(SILENCE)
+        response.send(b"abc")
+        self.assertEqual(self.answer(transport).body, b"abc")
+
+    def test_large_body(self) -> None:
+        """A large body waits whenever the master does."""
+        size = 300_000
+        head = b"POST /2/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+        self.begin(head + b" " * size)
+        body = self.agent.requests[0][3]
+        master = Reluctant(body)
+        ended = body.startProducing(master)
+        while not ended.called:
+            before = len(master.taken)
+            body.resumeProducing()
+            self.assertLessEqual(len(master.taken), before + 1)
+        self.assertEqual((body.length, sum(master.taken)), (size, size))
+
+    def test_framing(self) -> None:
+        """What has two ends, or none that is known, is refused; what has one is sent on with its length."""
+        head = b"PUT /2/tags?tag=a HTTP/1.1\r\nHost: x\r\n"
+        smuggled = b"GET /2/secret HTTP/1.1\r\nHost: x\r\n\r\n"
+        for fields in (
+            b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+            b"Content-Length: 0\r\nContent-Length: 5\r\n\r\n",
+            b"Content-Length: +5\r\n\r\n",
+            b"Content-Length: 0, 0\r\n\r\n",
+            b"Content-Length : 5\r\n\r\n",
+            b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+            b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+            b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n",
+            b"X: a\x00b\r\n\r\n",
+        ):
+            _, transport = self.begin(head + fields + smuggled)
+            self.assertEqual(self.answer(transport).status, 400, fields)
+        self.assertEqual(self.agent.requests, [])
+        self.begin(head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+        _, _, headers, body = self.agent.requests[0]
+        self.assertEqual((body.length, headers.hasHeader("transfer-encoding")), (2, False))
+
+    def test_uris(self) -> None:
+        """The master is asked for the very URI, and nobody else than the master is."""
+        self.begin(PUT.replace(b"tag=a", b"tag=a#b;c%23?d"))
+        self.assertEqual(self.agent.requests[0][1], b"https://m:1/2/tags?tag=a%23b;c%23?d")
+        for uri in (b"http://evil/2/info", b"@evil/2/info", b"//evil/2/info", b":1@evil/2/info"):
+            _, transport = self.begin(GET.replace(b"/2/info", uri))
+            self.assertEqual(self.answer(transport).status, 404, uri)
+        self.assertEqual(len(self.agent.requests), 1)
+
+    def test_about_to_serve(self) -> None:
+        """Who has the seat and does not serve yet lets other candidates wait for it, not for long."""
+        self.browser.site = make_site(self.resource, self.clock, lambda _: True)
+        self.seated = True
+        _, late = self.begin(GET)
+        self.clock.advance(GRACE)
+        _, lost = self.begin(GET)
+        self.seated = False
+        self.forwarder.changed()
+        self.seated = True
+        _, served = self.begin(GET)
+        self.resource.api = self.api
+        self.forwarder.changed()
+        self.assertEqual([self.answer(t).status for t in (late, lost, served)], [503, 503, 200])
+        self.assertEqual(self.agent.requests, [])
+
+
+class Reluctant:
+    """Takes one piece at a time."""
+
+    def __init__(self, producer: Any) -> None:
+        self.taken: list[int] = []
+        self._producer = producer
+
+    def write(self, data: bytes) -> None:
+        """Take it, and no more."""
+        self.taken.append(len(data))
+        self._producer.pauseProducing()

@@ -4,7 +4,7 @@ from twisted_rapi.cluster.telling import KINDS, Wanted
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.web.call import Call, Route
 from twisted_rapi.web.doc import TEXT, Argument, Doc, Schema
-from twisted_rapi.web.rapi.rows import live
+from twisted_rapi.web.rapi.rows import live, waiting
 from twisted_rapi.web.reply import Reply
 from twisted_rapi.web.streaming import EventSender
 
@@ -49,4 +49,4 @@ _DOC = Doc(
     ),
 )
 
-ROUTES = (Route("/2/events", {"GET": live(events, _DOC)}),)
+ROUTES = (Route("/2/events", {"GET": waiting(live(events, _DOC))}),)

@@ -7,7 +7,7 @@ from twisted_rapi.errors import BadRequest, NotFound
 from twisted_rapi.model.opcodes import from_wire
 from twisted_rapi.plan.fields import job as job_fields
 from twisted_rapi.web.call import Call, Route
-from twisted_rapi.web.rapi.rows import FORBIDDEN, forbidden, live, trail, write
+from twisted_rapi.web.rapi.rows import FORBIDDEN, forbidden, live, trail, waiting, write
 from twisted_rapi.web.reply import Reply, ready, ready_list, success
 
 MOST_OPCODES = 1000
@@ -103,5 +103,5 @@ def _plain(value: Any) -> Any:
 ROUTES = (
     Route("/2/jobs", {"GET": live(jobs), "POST": write(submit)}),
     Route("/2/jobs/[job_id]", {"GET": live(job), "DELETE": write(cancel)}),
-    Route("/2/jobs/[job_id]/wait", {"GET": write(wait)}),
+    Route("/2/jobs/[job_id]/wait", {"GET": waiting(write(wait))}),
 )

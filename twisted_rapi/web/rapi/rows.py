@@ -211,6 +211,11 @@ def live(handler: Handler, doc: Doc | None = None) -> Endpoint:
     return Endpoint(handler, "anyone", doc=doc)
 
 
+def waiting(endpoint: Endpoint) -> Endpoint:
+    """A read whose answer may take long by nature."""
+    return attrs.evolve(endpoint, waits=True)
+
+
 def write(handler: Handler, doc: Doc | None = None) -> Endpoint:
     """What only users with write access may ask for."""
     return Endpoint(handler, "writer", doc=doc)
