@@ -63,7 +63,7 @@ from twisted_rapi.state.snapshot import Observed, Snapshot, load
 from twisted_rapi.state.sqlite import SQLiteStore
 from twisted_rapi.web.auth import Users
 from twisted_rapi.web.call import Api
-from twisted_rapi.web.join import joining_routes
+from twisted_rapi.web.candidacy import joining_routes
 from twisted_rapi.web.openapi.route import with_document
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2

@@ -194,14 +194,14 @@ class AdminTests(EtcdCase):
         cluster.start()
         cluster.await_nodes()
         daemon.start()
-        self.assertIsNone(_master(port))
-        self.assertEqual(_master(first), "node1.example.com")
+        self.assertIsNone(master_of(port))
+        self.assertEqual(master_of(first), "node1.example.com")
         cluster.master.stop()
-        await_true("the second is master", lambda: _master(port) == "node2.example.com", 20)
+        await_true("the second is master", lambda: master_of(port) == "node2.example.com", 20)
         cluster.master.start(wait=False)
         await_true("the first waits", lambda: port_open(first))
         daemon.kill()
-        await_true("the first is master again", lambda: _master(first) == "node1.example.com", 15)
+        await_true("the first is master again", lambda: master_of(first) == "node1.example.com", 15)
 
     def test_failover(self) -> None:
         """The mastership is handed over and back, by command and by request; what cannot be is refused."""
@@ -219,10 +219,10 @@ class AdminTests(EtcdCase):
             self.assertEqual(self.admin(*failover, wrong), 1)
         self.assertEqual(self.admin(*failover, "node2.example.com"), 0, self.said)
         self.assertIn("node2.example.com is master now", self.said[-1])
-        await_true("the second answers", lambda: _master(port) == "node2.example.com")
+        await_true("the second answers", lambda: master_of(port) == "node2.example.com")
         answer = ask(port, "/2/master", {"node": "node1.example.com"})
         self.assertEqual(answer["target"], "node1.example.com")
-        await_true("the first answers", lambda: _master(first) == "node1.example.com")
+        await_true("the first answers", lambda: master_of(first) == "node1.example.com")
 
     def test_daemon(self) -> None:
         """A whole cluster works over etcd, and survives the death of etcd's leader and its own."""
@@ -253,7 +253,7 @@ def ask(port: int, path: str, body: Any = None, method: str = "") -> Any:
         return json.load(answer)
 
 
-def _master(port: int) -> str | None:
+def master_of(port: int) -> str | None:
     """The master by what a candidate answers; ``None`` when it is not the master."""
     context = ssl._create_unverified_context()
     try:

@@ -2,7 +2,6 @@
 
 import getpass
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +18,7 @@ from twisted_rapi.admin.check import check_all, etcd_of
 from twisted_rapi.admin.check_etcd import Looked, look_at_etcd
 from twisted_rapi.admin.files import remove_user, set_user, users
 from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
+from twisted_rapi.admin.membership import Join, JoinToken
 from twisted_rapi.admin.parts import CONFIG, STATE, Command, Work, run_sub, say_out
 from twisted_rapi.admin.secret import DomainSecret
 from twisted_rapi.admin.storing import EtcdCertificates, Store, fill_new_etcd, store_settings
@@ -88,63 +88,6 @@ class Init(Command):
         directory = self["directory"]
         say_out(f"The cluster {self['cluster']} is founded; its configuration is in {directory}.")
         say_out("Next: rapi-admin user add --write NAME, rapi-admin check, then start rapi-agent and rapi.")
-        return 0
-
-
-class JoinToken(Command):
-    """``join-token``: the right of a new node to join, once."""
-
-    longdesc = "A token that one new node can join with, once: of the running master, asked as --user, or "
-    longdesc += "without --user put into the store of one that does not run."
-    optParameters = [
-        ["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."],
-        ["user", "u", "", "A user with write access, when the master runs."],
-        ["password-file", None, "", "A file with the password; asked for otherwise."],
-        ["seconds", None, 3600, "How long it is good.", int],
-    ]
-
-    def run(self) -> int:
-        """Do it."""
-        config = load(Path(self["config"]))
-        if not self["user"]:
-            say_out(joining.stored_token(config, self["seconds"], time.time()))
-            return 0
-        say_out(joining.new_token(config, self["user"], _password(self["password-file"]), self["seconds"]))
-        return 0
-
-
-class Join(Command):
-    """``join``: make this machine a node."""
-
-    longdesc = "Make this machine a node of a cluster, with a token from rapi-admin join-token."
-    optParameters = [
-        ["master", None, "", "Address of the master's API: HOST or HOST:PORT."],
-        ["token", None, "", "The token."],
-        ["node", None, "", "Name of this node."],
-        ["address", None, "", "Address of this node."],
-        ["group", None, "", "Node group; the default one otherwise."],
-        ["directory", None, CONFIG, "Folder for the configuration."],
-        ["state-dir", None, STATE, "Folder for state and disks."],
-        ["hypervisor", None, "kvm", "kvm, or fake for simulated machines."],
-        ["port", None, 1811, "Port of the agent.", int],
-    ]
-
-    def run(self) -> int:
-        """Do it."""
-        self.need("master", "token", "node", "address")
-        self.check_hypervisor()
-        state = Path(self["state-dir"]).absolute()
-        settings = joining.agent_settings(self["address"], self["port"], state, self["hypervisor"])
-        new = joining.Newcomer(
-            node=self["node"],
-            address=self["address"],
-            port=self["port"],
-            group=self["group"] or None,
-            directory=Path(self["directory"]),
-            settings=settings,
-        )
-        joining.join(self["master"], self["token"], new)
-        say_out(f"{self['node']} is a node now; start rapi-agent.")
         return 0
 
 
@@ -263,10 +206,6 @@ class Options(Command):
     def run(self) -> int | Work:
         """Do what was named."""
         return run_sub(self)
-
-
-def _password(file: str) -> str:
-    return Path(file).read_text(encoding="utf-8").rstrip("\r\n") if file else getpass.getpass()
 
 
 def _ask_twice() -> str:

@@ -15,6 +15,8 @@ from twisted_rapi.admin.founding import check_node
 from twisted_rapi.cluster.joining import new_secret
 from twisted_rapi.config import Config, listen_address
 from twisted_rapi.errors import ConfigurationError, StoreLocked
+from twisted_rapi.model.records import ClusterRecord
+from twisted_rapi.opening import open_etcd_of, read_keys
 from twisted_rapi.rpc.authority import Role, fingerprint, new_key, new_request, role_of
 from twisted_rapi.state.database import Database
 from twisted_rapi.state.writer import commit_of
@@ -48,9 +50,14 @@ def quoted(value: object) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
-def _ask(
+def ask(
     host: str, port: int, context: ssl.SSLContext, path: str, body: Any, headers: dict[str, str] | None = None
 ) -> Any:
+    """
+    What the master answers to a ``POST``.
+
+    :raises ConfigurationError: it does not answer, is not the master, or refuses.
+    """
     connection = HTTPSConnection(host, port, context=context, timeout=30)
     try:
         connection.connect()
@@ -89,18 +96,16 @@ def new_token(config: Config, user: str, password: str, seconds: int) -> str:
     context = ssl.create_default_context(cafile=config.rpc.authority)
     credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {credentials}"}
-    token: str = _ask(here, port, context, "/2/join-tokens", {"seconds": seconds}, headers)["token"]
+    token: str = ask(here, port, context, "/2/join-tokens", {"seconds": seconds}, headers)["token"]
     return token
 
 
 def stored_token(config: Config, seconds: float, now: float) -> str:
     """
-    A token put into the store of a master that does not run.
+    A token put into the SQLite store of a master that does not run.
 
     :raises ConfigurationError: it runs, or there is no cluster in the store.
     """
-    if config.store.kind != "sqlite":
-        raise ConfigurationError("the store is etcd: name a user with write access by --user")
     path = Path(config.store.path)
     if not path.exists():
         raise ConfigurationError(f"{path} is missing; run rapi-admin init")
@@ -115,6 +120,26 @@ def stored_token(config: Config, seconds: float, now: float) -> str:
         database.close()
     if isinstance(result, Exception):
         raise result
+    return token
+
+
+async def token_in_etcd(config: Config, seconds: float, candidate: bool, now: float, reactor: Any) -> str:
+    """
+    A token put into etcd, which only who has a candidate's key for it can do.
+
+    :param candidate: whether it is for a master candidate.
+    :raises ConfigurationError: there is no cluster in etcd, or no key.
+    :raises StoreError: etcd cannot be used.
+    """
+    authority = Path(config.rpc.authority).read_bytes()
+    record, token = new_secret(now, seconds, fingerprint(authority), candidate)
+    store = await open_etcd_of(config.store, reactor, read_keys(config.store))
+    try:
+        if not await store.get([ClusterRecord.KIND]):
+            raise ConfigurationError(f"there is no cluster below {config.store.prefix} in etcd")
+        await store.commit(commit_of([record]))
+    finally:
+        await store.close()
     return token
 
 
@@ -150,6 +175,37 @@ def _chain(shown: ssl.SSLSocket) -> list[str]:
 _DER = 2  # _ssl.ENCODING_DER
 
 
+@attrs.frozen
+class Found:
+    """A master that is known by a token; `authority` is PEM."""
+
+    host: str
+    port: int
+    token: str
+    authority: str
+
+    def ask(self, path: str, body: Any) -> Any:
+        """See `ask`."""
+        context = ssl.create_default_context(cadata=self.authority)
+        # The authority is the token's; the name it certifies may be another than the one typed here.
+        context.check_hostname = False
+        return ask(self.host, self.port, context, path, body)
+
+
+def find_master(master: str, token: str) -> Found:
+    """
+    The master at an address, which has to be the token's.
+
+    :raises ConfigurationError: it is not, or cannot be reached, or the token is not whole.
+    """
+    host, port = master_address(master)
+    token = token.strip()
+    secret, _, wanted = token.partition(".")
+    if not secret or len(wanted) != 64:
+        raise ConfigurationError("the token is not whole")
+    return Found(host, port, token, _authority(host, port, wanted))
+
+
 @attrs.frozen(kw_only=True)
 class Newcomer:
     """
@@ -175,34 +231,27 @@ def join(master: str, token: str, new: Newcomer) -> None:
     """
     check_node(new.node, new.address, new.port)
     refuse_existing(new.directory / name for name in ("node.key", "node.pem", "ca.pem", "agent.toml"))
-    host, at = master_address(master)
-    token = token.strip()
-    secret, _, wanted = token.partition(".")
-    if not secret or len(wanted) != 64:
-        raise ConfigurationError("the token is not whole")
-    authority = _authority(host, at, wanted)
-    context = ssl.create_default_context(cadata=authority)
-    # The authority is the token's; the name it certifies may be another than the one typed here.
-    context.check_hostname = False
+    found = find_master(master, token)
     key = new_key()
     with Undo() as undo:
         # What can fail here fails before the token is used up.
         undo.private(undo.folder(new.directory) / "node.key", key)
-        undo.public(new.directory / "ca.pem", authority.encode())
-        answer = _ask(host, at, context, "/2/join", _request(token, new, key))
+        undo.public(new.directory / "ca.pem", found.authority.encode())
+        answer = found.ask("/2/join", request_of(found.token, new, key))
         undo.public(new.directory / "node.pem", answer["certificate"].encode())
         undo.public(new.directory / "agent.toml", new.settings.encode())
         undo.keep()
 
 
-def _request(token: str, new: Newcomer, key: bytes) -> dict[str, Any]:
+def request_of(token: str, new: Newcomer, key: bytes | None) -> dict[str, Any]:
+    """What the master is told of a machine that joins; `key`: the node's, unless that has a certificate."""
     return {
         "token": token,
         "name": new.node,
         "address": new.address,
         "port": new.port,
         "group": new.group,
-        "request": new_request(key, new.node).decode(),
+        "request": None if key is None else new_request(key, new.node).decode(),
     }
 
 

@@ -6,8 +6,8 @@ from twisted.internet.defer import maybeDeferred
 from twisted_rapi.config import Config
 from twisted_rapi.reference.rst import bullets, code, heading, page, title, words
 from twisted_rapi.web.call import Endpoint, Route
+from twisted_rapi.web.candidacy import joining_routes
 from twisted_rapi.web.doc import Body
-from twisted_rapi.web.join import joining_routes
 from twisted_rapi.web.openapi.document import NAMED, REFUSALS, statuses
 from twisted_rapi.web.openapi.route import with_document
 from twisted_rapi.web.rapi.routes import ROUTES

@@ -14,14 +14,19 @@ from twisted_rapi.errors import BadRequest, OpPrereqError, ServiceUnavailable
 from twisted_rapi.rpc.authority import fingerprint
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.web.call import Call, Endpoint, Route
-from twisted_rapi.web.doc import TEXT, Body, Doc
+from twisted_rapi.web.doc import TEXT, Body, Doc, Schema
 from twisted_rapi.web.reply import Reply, success
 
 InThread = Callable[..., Awaitable[Any]]
 _TEXT = re.compile(r"[\x20-\x7e\n]{1,20000}")
 
 
-def _text(body: dict[str, Any], name: str) -> str:
+def text_of(body: dict[str, Any], name: str) -> str:
+    """
+    A text of a body.
+
+    :raises BadRequest: there is none, or it cannot be meant.
+    """
     value = body.get(name)
     if not isinstance(value, str) or not _TEXT.fullmatch(value):
         raise BadRequest(f"'{name}' is needed, as text")
@@ -29,7 +34,7 @@ def _text(body: dict[str, Any], name: str) -> str:
 
 
 @attrs.frozen
-class _Desk:
+class Desk:
     """Where new nodes are taken in: the store, and the authority that certifies them."""
 
     config: Config
@@ -42,21 +47,26 @@ class _Desk:
         seconds = call.fields().get("seconds", 3600)
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
             raise BadRequest("'seconds' must be a number")
-        joining = await self._joining(call)
+        joining = await self.joining(call)
         return success({"token": await joining.new_token(seconds)})
 
     async def join(self, call: Call) -> Reply:
         """``POST /2/join``; its right is the token."""
         body = call.fields()
-        address, port, group = _place(body)
-        joining = await self._joining(call)
-        token, name, request = (_text(body, key) for key in ("token", "name", "request"))
+        address, port, group = place_of(body)
+        joining = await self.joining(call)
+        token, name, request = (text_of(body, key) for key in ("token", "name", "request"))
         try:
             return success(await joining.join(token, name, address, port, request.encode(), group))
         except OpPrereqError as e:
             raise BadRequest(e.text) from e
 
-    async def _joining(self, call: Call) -> Joining:
+    async def joining(self, call: Call) -> Joining:
+        """
+        What joining works with.
+
+        :raises ServiceUnavailable: there is no term, or no authority here.
+        """
         current = self.term()
         if self.store is None or current is None:
             raise ServiceUnavailable("There is no master at present")
@@ -83,9 +93,13 @@ class _Desk:
             ) from e
 
 
-def _place(body: dict[str, Any]) -> tuple[str, int, str | None]:
-    """Address, port and group of a new node."""
-    address, port, group = _text(body, "address"), body.get("port", 1811), body.get("group")
+def place_of(body: dict[str, Any]) -> tuple[str, int, str | None]:
+    """
+    Address, port and group of a new node.
+
+    :raises BadRequest: one of them cannot be meant.
+    """
+    address, port, group = text_of(body, "address"), body.get("port", 1811), body.get("group")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
         raise BadRequest("'port' must be the number of a port")
     if group is not None and not isinstance(group, str):
@@ -98,6 +112,21 @@ def _place(body: dict[str, Any]) -> tuple[str, int, str | None]:
         raise BadRequest("'address' must be an IP address without a zone")
     return address, port, group
 
+
+PLACE: Schema = {
+    "token": {**TEXT, "description": "A token that was made for it"},
+    "name": {**TEXT, "description": "Its name"},
+    "address": {**TEXT, "description": "Its IP address"},
+    "port": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 65535,
+        "default": 1811,
+        "description": "The port its agent listens on",
+    },
+    "group": {"type": ["string", "null"], "description": "The group it comes into"},
+}
+"""What is told of every machine that joins."""
 
 _NEW_TOKEN = Doc(
     summary="Make a token with which one node may join; an extension.",
@@ -128,17 +157,7 @@ _JOIN = Doc(
         {
             "type": "object",
             "properties": {
-                "token": {**TEXT, "description": "A token that was made for it"},
-                "name": {**TEXT, "description": "Its name"},
-                "address": {**TEXT, "description": "Its IP address"},
-                "port": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "maximum": 65535,
-                    "default": 1811,
-                    "description": "The port its agent listens on",
-                },
-                "group": {"type": ["string", "null"], "description": "The group it comes into"},
+                **PLACE,
                 "request": {**TEXT, "description": "Its certificate signing request, as PEM"},
             },
             "required": ["token", "name", "address", "request"],
@@ -148,11 +167,8 @@ _JOIN = Doc(
 )
 
 
-def joining_routes(
-    config: Config, store: IStateStore | None, term: Callable[[], int | None], in_thread: InThread
-) -> tuple[Route, ...]:
-    """The routes, for a store and an authority."""
-    desk = _Desk(config, store, term, in_thread)
+def node_routes(desk: Desk) -> tuple[Route, ...]:
+    """The routes of a desk by which nodes join."""
     return (
         Route("/2/join-tokens", {"POST": Endpoint(desk.new_token, "writer", doc=_NEW_TOKEN)}),
         Route("/2/join", {"POST": Endpoint(desk.join, doc=_JOIN)}),

@@ -16,7 +16,7 @@ from twisted_rapi.config import Config
 from twisted_rapi.rpc.authority import Role, new_authority, new_key, new_request, role_of
 from twisted_rapi.testing.cluster import NOW, FakeCluster
 from twisted_rapi.web.call import Route
-from twisted_rapi.web.join import joining_routes
+from twisted_rapi.web.candidacy import joining_routes
 
 AUTHORITY = new_authority("cluster.example.com", NOW)
 REQUEST = new_request(new_key(), "whoever").decode()

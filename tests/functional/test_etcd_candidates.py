@@ -1,0 +1,91 @@
+"""Further master candidates, with a real etcd: joining, having alike what has to be, replacing a dead one."""
+
+import re
+from pathlib import Path
+
+from tests.functional.test_etcd_admin import EtcdCase, ask, master_of
+from twisted_rapi.testing.processes import Daemon, await_true, free_port, port_open, twistd
+
+FAKE = "\n[simulated]\nmemory = 1024\ncpus = 2\ndisk = 1024\nbridges = []\n"
+
+
+class CandidatesTests(EtcdCase):
+    """A machine becomes a candidate by a token alone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.cluster = self.in_etcd()
+        self.config = self.cluster.config / "rapi.toml"
+        self.tokens = self.folder / "token"
+
+    def token(self, *options: str) -> str:
+        """A token from who has etcd's key."""
+        self.assertEqual(self.admin("join-token", "-c", str(self.config), *options), 0, self.said)
+        return self.said[-1]
+
+    def join(self, node: str, token: str, *options: str, directory: Path | None = None) -> int:
+        """Have a machine join; answers the exit status."""
+        self.tokens.write_text(f"{token}\n")
+        return self.admin(
+            *("join", "--master", f"127.0.0.1:{self.cluster.port}", "--token-file", str(self.tokens)),
+            *("--node", node, "--address", "127.0.0.1", "--port", str(free_port()), "--hypervisor", "fake"),
+            *("--directory", str(directory or self.folder / node), "--state-dir", str(self.folder / node)),
+            *options,
+        )
+
+    def begin(self, node: str) -> tuple[list[Daemon], int]:
+        """Start a candidate's daemons at ports of its own; answers them and the port of its API."""
+        folder, port = self.folder / node, free_port()
+        file, agent = folder / "rapi.toml", folder / "agent.toml"
+        text = file.read_text().replace(f"127.0.0.1:{self.cluster.port}", f"127.0.0.1:{port}")
+        text = re.sub(r'(metrics\]\nlisten = )"[^"]*"', r'\1""', text)
+        file.write_text(text)
+        agent.write_text(agent.read_text() + FAKE)
+        at = int(re.findall(r'listen = "127.0.0.1:(\d+)"', agent.read_text())[0])
+        daemons = [
+            Daemon(
+                f"agent of {node}",
+                twistd("rapi-agent", agent, folder),
+                folder / "a.log",
+                lambda: port_open(at),
+            ),
+            Daemon(
+                f"rapi of {node}", twistd("rapi", file, folder), folder / "m.log", lambda: port_open(port)
+            ),
+        ]
+        for daemon in daemons:
+            self.addCleanup(daemon.kill)
+            daemon.start(wait=False)
+        for daemon in daemons:
+            daemon.await_ready()
+        return daemons, port
+
+    def test_whole(self) -> None:
+        """A new machine joins, and is master after a failover; tokens are good once, and for one purpose."""
+        self.cluster.start()
+        token, node = self.token("--candidate"), "node3.example.com"
+        self.assertEqual(self.join(node, token), 1)
+        self.assertIn("join --candidate", self.said[-1])
+        self.assertEqual(self.join(node, token, "--candidate", "--etcd", "https://127.0.0.1:1"), 1)
+        self.assertIn("too few members of etcd", self.said[-1])
+        self.assertFalse((self.folder / node).exists())
+        self.assertEqual(self.join(node, self.token(), "--candidate"), 1)
+        self.assertIn("is for a node", self.said[-1])
+        self.assertEqual(self.join(node, token, "--candidate"), 0, self.said)
+        self.assertEqual(self.join("node4.example.com", token, "--candidate"), 1)
+        self.assertIn("was used", self.said[-1])
+        self.assertFalse((self.folder / "node4.example.com").exists())
+        folder = self.folder / node
+        open_ones = {f.name for f in folder.iterdir() if f.is_file() and f.stat().st_mode & 0o077}
+        self.assertEqual(
+            open_ones,
+            {
+                *("ca.pem", "node.pem", "agent.toml", "rapi.toml", "master.pem", "api.pem"),
+                *("etcd-ca.pem", "etcd-client.pem"),
+            },
+        )
+        _, port = self.begin(node)
+        self.cluster.await_nodes()
+        self.assertEqual(self.admin("failover", "-c", str(self.config), node), 0, self.said)
+        await_true("the new one is master", lambda: master_of(port) == node)
+        self.assertEqual(ask(port, "/2/nodes/" + node)["role"], "M")
