@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from twisted_rapi.model.fate import NodeFateRecord, WatchdogRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, SwitchRecord
 from twisted_rapi.model.record_base import ObjectRecord, Record
+from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
 
 Params = dict[str, Any]
 Timestamp = tuple[int, int]  # seconds, microseconds
@@ -341,6 +342,8 @@ RECORDS: tuple[type[Record], ...] = (
     InstanceRecord,
     DetachedDiskRecord,
     NetworkRecord,
+    VirtualNetworkRecord,
+    DhcpLeaseRecord,
     FilterRecord,
     JobRecord,
     ArchivedJobRecord,
@@ -370,7 +373,7 @@ def key_of(record: Record) -> str:
             return record.KIND
         case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord():
             return f"{record.KIND}/{record.uuid}"
-        case DetachedDiskRecord() | WatchdogRecord() | NodeFateRecord():
+        case DetachedDiskRecord() | WatchdogRecord() | NodeFateRecord() | DhcpLeaseRecord():
             return f"{record.KIND}/{record.uuid}"
         case JoinTokenRecord():
             return f"{record.KIND}/{record.digest}"

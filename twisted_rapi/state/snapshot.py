@@ -32,6 +32,7 @@ from twisted_rapi.model.records import (
     NodeRecord,
 )
 from twisted_rapi.model.seen import CertificateSeen, NodeReport
+from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
 from twisted_rapi.plan.view import View
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import Changes, IStateStore, IWatch
@@ -40,6 +41,7 @@ from twisted_rapi.state.order import NaturalOrder
 PREFIXES = (
     *("cluster", "group/", "node/", "instance/", "network/", "filter/", "disk/"),
     *("leftover/", "jointoken/", "election", "candidate/", "switch", "watchdog/", "fate/"),
+    *("vnet/", "dhcp/"),
 )
 
 Observed = Sequence[tuple[str, Record | None, Record | None]]
@@ -47,7 +49,7 @@ Observed = Sequence[tuple[str, Record | None, Record | None]]
 
 Observer = Callable[[Observed], None]
 
-NAMED = ("group", "node", "instance", "network")
+NAMED = ("group", "node", "instance", "network", "vnet")
 
 _SINGLE = {"cluster": "_cluster", "election": "election", "switch": "switch"}
 """Kinds of which there is one, and the attribute that has it."""
@@ -64,6 +66,8 @@ _MAPPED = {
     "candidate": ("candidates", "uuid"),
     "watchdog": ("watched", "uuid"),
     "fate": ("fates", "uuid"),
+    "vnet": ("vnets", "uuid"),
+    "dhcp": ("dhcp_leases", "uuid"),
 }
 """The other kinds: the mapping that has them, and by which of their fields."""
 
@@ -97,6 +101,8 @@ class Snapshot(Service):
     candidates: dict[str, CandidateRecord] = attrs.field(factory=dict)
     watched: dict[str, WatchdogRecord] = attrs.field(factory=dict)
     fates: dict[str, NodeFateRecord] = attrs.field(factory=dict)
+    vnets: dict[str, VirtualNetworkRecord] = attrs.field(factory=dict)
+    dhcp_leases: dict[str, DhcpLeaseRecord] = attrs.field(factory=dict)
     election: ElectionRecord | None = None
     switch: SwitchRecord | None = None
     names: dict[str, dict[str, str]] = attrs.field(factory=lambda: {kind: {} for kind in NAMED})
