@@ -178,7 +178,7 @@ class Master(MultiService):
             death=DeathRules(**msgspec.structs.asdict(config.death)),
             watchdog=WatchdogRules(**msgspec.structs.asdict(config.watchdog)),
         )
-        self._leadership = Leadership(election, lambda term: Duties(office, term), reactor)
+        self._leadership = Leadership(election, partial(_duties, office, nodes), reactor)
         self._leadership.setServiceParent(self)
         listener.setServiceParent(self)
         self._measure(resource)
@@ -338,6 +338,12 @@ class Master(MultiService):
 
     def _locks(self) -> Mapping[tuple[str, ...], float]:
         return {} if self._term is None else {(k,): v for k, v in self._term[1].counts.items()}
+
+
+def _duties(office: Office, nodes: Nodes, term: int) -> Duties:
+    """What a term consists of; its nodes are watched from now on."""
+    nodes.term_begins()
+    return Duties(office, term)
 
 
 def _here(snapshot: Snapshot, name: str) -> str:

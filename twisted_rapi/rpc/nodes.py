@@ -72,6 +72,7 @@ class Nodes(Service):
         self._term, self._deposed = term, deposed
         self._nodes: dict[str, _Node] = {}
         self._observers: list[Callable[[str], None]] = []
+        self._idle: list[Deferred[None]] = []
 
     def set_nodes(self, records: Iterable[NodeRecord]) -> None:
         """These are the nodes now."""
@@ -104,6 +105,25 @@ class Nodes(Service):
             self._lose(uuid)
         return DeferredList(ended, consumeErrors=True).addCallback(lambda _: None)
 
+    def term_begins(self) -> None:
+        """There is a term again: nodes are watched from now on."""
+        idle, self._idle = self._idle, []
+        for waiting in idle:
+            if not waiting.called:
+                waiting.callback(None)
+
+    async def _in_office(self) -> int:
+        """The term, once there is one."""
+        while (term := self._term()) is None:
+            waiting: Deferred[None] = Deferred()
+            self._idle.append(waiting)
+            try:
+                await waiting
+            finally:
+                if waiting in self._idle:
+                    self._idle.remove(waiting)
+        return term
+
     def _begin(self, node: _Node, pause: float = 0.0) -> None:
         if self.running and not node.record.offline and node.watching is None:
             node.watch += 1
@@ -132,8 +152,8 @@ class Nodes(Service):
         if pause:
             await deferLater(self._clock, pause)
         while True:
-            heard_before = node.heard
-            await self._watch_once(node, number)
+            term, heard_before = await self._in_office(), node.heard
+            await self._watch_once(node, number, term)
             if node.watch != number:
                 # Ended on purpose: whatever it waited for was cancelled, and may have failed in any way.
                 return
@@ -142,7 +162,7 @@ class Nodes(Service):
             pause = min(LONGEST_PAUSE, 0.1 * 2**failures) * self._random.uniform(0.7, 1.0)
             await deferLater(self._clock, pause)
 
-    async def _watch_once(self, node: _Node, number: int) -> None:
+    async def _watch_once(self, node: _Node, number: int, term: int) -> None:
         """Watch until that fails; no failure, a bug included, keeps the node from being watched again."""
         name = node.record.name
 
@@ -151,9 +171,7 @@ class Nodes(Service):
                 self._see(node, sighting)
 
         try:
-            term = self._term()
-            if term is not None:
-                await node.agent.watch(term, see)
+            await node.agent.watch(term, see)
         except StaleTerm as e:
             self._log.warn("{node}: {reason}", node=name, reason=str(e))
             self._deposed()

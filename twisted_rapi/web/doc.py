@@ -11,6 +11,7 @@ import attrs
 import msgspec
 
 from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.opcodes.base import fields_of
 from twisted_rapi.model.opcodes.described import description
 
 Schema = Mapping[str, Any]
@@ -138,7 +139,7 @@ def default_of(field: msgspec.structs.FieldInfo) -> Any:
 
 def parameters(opcode: type[Opcode]) -> dict[str, msgspec.structs.FieldInfo]:
     """An opcode's parameters by name, its own first."""
-    fields = msgspec.structs.fields(opcode)
+    fields = fields_of(opcode)
     every = set(Opcode.__struct_fields__)
     own = [f for f in fields if f.name not in every]
     return {f.name: f for f in (*own, *(f for f in fields if f.name in every))}

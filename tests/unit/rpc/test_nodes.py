@@ -162,6 +162,30 @@ class WatchTests(SynchronousTestCase):
         self.end(NodeUnreachable("no route"))
         self.assertEqual(told, ["another version", "no route", "no route"])
 
+    def test_term_begins(self) -> None:
+        """Without a term no node is watched and nothing is tried; each is, as soon as there is one again."""
+        self.term = None
+        self.end(NodeUnreachable("it was silent"))
+        self.clock.advance(LONGEST_PAUSE)
+        self.assertEqual(len(self.agent.watches), 1)
+        self.nodes.term_begins()
+        self.assertEqual(len(self.agent.watches), 1)
+        self.clock.advance(60.0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.term = 2
+        self.nodes.term_begins()
+        self.assertEqual(len(self.agent.watches), 2)
+
+    def test_stopped_without_term(self) -> None:
+        """What waits for a term can end, and is not begun by one that comes later."""
+        self.term = None
+        self.end(NodeUnreachable("it was silent"))
+        self.clock.advance(LONGEST_PAUSE)
+        self.nodes.stopService()
+        self.term = 2
+        self.nodes.term_begins()
+        self.assertEqual(len(self.agent.watches), 1)
+
     def test_no_term(self) -> None:
         """Without a term nothing is sent, and that is what is told."""
         self.end(NodeUnreachable("x"))

@@ -6,6 +6,7 @@ show.  Parameters, types and defaults are those of opcodes.json ("newest").
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -66,6 +67,12 @@ class InvalidParameter(BadRequest):
         )
 
 
+@cache
+def fields_of(cls: type[Opcode]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """An opcode's parameters as declared; to find them takes longer than to use them."""
+    return msgspec.structs.fields(cls)
+
+
 def decode(cls: type[AnyOpcode], values: Mapping[str, Any]) -> AnyOpcode:
     """
     The opcode of this class with these parameters.
@@ -73,15 +80,23 @@ def decode(cls: type[AnyOpcode], values: Mapping[str, Any]) -> AnyOpcode:
     :raises BadRequest: a parameter is unknown, missing or of another type; as observed, unknown ones are
         reported before wrong ones and the first in the order of declaration counts.
     """
-    fields = msgspec.structs.fields(cls)
-    names = {f.name for f in fields}
     for name in values:
-        if name not in names:
+        if name not in cls.__struct_fields__:
             raise BadRequest(
                 f"Invalid body parameters: Object Op{cls.__name__} doesn't support the parameter '{name}'"
             )
+    try:
+        op = msgspec.convert(values, cls)
+    except (msgspec.ValidationError, RecursionError):
+        op = cls(**_each(cls, values))  # which says what is wrong
+    cls.check({name: getattr(op, name) for name in op.__struct_fields__ if name in values})
+    return op
+
+
+def _each(cls: type[Opcode], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters, one after the other."""
     checked: dict[str, Any] = {}
-    for f in fields:
+    for f in fields_of(cls):
         if f.name in values:
             try:
                 checked[f.name] = msgspec.convert(values[f.name], f.type)
@@ -89,8 +104,7 @@ def decode(cls: type[AnyOpcode], values: Mapping[str, Any]) -> AnyOpcode:
                 raise InvalidParameter(cls.OP_ID, f.name) from e
         elif f.required:
             raise InvalidParameter(cls.OP_ID, f.name)
-    cls.check(checked)
-    return cls(**checked)
+    return checked
 
 
 def to_wire(op: Opcode) -> dict[str, Any]:
@@ -99,13 +113,13 @@ def to_wire(op: Opcode) -> dict[str, Any]:
 
     Own parameters without a value are left out, and so are ``dry_run`` and ``debug_level`` (observations.md).
     """
-    every = {f.name: getattr(op, f.name) for f in msgspec.structs.fields(Opcode)}
+    every = {f.name: getattr(op, f.name) for f in fields_of(Opcode)}
     for name in ("dry_run", "debug_level"):
         if every[name] is None:
             del every[name]
     own = {
         f.name: value
-        for f in msgspec.structs.fields(type(op))
+        for f in fields_of(type(op))
         if f.name not in Opcode.__struct_fields__ and (value := getattr(op, f.name)) is not None
     }
     if isinstance(own.get("nics"), list):

@@ -28,10 +28,17 @@ class Host:
     :ivar strict: whether it refuses older terms; without, it has a fault.
     """
 
-    def __init__(self, node: FakeNode, world: Clock, strict: bool, all_nodes: dict[str, FakeNode]) -> None:
+    def __init__(
+        self,
+        node: FakeNode,
+        world: Clock,
+        strict: bool,
+        all_nodes: dict[str, FakeNode],
+        complaints: list[str],
+    ) -> None:
         self.node, self.world, self.strict = node, world, strict
         self.slow, self.lives = 0.0, 0
-        self.complaints: list[str] = []
+        self.complaints = complaints
         self.watchers: list[Callable[[], None]] = []
         # The thread writes to nothing: this agent's disk is its memory, which a restart leaves alone.
         self.terms = TermKeeper(None, 0, lambda *_: succeed(None))  # type: ignore[arg-type]

@@ -75,14 +75,16 @@ class Daemon:
     """
     One life of a master's daemon.
 
+    :param first: whether it has read the store before anything can happen.
     :ivar cluster: what clients ask, while there is a term.
     """
 
-    def __init__(self, around: Surroundings, process: Process, chance: Random) -> None:
+    def __init__(self, around: Surroundings, process: Process, chance: Random, first: bool = False) -> None:
         self.around, self.process, self._chance = around, process, chance
         self.far = FarStore(around.store, process, around.line)
         self.cluster: Cluster | None = None
         self.leadership: Leadership | None = None
+        self.far.near = first
         Deferred.fromCoroutine(self._open())
 
     @property
@@ -99,6 +101,7 @@ class Daemon:
                 break
             except StoreError:
                 await deferLater(process, 1.0)
+        self.far.near = False
         snapshot.startService()
         nodes = Nodes(self._connect, process, self._chance, lambda: self.term, self.deposed)
         nodes.set_nodes(snapshot.nodes.values())
@@ -120,7 +123,12 @@ class Daemon:
             opened=self._opened,
             deposed=self.deposed,
         )
-        self.leadership = Leadership(election, lambda term: Duties(office, term), process)
+
+        def duties(term: int) -> Duties:
+            nodes.term_begins()
+            return Duties(office, term)
+
+        self.leadership = Leadership(election, duties, process)
         self.leadership.startService()
 
     async def _opened(self, cluster: Cluster, _: JobTable, __: Executor) -> Service:

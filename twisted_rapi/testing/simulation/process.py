@@ -3,15 +3,16 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from twisted_rapi.testing.clock import SwiftClock
+
 LATENCY = 0.002  # seconds a message takes at least
 
 
-class Process(Clock):
+class Process(SwiftClock):
     """
     A process with its own view of time; nothing happens in it while it is stopped, or once it is dead.
 
@@ -30,14 +31,12 @@ class Process(Clock):
 
     def due(self) -> float | None:
         """When it has something to do next, in the world's time."""
-        if not self.alive or self.stopped or not self.calls:
-            return None
-        return float(min(map(DelayedCall.getTime, self.calls))) / self.rate
+        at = self.next_call() if self.alive and not self.stopped else None
+        return None if at is None else at / self.rate
 
     def run(self) -> None:
         """Do what is due."""
-        due = self.due()
-        if due is not None and due <= self._world.seconds():
+        if self.alive and not self.stopped:
             self.advance(0)
 
     def deliver(self, call: Callable[[], object]) -> None:
@@ -86,22 +85,29 @@ class Line:
 
     def send(self, call: Callable[[], object], in_order: bool = False) -> None:
         """Have something happen at the other end; in the order it was sent in, if so wished."""
-        at = self.world.seconds() + LATENCY + self.delay
+        wait = LATENCY + self.delay
         if in_order:
-            at = self._last = max(at, self._last)
-        self.world.callLater(at - self.world.seconds(), lambda: call() if self.there else None)
+            wait = max(wait, self._last - self.world.seconds())
+            self._last = self.world.seconds() + wait
+        self.world.callLater(wait, lambda: call() if self.there else None)
 
-    def answer(self, process: Process, call: Callable[[], object], in_order: bool = False) -> None:
-        """Have something happen at this end; in the order it was sent in, if so wished."""
+    def answer(
+        self,
+        process: Process,
+        call: Callable[[], object],
+        in_order: bool = False,
+        lost: Callable[[], object] = lambda: None,
+    ) -> None:
+        """
+        Have something happen at this end; in the order it was sent in, if so wished.
 
-        def arrive() -> None:
-            if self.back:
-                process.deliver(call)
-
-        at = self.world.seconds() + LATENCY + self.delay
+        :param lost: what happens here instead, when it does not arrive.
+        """
+        wait = LATENCY + self.delay
         if in_order:
-            at = self._last_back = max(at, self._last_back)
-        self.world.callLater(at - self.world.seconds(), arrive)
+            wait = max(wait, self._last_back - self.world.seconds())
+            self._last_back = self.world.seconds() + wait
+        self.world.callLater(wait, lambda: process.deliver(call if self.back else lost))
 
     async def ask(
         self,

@@ -7,9 +7,7 @@ from typing import Any
 
 import attrs
 from msgspec.structs import replace
-from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from twisted_rapi.errors import RapiError
@@ -28,6 +26,7 @@ from twisted_rapi.model.records import (
 )
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.writer import commit_of
+from twisted_rapi.testing.clock import SwiftClock
 from twisted_rapi.testing.cluster import NODES, founding
 from twisted_rapi.testing.nodes import FakeNodes
 from twisted_rapi.testing.simulation.agent import Host
@@ -71,11 +70,13 @@ class Simulation:
     """
 
     def __init__(self, program: Program = Program(), rates: tuple[float, ...] = (1.0, 1.0, 1.0)) -> None:
-        self.clock = Clock()
-        self.store = program.store(self.clock)
+        self.clock = SwiftClock()
+        self._complaints: list[str] = []
+        self.store = program.store(self.clock, self._complaints)
         self.fakes = FakeNodes(NODES)
+        fakes = self.fakes.nodes
         self.hosts = {
-            uuid: Host(self.fakes.nodes[uuid], self.clock, program.strict, self.fakes.nodes) for uuid in NODES
+            uuid: Host(fakes[uuid], self.clock, program.strict, fakes, self._complaints) for uuid in NODES
         }
         self.acknowledged: dict[int, str] = {}
         self.history: list[str] = []
@@ -83,10 +84,9 @@ class Simulation:
         self._rates, self._marks, self._lives = rates, 0, 0
         self._unable: dict[str, float] = {}
         self._stopped: dict[str, float] = {}
-        self._complaints: list[str] = []
         self._found()
         self.around = [self._machine(uuid, program) for uuid in NODES]
-        self.daemons = [self._begin(number) for number in range(len(NODES))]
+        self.daemons = [self._begin(number, True) for number in range(len(NODES))]
         self.store.won = self._judge_winner
 
     def _found(self) -> None:
@@ -108,11 +108,11 @@ class Simulation:
             standing=program.standing,
         )
 
-    def _begin(self, number: int) -> Daemon:
+    def _begin(self, number: int, first: bool = False) -> Daemon:
         process = Process(self.clock, self._rates[number])
         self.processes.append(process)
         self._lives += 1
-        return Daemon(self.around[number], process, Random(self._lives))
+        return Daemon(self.around[number], process, Random(self._lives), first)
 
     def now(self, work: Coroutine[Any, Any, Any]) -> Any:
         """What the store answers without a network."""
@@ -132,18 +132,22 @@ class Simulation:
         """
         end = self.clock.seconds() + seconds
         while True:
-            due = [at for process in self.processes if (at := process.due()) is not None]
-            due += map(DelayedCall.getTime, self.clock.calls)
-            step = min(due, default=end)
-            if step >= end:
+            step = self.clock.next_call()
+            for process in self.processes:
+                due = process.due()
+                step = due if step is None or (due is not None and due < step) else step
+            if step is None or step >= end:
                 break
             self._step(max(0.0, step - self.clock.seconds()) + 1e-7)
         self._step(max(0.0, end - self.clock.seconds()))
 
     def _step(self, seconds: float) -> None:
         self.clock.advance(seconds)
+        now = self.clock.seconds()
         for process in self.processes:
-            process.run()
+            due = process.due()
+            if due is not None and due <= now:
+                process.run()
         self.look()
 
     def look(self) -> None:
@@ -152,12 +156,11 @@ class Simulation:
 
         :raises Broken: it does not.
         """
-        masters = [(d.around.name[-1], d.term) for d in self.daemons if d.term is not None]
-        wrong = [f"several act: {masters}"] if len(masters) > 1 else []
-        wrong += [*self.store.complaints, *self._complaints]
-        wrong += [complaint for host in self.hosts.values() for complaint in host.complaints]
-        if wrong:
-            raise Broken("; ".join(wrong))
+        acting = [daemon for daemon in self.daemons if daemon.term is not None]
+        if len(acting) > 1:
+            raise Broken(f"several act: {[(daemon.around.name[-1], daemon.term) for daemon in acting]}")
+        if self._complaints:
+            raise Broken("; ".join(self._complaints))
 
     def _records(self, *keys: str) -> list[Record | None]:
         found = self.now(self.store.get(keys))

@@ -1,10 +1,11 @@
 """A store that complains of what no store may take, and how a process reaches it."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from zope.interface import implementer
 
 from twisted_rapi.errors import StoreUnreachable, Unanswered
@@ -25,10 +26,10 @@ class JudgedStore(MemoryStore):
     :ivar complaints: in words; `won`: told of each term before it begins.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, complaints: list[str]) -> None:
         super().__init__(clock=clock)
         self.world = clock
-        self.complaints: list[str] = []
+        self.complaints = complaints
         self.term = 0
         self.won: Callable[[ElectionRecord], None] = lambda _: None
 
@@ -71,12 +72,14 @@ class FarStore:
     The store as one process reaches it.
 
     :ivar doubtful: called when whether a commit was made is not known.
+    :ivar near: whether it answers at once, as before anything goes wrong.
     """
 
     def __init__(self, store: MemoryStore, process: Process, line: Line) -> None:
         self.store, self.process, self.line = store, process, line
         self.doubtful: Callable[[], None] = lambda: None
         self.revision = 0
+        self.near = False
 
     @property
     def largest(self) -> int:
@@ -93,7 +96,10 @@ class FarStore:
         async def noted() -> tuple[Any, int]:
             return await work(), self.store.revision
 
-        answer, revision = await self.line.ask(self.process, noted, patience, late, in_order)
+        if self.near:
+            answer, revision = await noted()
+        else:
+            answer, revision = await self.line.ask(self.process, noted, patience, late, in_order)
         self.revision = max(self.revision, revision)
         return answer
 
@@ -152,30 +158,24 @@ class FarWatch:
         """As the store's, later."""
         changes: Sequence[Changes] = await self._watch.next()
         far = self._far
-        while True:
-            arrived: Deferred[bool] = Deferred(lambda _: None)
-
-            def tell(arrived: Deferred[bool] = arrived) -> None:
-                if not arrived.called:
-                    arrived.callback(True)
-
-            if far.line.up:
-                far.line.answer(far.process, tell)
-            timer = far.process.callLater(PAUSE + far.line.delay, _give_up, arrived)
-            try:
-                if await arrived:
-                    break
-            finally:
-                if timer.active():
-                    timer.cancel()
+        while not await self._arrived():
+            await deferLater(far.process, PAUSE)
         far.revision = max(far.revision, changes[-1].revision)
         return changes
+
+    async def _arrived(self) -> bool:
+        """Whether word of a change came through."""
+        line, arrived = self._far.line, Deferred[bool](lambda _: None)
+
+        def tell(whether: bool) -> None:
+            if not arrived.called:
+                arrived.callback(whether)
+
+        if not line.there:
+            return False
+        line.answer(self._far.process, partial(tell, True), lost=partial(tell, False))
+        return await arrived
 
     def close(self) -> None:
         """As the store's."""
         self._watch.close()
-
-
-def _give_up(arrived: Deferred[bool]) -> None:
-    if not arrived.called:
-        arrived.callback(False)
