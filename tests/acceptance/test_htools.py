@@ -76,7 +76,7 @@ class HtoolsTests(SynchronousTestCase):
             self.create(f"i{n}.example.com", **placed)
 
     def run_tool(self, *command: str) -> str:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 

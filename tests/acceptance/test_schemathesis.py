@@ -62,7 +62,7 @@ class SchemathesisTests(SynchronousTestCase):
             [*command, f"{cluster.url}/2/openapi.json", "--auth", f"{USER}:{PASSWORD}"],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             cwd=cluster.directory,
         )
         self.assertEqual(ran.returncode, 0, f"{ran.stdout}\n{ran.stderr}")

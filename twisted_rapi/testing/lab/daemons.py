@@ -111,14 +111,19 @@ class LabDaemon:
 
     def await_ready(self, seconds: float = PATIENCE) -> None:
         """
-        Wait until it listens.
+        Wait until it listens; one that ends is started again, as a supervisor would.
 
-        :raises LabError: it ended, or does not in time.
+        A daemon that cannot give the address up in time ends itself (``docs/ha.rst``).
+
+        :raises LabError: it does not in time.
         """
         deadline = time.monotonic() + seconds
         while not self.listens():
-            if time.monotonic() > deadline or not self.pids():
+            if time.monotonic() > deadline:
                 raise LabError(f"{self.label} is not there\n{self.log_end()}")
+            if not self.pids():
+                time.sleep(1.0)
+                self.start()
             time.sleep(0.05)
 
     def listens(self) -> bool:
