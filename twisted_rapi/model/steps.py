@@ -21,6 +21,7 @@ from twisted_rapi.model.domain_steps import (
     StartDomain,
     StopDomain,
 )
+from twisted_rapi.model.network_steps import CheckAcls, MakeNetworks
 from twisted_rapi.model.node_steps import (
     ChangeUnit,
     Delay,
@@ -77,6 +78,7 @@ __all__ = [
     "AwaitSync",
     "BeginExport",
     "ChangeUnit",
+    "CheckAcls",
     "ConfirmStream",
     "CreateCertificate",
     "CreateVolume",
@@ -96,6 +98,7 @@ __all__ = [
     "ListUnits",
     "ListVolumes",
     "LookAtDomain",
+    "MakeNetworks",
     "MigrateDomain",
     "MigrationTarget",
     "MoveVolume",
@@ -176,6 +179,8 @@ AnyStep = (
     | ListVolumes
     | ChangeUnit
     | RepairUnit
+    | MakeNetworks
+    | CheckAcls
 )
 
 
