@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable
-from ipaddress import ip_interface
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from socket import socket
 from typing import Any
 
@@ -11,11 +12,16 @@ from twisted.application.service import Service
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from twisted_rapi.config import AddressSection
+from twisted_rapi.config import AddressSection, listen_address
 from twisted_rapi.ha.address import AddressDuty, BoundElection, Door
 from twisted_rapi.ha.election import IElection
+from twisted_rapi.listening import covers
 from twisted_rapi.net.floating import FollowedAddress, OwnAddress
 from twisted_rapi.net.interface import IFloatingAddress
+from twisted_rapi.net.kernel import Kernel
+from twisted_rapi.net.packets import Address
+from twisted_rapi.net.passage import InThread, Passage
+from twisted_rapi.net.rtnetlink import Assigned
 
 FAILED = 70  # exit status: an address could not be removed in time
 
@@ -94,6 +100,23 @@ class Addressing(Service):
             die=_die,
         )
 
+    async def passage(self, listen: str, in_thread: InThread) -> Passage | None:
+        """What leads to who listens on this what arrives for the address; ``None`` for nothing."""
+        section = self._section
+        if section.mode != "own" or not section.redirect:
+            return None
+        listener: Address | None = None
+        host, port = listen_address(listen, "listen")
+        wanted = ip_interface(section.ip)
+        if covers(listen, str(wanted.ip)):
+            listener = listener_among(await in_thread(Kernel().addresses), wanted)
+        else:
+            with suppress(ValueError):
+                listener = ip_address(host)
+            if listener is None or listener.version != wanted.version:
+                return None
+        return Passage(self._reactor, in_thread, wanted.ip, port, listener)
+
     def shown(self) -> dict[str, Any]:
         """What the cluster's record says of it; nothing where there is none."""
         if self._address is None:
@@ -106,6 +129,13 @@ class Addressing(Service):
         if self._section.interface:
             values["master_netdev"] = self._section.interface
         return values
+
+
+def listener_among(addresses: Iterable[Assigned], wanted: IPv4Interface | IPv6Interface) -> Address | None:
+    """An address of this host that stays when the floating one goes, best one of its network."""
+    found = [at.address for at in addresses if at.address.version == wanted.version]
+    stay = [a for a in found if a != wanted.ip and not a.is_loopback and not a.is_link_local]
+    return min(stay, key=lambda a: (a not in wanted.network, int(a)), default=None)
 
 
 def _die() -> None:

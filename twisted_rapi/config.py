@@ -92,11 +92,13 @@ class AddressSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=T
     :ivar mode: ``own``: the master adds and removes it; ``follow``: others move it, and the master is where
         it is; ``none``: there is none.
     :ivar ip: with its prefix, such as ``192.0.2.10/24``; `interface`: what it is added to.
+    :ivar redirect: whether candidates serve what still arrives for it where it has just been (``own``).
     """
 
     mode: Literal["none", "own", "follow"] = "none"
     ip: str = ""
     interface: str = ""
+    redirect: bool = True
 
 
 class DeathSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -36,6 +36,7 @@ from twisted_rapi.ha.leadership import Leadership
 from twisted_rapi.ha.leased import SEAT, LeasedCandidate
 from twisted_rapi.ha.presence import Presence
 from twisted_rapi.ha.standing import StoredStanding
+from twisted_rapi.handover import Handover
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.listening import Port, TermDoor, endpoint_of
@@ -158,7 +159,7 @@ class Master(MultiService):
         self._observe(snapshot, nodes, resource)
         await self._addressing.clean()
         election = self._addressing.bound(self._election(store, here, snapshot, users))
-        listener, door = await self._listener(resource)
+        listener, door = await self._listener(resource, here, snapshot)
         self._proxy(resource, here, snapshot, identity)
         office = Office(
             store=self._store,
@@ -192,6 +193,15 @@ class Master(MultiService):
         resource.past = past_api(snapshot, time.time, self._random)
         if config.proxy.listen:
             internal_port(reactor, config, identity, resource).setServiceParent(self)
+
+    async def _hand_over(self, resource: ApiResource, door: TermDoor, here: str, snapshot: Snapshot) -> None:
+        """Serve clients of the floating address while it moves, where another candidate can have it."""
+        passage = await self._addressing.passage(self._config.api.listen, self.in_thread)
+        if passage is None or self._config.store.kind == "sqlite":
+            return
+        await passage.open()
+        Handover(passage, snapshot, here).attach(resource, door)
+        self._reactor.addSystemEventTrigger("before", "shutdown", passage.stop)
 
     def _election(
         self, store: SQLiteStore | EtcdStore, here: str, snapshot: Snapshot, users: Users
@@ -294,14 +304,16 @@ class Master(MultiService):
         resource.certain = lambda: self._current_term() is not None
         return resource, users
 
-    async def _listener(self, resource: ApiResource) -> tuple[Port, TermDoor]:
+    async def _listener(self, resource: ApiResource, here: str, snapshot: Snapshot) -> tuple[Port, TermDoor]:
         """What listens at the node's own address, and at the floating one for a term."""
         config = self._config
         read = [self.in_thread(Path(file).read_bytes) for file in (config.api.certificate, config.api.key)]
         tls = server_options(await read[0], await read[1])
         site = make_site(resource, self._reactor)
         own = Port(wrapServerTLS(tls, endpoint_of(self._reactor, config.api.listen)), site, config.api.listen)
-        return own, TermDoor(self._reactor, self._addressing.text, config.api.listen, tls, site, own)
+        door = TermDoor(self._reactor, self._addressing.text, config.api.listen, tls, site, own)
+        await self._hand_over(resource, door, here, snapshot)
+        return own, door
 
     def _measure(self, resource: ApiResource) -> None:
         """Serve what is measured, where that is wanted."""

@@ -72,6 +72,7 @@ class Channel(HTTPChannel):
     _line: bytes | None = None  # the request line, while nothing has come after it
     _late: Any = None
     _refused = False
+    _departing = False
     _empty = 0  # empty lines before a request line
 
     def dataReceived(self, data: bytes) -> None:
@@ -106,6 +107,8 @@ class Channel(HTTPChannel):
         """Answer at once who asks whether a body that is too large may be sent."""
         super().allHeadersReceived()
         request: Any = self.requests[-1]
+        if self._departing:
+            self.persistent = False
         if request.too_large and request.requestHeaders.hasHeader(b"expect"):
             self.length = 0
             self.persistent = False
@@ -124,6 +127,14 @@ class Channel(HTTPChannel):
         """Forget the time limit."""
         self._in_time()
         super().connectionLost(reason)
+
+    def depart(self) -> None:
+        """End when what has been asked is answered; now, if nothing has."""
+        self._departing = True
+        if self.requests:
+            self.persistent = False
+        elif not self._buffer:
+            self.loseConnection()
 
     def _in_time(self) -> None:
         if self._late is not None:

@@ -97,6 +97,7 @@ class ApiResource(Resource):
     :ivar certain: whether it still is; asked with each request.
     :ivar elsewhere: asks the master while that is another; `past`: what reads are answered from while nobody
         can be master.
+    :ivar parting: whether a client is to ask over another connection next time.
     """
 
     isLeaf = True
@@ -116,6 +117,7 @@ class ApiResource(Resource):
         self.certain: Callable[[], bool] = lambda: True
         self.elsewhere: Forwarder | None = None
         self.past: Api | None = None
+        self.parting: Callable[[Any], bool] = lambda _: False
         self._routes = Routes(routes)
         self._users, self._clock, self._chance = users, clock, chance
         self._observer, self._require = observer, require_authentication
@@ -172,8 +174,10 @@ class ApiResource(Resource):
         headers.setRawHeaders(b"server", [SERVER])
         for name, value in reply.headers:
             headers.setRawHeaders(name, [value])
-        if request.too_large:
+        if request.too_large or self.parting(request):
             headers.setRawHeaders(b"connection", [b"close"])
+            if request.channel is not None:
+                request.channel.persistent = False
 
         def sent() -> None:
             took = self._clock.seconds() - begun

@@ -17,7 +17,7 @@ from twisted_rapi.testing.lab.cutting import EVERYONE, Cut
 from twisted_rapi.testing.lab.faults import FAULTS, found
 from twisted_rapi.testing.lab.founding import USER, password_of
 from twisted_rapi.testing.lab.lab import Lab, opened
-from twisted_rapi.testing.lab.layout import API, CAN_FLOAT, NAME, Layout
+from twisted_rapi.testing.lab.layout import API, NAME, Layout
 from twisted_rapi.testing.lab.network import has_netem
 from twisted_rapi.testing.lab.probe import missing
 from twisted_rapi.testing.lab.removal import labs, remove
@@ -68,7 +68,7 @@ def up(options: argparse.Namespace) -> int:
         name=options.name,
         clocks=options.clocks,
         guests=options.guests,
-        floating=CAN_FLOAT and not options.no_floating,
+        floating=not options.no_floating,
     )
     lab = Lab(layout)
     lab.set_up()

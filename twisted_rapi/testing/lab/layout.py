@@ -5,16 +5,11 @@ from pathlib import Path
 
 import attrs
 
-from twisted_rapi.config import Config
-
 NAME = "rapilab"
 """What the names of all labs begin with."""
 
 BASE = Path("/tmp")
 """Where their folders are: paths of sockets below have to be short."""
-
-CAN_FLOAT = "address" in Config.__struct_fields__
-"""Whether the daemon of this version can have a floating address."""
 
 ETCD, PEER, API, METRICS, AGENT = 2379, 2380, 5080, 5081, 1811
 _NET4, _NET6 = IPv4Address("10.213.0.0"), IPv6Address("fd00:213::")
@@ -56,7 +51,7 @@ class Layout:
     name: str = NAME
     base: Path = BASE
     size: int = 3
-    floating: bool = CAN_FLOAT
+    floating: bool = True
     clocks: bool = False
     guests: bool = False
     boot_time: float = 0.3
