@@ -2,8 +2,7 @@
 
 import os
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -28,6 +27,7 @@ from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.config import Config
 from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.failpoint import from_environment
+from twisted_rapi.gauges import Gauges
 from twisted_rapi.ha.address import CommandedAddress
 from twisted_rapi.ha.apart import Apart
 from twisted_rapi.ha.election import IElection, SoleCandidate
@@ -41,7 +41,7 @@ from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.listening import Port, TermDoor, endpoint_of
 from twisted_rapi.model.mastership import CandidateRecord
-from twisted_rapi.model.records import NodeRecord, job_status
+from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.model.seen import CertificateSeen
 from twisted_rapi.notify import Notifier
 from twisted_rapi.observe.measured import MeasuredAgent, MeasuredStore
@@ -112,7 +112,7 @@ class Master(MultiService):
         self._failpoint = from_environment()
         self._store: MeasuredStore | None = None
         self._leadership: Leadership | None = None
-        self._term: tuple[JobTable, Executor] | None = None
+        self._gauges = Gauges()
         self._opened: Deferred[None] | None = None
         self._apart: Callable[[], Awaitable[bool]] | None = None
         self._addressing = Addressing(config.address, config.store.lease, reactor)
@@ -156,7 +156,8 @@ class Master(MultiService):
         resource, users = self._resource()
         users.setServiceParent(self)
         await users.refresh()
-        self._observe(snapshot, nodes, resource)
+        self._gauges.add_to(self.metrics, snapshot, nodes, resource)
+        ReactorLag(self.metrics, reactor).setServiceParent(self)
         await self._addressing.clean()
         election = self._addressing.bound(self._election(store, here, snapshot, users))
         listener, door = await self._listener(resource, here, snapshot)
@@ -232,7 +233,7 @@ class Master(MultiService):
     async def _begin_term(
         self, resource: ApiResource, api: Api, address: Service | None, table: JobTable, executor: Executor
     ) -> Service:
-        self._term = (table, executor)
+        self._gauges.term = (table, executor)
         table.observe(self.metrics.job_changed)
         # What was added last ends first: nobody is answered by the time the address is given up.
         whole = Ladder(self._reactor)
@@ -326,31 +327,6 @@ class Master(MultiService):
                 endpoint_of(self._reactor, config.metrics.listen), site, config.metrics.listen
             ).setServiceParent(self)
 
-    def _observe(self, snapshot: Snapshot, nodes: Nodes, resource: ApiResource) -> None:
-        metrics = self.metrics
-        metrics.gauge("rapi_jobs", "Jobs that are not archived.", ("status",), self._jobs)
-        metrics.gauge("rapi_locks", "Locks held, and jobs that wait for some.", ("what",), self._locks)
-        metrics.gauge(
-            "rapi_nodes",
-            "Nodes, and those that answer.",
-            ("what",),
-            lambda: {("known",): len(snapshot.nodes), ("answering",): len(nodes.reports)},
-        )
-        metrics.gauge(
-            "rapi_watchdog",
-            "Instances that are down and should run, those left so, and guests that are unknown.",
-            ("what",),
-            lambda: _watched(resource),
-        )
-        ReactorLag(metrics, self._reactor).setServiceParent(self)
-
-    def _jobs(self) -> Mapping[tuple[str, ...], float]:
-        table = () if self._term is None else self._term[0]
-        return {(status,): count for status, count in Counter(map(job_status, table)).items()}
-
-    def _locks(self) -> Mapping[tuple[str, ...], float]:
-        return {} if self._term is None else {(k,): v for k, v in self._term[1].counts.items()}
-
 
 def _duties(office: Office, nodes: Nodes, term: int) -> Duties:
     """What a term consists of; its nodes are watched from now on."""
@@ -368,16 +344,6 @@ def _here(snapshot: Snapshot, name: str) -> str:
     if here is None:
         raise ConfigurationError(f"node: the cluster has no node {name}")
     return here
-
-
-def _watched(resource: ApiResource) -> Mapping[tuple[str, ...], float]:
-    """What the watchdog of the term sees."""
-    if resource.api is None:
-        return {}
-    watchdog = resource.api.cluster.watchdog
-    down = watchdog.down()
-    left = sum(1 for each in down if each.left)
-    return {("down",): len(down), ("left",): left, ("unknown",): len(watchdog.strangers())}
 
 
 def _certificates(config: Config) -> tuple[CertificateSeen, ...]:
