@@ -157,7 +157,6 @@ class Master(MultiService):
         users.setServiceParent(self)
         await users.refresh()
         self._gauges.add_to(self.metrics, snapshot, nodes, resource)
-        ReactorLag(self.metrics, reactor).setServiceParent(self)
         await self._addressing.clean()
         election = self._addressing.bound(self._election(store, here, snapshot, users))
         listener, door = await self._listener(resource, here, snapshot)
@@ -318,6 +317,7 @@ class Master(MultiService):
 
     def _measure(self, resource: ApiResource) -> None:
         """Serve what is measured, where that is wanted."""
+        ReactorLag(self.metrics, self._reactor).setServiceParent(self)
         config = self._config
         if config.metrics.listen:
             healthy = {"store": lambda: "" if self._store is not None else "it is not open"}
