@@ -12,7 +12,7 @@ from twisted.application.service import Service
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from twisted_rapi.config import AddressSection, listen_address
+from twisted_rapi.config import AddressSection, StoreSection, listen_address
 from twisted_rapi.ha.address import AddressDuty, BoundElection, Door
 from twisted_rapi.ha.election import IElection
 from twisted_rapi.listening import covers
@@ -99,6 +99,12 @@ class Addressing(Service):
             margin=self._lease / 6,
             die=_die,
         )
+
+    def guarded(self, store: StoreSection) -> dict[str, Any]:
+        """What `ha.guard` is started with: etcd, and the address if it is ours to take away."""
+        kept = ("endpoints", "authority", "certificate", "key")
+        own = self.text if self._section.mode == "own" else ""
+        return {name: getattr(store, name) for name in kept} | {"address": own}
 
     async def passage(self, listen: str, in_thread: InThread) -> Passage | None:
         """What leads to who listens on this what arrives for the address; ``None`` for nothing."""

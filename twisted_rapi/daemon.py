@@ -31,6 +31,7 @@ from twisted_rapi.gauges import Gauges
 from twisted_rapi.ha.address import CommandedAddress
 from twisted_rapi.ha.apart import Apart
 from twisted_rapi.ha.election import IElection, SoleCandidate
+from twisted_rapi.ha.guarding import Guarded
 from twisted_rapi.ha.ladder import Ladder
 from twisted_rapi.ha.leadership import Leadership
 from twisted_rapi.ha.leased import SEAT, LeasedCandidate
@@ -113,6 +114,7 @@ class Master(MultiService):
         self._store: MeasuredStore | None = None
         self._leadership: Leadership | None = None
         self._gauges = Gauges()
+        self._guarded: Guarded | None = None
         self._opened: Deferred[None] | None = None
         self._apart: Callable[[], Awaitable[bool]] | None = None
         self._addressing = Addressing(config.address, config.store.lease, reactor)
@@ -134,6 +136,8 @@ class Master(MultiService):
 
     async def _close(self, ended: Any) -> None:
         await ended
+        if self._guarded is not None:
+            await self._guarded.stop()
         if self._store is not None:
             await self._store.close()
 
@@ -223,7 +227,9 @@ class Master(MultiService):
         self._apart = lambda: store.move_leader(local)
         standing = StoredStanding(self._store, here, self._reactor, SEAT)
         lease = self._config.store.lease
-        return LeasedCandidate(self._store, store, here, self._reactor, lease, standing)
+        self._guarded = guarded = Guarded(self._reactor, self._addressing.guarded(self._config.store))
+        guarded.start()
+        return LeasedCandidate(self._store, store, here, self._reactor, lease, standing, guarded.told)
 
     def _deposed(self) -> None:
         if self._leadership is not None:

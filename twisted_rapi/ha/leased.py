@@ -19,7 +19,7 @@ What is committed needs no margin: the store compares the election record in the
 The clock has to go on while the process is stopped and must not jump (`twisted_rapi.monotonic`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -69,6 +69,7 @@ class LeasedCandidate:
     :param node: uuid of this node.
     :param ttl: seconds after which a master that is not heard of is replaced.
     :param standing: what may keep it from a free seat.
+    :param having: told which lease it has, before it has the seat by it, and 0 when it gives it up.
     """
 
     _log = Logger()
@@ -81,9 +82,11 @@ class LeasedCandidate:
         clock: IReactorTime,
         ttl: int = TTL,
         standing: IStanding | None = None,
+        having: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._store, self._leases, self._node, self._clock, self._ttl = store, leases, node, clock, ttl
         self._standing = Anyone() if standing is None else standing
+        self._having = having
         self._tenure: _Tenure | None = None
 
     @property
@@ -135,6 +138,7 @@ class LeasedCandidate:
         won, before = await next_term(self._store, self._node)
         asked = self._clock.seconds()
         lease = await self._leases.grant(self._ttl)
+        self._having(lease)
         key = key_of(won)
         change = Commit(
             expect={**allowed, SEAT: 0, key: before},
@@ -157,6 +161,7 @@ class LeasedCandidate:
         return _Tenure(won.term, lease, self._until(asked))
 
     async def _revoke(self, lease: int) -> None:
+        self._having(0)
         revoked = Deferred.fromCoroutine(self._leases.revoke(lease))
         late = StoreUnreachable("the lease was not given up in time")
         try:
