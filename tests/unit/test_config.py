@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.agent.fencing_settings import FencingSettings, Ipmi
-from twisted_rapi.agent.settings import AgentSettings, Simulated
+from twisted_rapi.agent.settings import AgentSettings, CephSettings, Simulated
+from twisted_rapi.agent.settings import load as load_agent
 from twisted_rapi.config import Config, listen_address, load
 from twisted_rapi.errors import ConfigurationError
 
@@ -89,6 +90,19 @@ class LoadTests(SynchronousTestCase):
         self.file.write_bytes(b"node = \xff")
         self.assertRaises(ConfigurationError, load, self.file)
 
+    def test_ceph(self) -> None:
+        """An agent's ``[ceph]`` has paths below the file's folder, users that are no options, and uuids."""
+        self.file.write_text('[ceph]\nconf = "c.conf"\n')
+        found = load_agent(self.file).ceph
+        assert found is not None
+        self.assertEqual((found.conf, found.user), (str(self.folder / "c.conf"), ""))
+        secret = 'secrets = { "%s" = "%s" }'
+        uuid = "b8b0a3a4-6d0c-4f6e-9df2-1d2f6f7a1c11"
+        for text in ('user = "--id"', secret % ("a b", uuid), secret % ("kvm", "secret")):
+            self.file.write_text(f"[ceph]\n{text}\n")
+            error = self.assertRaises(ConfigurationError, load_agent, self.file)
+            self.assertIn(f"{self.file}: ceph", str(error))
+
     @given(st.sampled_from(["h", "192.0.2.1", "[::1]", "::"]), st.integers(1, 65535))
     def test_listen(self, host: str, port: int) -> None:
         """Host and port come back; brackets are not the host's."""
@@ -131,6 +145,8 @@ class DocumentationTests(SynchronousTestCase):
         agent = AgentSettings()
         expected["agent"] = self.written(agent)
         del expected["agent"]["simulated"]
+        del expected["agent"]["ceph"]
+        expected["ceph"] = self.written(CephSettings())
         board = self.written(Ipmi(address="", user="", password_file=""))
         program = self.written(FencingSettings())["ipmitool"]
         kept = {name: board[name] for name in ("port", "interface", "privilege")}

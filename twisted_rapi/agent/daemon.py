@@ -43,8 +43,11 @@ from twisted_rapi.notify import Notifier
 from twisted_rapi.observe.service import LogToFile
 from twisted_rapi.rpc.authority import seen
 from twisted_rapi.rpc.tls import Identity, agent_tls
+from twisted_rapi.storage.ceph_tools import Tools
 from twisted_rapi.storage.file import FileDriver, InThread
 from twisted_rapi.storage.interface import IVolumeDriver
+from twisted_rapi.storage.program import Programs
+from twisted_rapi.storage.rbd import RbdDriver
 from twisted_rapi.storage.shelf import FolderShelf
 from twisted_rapi.storage.simulated import Volumes
 from twisted_rapi.storage.simulated_driver import simulated_drivers
@@ -82,16 +85,24 @@ def _migration(settings: AgentSettings) -> dict[str, str]:
     return {kind: uri for kind, uri in ways.items() if uri and kind in settings.hypervisors}
 
 
-def _volumes(settings: AgentSettings, in_thread: InThread) -> dict[str, IVolumeDriver]:
+def _tools(settings: AgentSettings, reactor: Any, in_thread: InThread) -> Tools | None:
+    """Those of Ceph, for a node that reaches one."""
+    if settings.ceph is None:
+        return None
+    return Tools(Programs(reactor, reactor, in_thread).run, settings.ceph.conf, settings.ceph.user)
+
+
+def _volumes(settings: AgentSettings, in_thread: InThread, tools: Tools | None) -> dict[str, IVolumeDriver]:
     folders = {"file": settings.file_storage_dir, "sharedfile": settings.shared_file_storage_dir}
     simulated, state = settings.simulated, Path(settings.state_dir)
     total = None if simulated is None else simulated.disk
     found: dict[str, IVolumeDriver] = {
         template: FileDriver(template, Path(folder), in_thread, total) for template, folder in folders.items()
     }
+    real: dict[str, IVolumeDriver] = {} if tools is None else {"rbd": RbdDriver(tools, in_thread)}
     if simulated is None:
-        return found
-    return found | simulated_drivers(
+        return found | real
+    made = simulated_drivers(
         state / "volumes",
         Path(simulated.shared_dir) if simulated.shared_dir else state / "shared-volumes",
         simulated.disk,
@@ -100,6 +111,7 @@ def _volumes(settings: AgentSettings, in_thread: InThread) -> dict[str, IVolumeD
         simulated.volumes,
         simulated.devices,
     )
+    return found | made | real
 
 
 def _units(settings: AgentSettings, in_thread: InThread) -> dict[str, IStorageUnits]:
@@ -258,7 +270,7 @@ def _parts(
     state = Path(settings.state_dir)
     return Parts(
         hypervisors=_hypervisors(settings, reactor, random, threads.general),
-        volumes=_volumes(settings, threads.storage.run),
+        volumes=_volumes(settings, threads.storage.run, _tools(settings, reactor, threads.storage.run)),
         units=_units(settings, threads.storage.run),
         powercycle=_powercycle(settings, reactor),
         fencer=runners.fencing,

@@ -1,5 +1,6 @@
 """The agent's configuration, as ``agent.toml`` holds it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ from msgspec import Struct, field
 
 from twisted_rapi.config import listen_address, read_toml
 from twisted_rapi.errors import ConfigurationError
+from twisted_rapi.model import rbd
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Simulated(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +44,20 @@ class Simulated(Struct, frozen=True, forbid_unknown_fields=True):
     providers: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
+class CephSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    How the node reaches a Ceph cluster, with the tools ``rbd`` and ``ceph``.
+
+    :ivar conf: its configuration; empty: ``/etc/ceph/ceph.conf``.
+    :ivar user: who the tools are, and guests whose disks do not say; without ``client.``, empty: ``admin``.
+    :ivar secrets: of guests' users: the uuid of the secret that this node's libvirt has for each.
+    """
+
+    conf: str = ""
+    user: str = ""
+    secrets: dict[str, str] = field(default_factory=dict)
+
+
 class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     What an agent needs to know; relative paths are below the configuration's folder.
@@ -50,6 +68,7 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     :ivar hypervisors: ``kvm`` (libvirt) and ``fake`` (simulated).
     :ivar fencing: the file that says how other nodes are switched off; it need not exist.
     :ivar powercycle_command: restarts the machine whatever runs on it; without one it may not be restarted.
+    :ivar ceph: what makes the template ``rbd`` a real one; ``None``: the node reaches no Ceph.
     :ivar migration_uri: how the libvirt of other nodes reaches this one's; empty: by TLS at `listen`'s name.
     """
 
@@ -87,6 +106,7 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     fencing: str = "fencing.toml"
     powercycle_command: tuple[str, ...] = ()
     simulated: Simulated | None = None
+    ceph: CephSettings | None = None
 
 
 def load(path: Path) -> AgentSettings:
@@ -119,4 +139,16 @@ def load(path: Path) -> AgentSettings:
     if found.simulated is not None and found.simulated.shared_dir:
         shared = str(folder / found.simulated.shared_dir)
         values["simulated"] = msgspec.structs.replace(found.simulated, shared_dir=shared)
+    if found.ceph is not None:
+        values["ceph"] = _ceph(found.ceph, folder, f"{path}: ceph")
     return msgspec.structs.replace(found, **values)
+
+
+def _ceph(found: CephSettings, folder: Path, where: str) -> CephSettings:
+    for user in (*found.secrets, *filter(None, (found.user,))):
+        if not rbd.NAME.fullmatch(user):
+            raise ConfigurationError(f"{where}: {user!r} is no user of Ceph (without 'client.')")
+    for secret in found.secrets.values():
+        if not _UUID.fullmatch(secret):
+            raise ConfigurationError(f"{where}: secrets: {secret!r} is no uuid")
+    return msgspec.structs.replace(found, conf=str(folder / found.conf) if found.conf else "")

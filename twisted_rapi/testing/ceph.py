@@ -1,0 +1,173 @@
+"""A real Ceph as processes on this machine's loopback, in one directory: no kernel module, no device."""
+
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import attrs
+import msgspec
+
+from twisted_rapi.testing.processes import Daemon, await_true, free_port
+
+HOST = "127.0.0.1"
+_BLOCK = 2 << 30  # bytes of the file of an OSD, which is sparse
+
+_CONF = """\
+[global]
+fsid = {fsid}
+mon host = {host}:{port}
+mon initial members = a
+public addr = {host}
+auth cluster required = cephx
+auth service required = cephx
+auth client required = cephx
+keyring = {folder}/keyring
+run dir = {folder}
+crash dir = {folder}
+admin socket = {folder}/$name.$pid.asok
+log file =
+pid file =
+mon data = {folder}/mon
+mgr data = {folder}/mgr
+osd data = {folder}/osd$id
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 8
+osd pool default pg autoscale mode = off
+osd crush chooseleaf type = 0
+osd memory target = 900000000
+bluestore block size = {block}
+mgr initial modules =
+mon allow pool delete = true
+mon allow pool size one = true
+mon warn on pool no redundancy = false
+mon warn on insecure global id reclaim allowed = false
+mon data avail warn = 1
+mon data avail crit = 1
+"""
+_CAPS = {
+    "client.admin": {"mon": "allow *", "mgr": "allow *", "osd": "allow *", "mds": "allow *"},
+    "mgr.x": {"mon": "allow profile mgr", "osd": "allow *", "mds": "allow *"},
+}
+_OSD_CAPS = {"mon": "allow profile osd", "mgr": "allow profile osd", "osd": "allow *"}
+
+
+@attrs.define
+class CephCluster:
+    """
+    One monitor, one manager and some OSDs, with cephx; everything is below `directory`.
+
+    :ivar directory: absolute and short: sockets are in it.
+    """
+
+    directory: Path
+    osds: int = 2
+    fsid: str = attrs.field(factory=lambda: str(uuid4()))
+    daemons: dict[str, Daemon] = attrs.field(factory=dict)
+
+    @property
+    def conf(self) -> Path:
+        """Its configuration, for clients too."""
+        return self.directory / "ceph.conf"
+
+    def start(self) -> None:
+        """
+        Make it and wait until all OSDs are up.
+
+        :raises DidNotStart, TimeoutError, subprocess.CalledProcessError: it cannot be.
+        """
+        self.directory.mkdir(parents=True)
+        text = _CONF.format(
+            fsid=self.fsid, host=HOST, port=(port := free_port()), folder=self.directory, block=_BLOCK
+        )
+        self.conf.write_text(text, encoding="utf-8")
+        self._make_monitor(port)
+        self._daemon("mon.a", "ceph-mon", "-i", "a", "--public-addr", f"{HOST}:{port}")
+        self._daemon("mgr.x", "ceph-mgr", "-i", "x", "--keyring", str(self.directory / "mgr" / "keyring"))
+        with ThreadPoolExecutor(self.osds) as pool:
+            list(pool.map(lambda _: self.add_osd(), range(self.osds)))
+        await_true("all OSDs are up", lambda: self.up() == self.osds, 120)
+
+    def _make_monitor(self, port: int) -> None:
+        """Keys are made before there is a monitor, which then knows them from its beginning."""
+        folder = self.directory
+        for name in ("mon", "mgr"):
+            (folder / name).mkdir()
+        self._key(folder / "first", "mon.", {"mon": "allow *"})
+        for name, caps in _CAPS.items():
+            file = folder / "keyring" if name.startswith("client") else folder / "mgr" / "keyring"
+            self._key(file, name, caps)
+            self.tool("ceph-authtool", str(folder / "first"), "--import-keyring", str(file))
+        monitors = str(folder / "monmap")
+        self.tool(
+            "monmaptool", "--create", "--addv", "a", f"[v2:{HOST}:{port}]", "--fsid", self.fsid, monitors
+        )
+        self.tool("ceph-mon", "--mkfs", "-i", "a", "--monmap", monitors, "--keyring", str(folder / "first"))
+
+    def _key(self, file: Path, name: str, caps: dict[str, str]) -> None:
+        told = [word for kind, what in caps.items() for word in ("--cap", kind, what)]
+        self.tool("ceph-authtool", "--create-keyring", str(file), "--gen-key", "-n", name, *told)
+
+    def add_osd(self) -> int:
+        """Make and start one more OSD; its number."""
+        uuid = str(uuid4())
+        number = int(self.tool("ceph", "osd", "new", uuid))
+        folder = self.directory / f"osd{number}"
+        folder.mkdir()
+        keyring = folder / "keyring"
+        self._key(keyring, f"osd.{number}", _OSD_CAPS)
+        self.tool("ceph", "auth", "add", f"osd.{number}", "-i", str(keyring))
+        self.tool("ceph-osd", "-i", str(number), "--mkfs", "--osd-uuid", uuid, "--keyring", str(keyring))
+        self._daemon(f"osd.{number}", "ceph-osd", "-i", str(number), "--keyring", str(keyring))
+        return number
+
+    def end_osd(self, number: int) -> None:
+        """End the process of an OSD and remove its files; done already is well."""
+        if daemon := self.daemons.pop(f"osd.{number}", None):
+            daemon.kill()
+        shutil.rmtree(self.directory / f"osd{number}", ignore_errors=True)
+
+    def _daemon(self, name: str, program: str, *arguments: str) -> None:
+        command = (program, "-f", "-c", str(self.conf), *arguments)
+        daemon = Daemon(name, command, self.directory / f"{name}.out", lambda: True)
+        daemon.start(wait=False)
+        self.daemons[name] = daemon
+
+    def tool(self, *command: str) -> str:
+        """
+        What a tool prints.
+
+        :raises subprocess.CalledProcessError: it fails; with what it says.
+        """
+        words = (command[0], *command[1:]) if command[0] == "monmaptool" else self._configured(command)
+        try:
+            ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+        except subprocess.CalledProcessError as e:
+            e.add_note(e.stderr)
+            raise
+        return ended.stdout
+
+    def _configured(self, command: tuple[str, ...]) -> tuple[str, ...]:
+        return (command[0], "-c", str(self.conf), *command[1:])
+
+    def ask(self, *command: str) -> Any:
+        """What a tool prints as JSON."""
+        return msgspec.json.decode(self.tool(*command, "--format", "json"))
+
+    def up(self) -> int:
+        """How many OSDs are up."""
+        found: int = self.ask("ceph", "osd", "stat")["num_up_osds"]
+        return found
+
+    def key(self) -> str:
+        """The key of client.admin."""
+        return self.tool("ceph-authtool", "-p", "-n", "client.admin", str(self.directory / "keyring")).strip()
+
+    def remove(self) -> None:
+        """End everything and leave no file."""
+        for daemon in reversed(self.daemons.values()):
+            daemon.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
