@@ -1,5 +1,6 @@
 """A real Ceph in userspace, one for the whole module: RBD images by the real tools."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from tempfile import mkdtemp
 from typing import Any
 from uuid import uuid4
 
+from msgspec.structs import replace
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
@@ -16,13 +18,16 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.contract.test_volumes import at_once
 from tests.requirements import missing
 from twisted_rapi.errors import StepFailed
+from twisted_rapi.hypervisor.domain_xml import from_xml
 from twisted_rapi.model.steps import DiskSpec
 from twisted_rapi.storage.ceph_tools import Tools
 from twisted_rapi.storage.interface import IVolumeDriver
 from twisted_rapi.storage.program import TOO_LATE, Ended, Programs
 from twisted_rapi.storage.rbd import RbdDriver
 from twisted_rapi.testing.ceph import CephCluster
+from twisted_rapi.testing.contracts.hypervisor import HypervisorContract
 from twisted_rapi.testing.contracts.rbd import RbdContract
+from twisted_rapi.testing.libvirtd import LibvirtDaemon
 from twisted_rapi.testing.processes import await_true
 
 NEEDS = ("ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "rbd")
@@ -67,6 +72,80 @@ class RbdTests(RbdContract, SynchronousTestCase):
 
     def snapshot(self, disk: DiskSpec) -> None:
         self.ceph.tool("rbd", "snap", "create", "--no-progress", "/".join(disk.logical_id) + "@s")
+
+
+SECRET = """<secret ephemeral='yes' private='yes'><uuid>{0}</uuid>
+<usage type='ceph'><name>client.admin secret</name></usage></secret>"""
+
+
+class GuestTests(TestCase):
+    """A guest, and a disk that it reaches by librbd."""
+
+    skip = missing(*NEEDS, "libvirtd", "virsh", "qemu-system-x86_64", "unshare", "module:libvirt")
+
+    def setUp(self) -> None:
+        self.patch(os, "environ", {**os.environ, "RAPI_ACCELERATION": "tcg"})
+        self.ceph = shared_ceph()
+        self.daemon = LibvirtDaemon(Path(self.mktemp()).resolve())
+        self.addCleanup(self.daemon.stop)
+        self.daemon.start()
+        self.secret = str(uuid4())
+        file = self.daemon.directory / "secret.xml"
+        file.write_text(SECRET.format(self.secret))
+        self.daemon.virsh("secret-define", str(file))
+        self.daemon.virsh("secret-set-value", self.secret, self.ceph.key())
+
+    def disk(self, index: int) -> DiskSpec:
+        """A disk of 8 MiB."""
+        uuid = str(uuid4())
+        return DiskSpec(
+            uuid=uuid,
+            index=index,
+            template="rbd",
+            size=8,
+            logical_id=("rbd", f"{uuid}.rbd.disk{index}"),
+            params={"access": "userspace"},
+        )
+
+    def test_disks(self) -> Deferred[None]:
+        """The guest has its disk as it starts, sees it grow, gets another one; a used image stays."""
+        from twisted_rapi.hypervisor.libvirt import LibvirtHypervisor
+
+        any_reactor: Any = reactor
+        run = Programs(any_reactor, any_reactor, deferToThread).run
+        driver = RbdDriver(Tools(run, str(self.ceph.conf)), deferToThread)
+        hypervisor = LibvirtHypervisor(self.daemon.uri, reactor, "", {"admin": self.secret})
+
+        async def go() -> None:
+            first, second = self.disk(0), self.disk(1)
+            domain = replace(HypervisorContract.spec, memory=32, minmem=32, disks=(first,))
+            await driver.create(first)
+            await driver.create(second)
+            await hypervisor.start(domain, [await driver.activate(first)], paused=True)
+            shown = self.daemon.virsh("dumpxml", domain.name)
+            self.assertIn(f"<secret type='ceph' uuid='{self.secret}'/>", shown)
+            larger = replace(first, size=16)
+            await driver.grow(larger)
+            await hypervisor.show_growth(domain, larger)
+            self.assertIn(str(16 << 20), self.daemon.virsh("domblkinfo", domain.name, "vda"))
+            await hypervisor.attach(domain, second, await driver.activate(second))
+            self.assertIn(str(8 << 20), self.daemon.virsh("domblkinfo", domain.name, "vdb"))
+            paths = {path for path, _, _ in from_xml(self.daemon.virsh("dumpxml", domain.name)).disks}
+            self.assertEqual(paths, {await driver.activate(larger), await driver.activate(second)})
+            with self.assertRaisesRegex(StepFailed, "watchers"):
+                await driver.delete(second)
+            await hypervisor.stop(domain.instance_uuid, 0)
+            await driver.delete(second)
+            await driver.delete(larger)
+
+        async def whole() -> None:
+            await hypervisor.start_service()
+            try:
+                await go()
+            finally:
+                await hypervisor.stop_service()
+
+        return Deferred.fromCoroutine(whole())
 
 
 class ProgramsTests(TestCase):

@@ -65,7 +65,8 @@ def _hypervisors(
     if "kvm" in settings.hypervisors:
         from twisted_rapi.hypervisor.libvirt import LibvirtHypervisor
 
-        found["kvm"] = LibvirtHypervisor(settings.libvirt_uri, reactor, settings.serial_dir)
+        secrets = {} if settings.ceph is None else settings.ceph.secrets
+        found["kvm"] = LibvirtHypervisor(settings.libvirt_uri, reactor, settings.serial_dir, secrets)
     if "fake" in settings.hypervisors:
         found["fake"] = SimulatedHypervisor(
             state / "fake",

@@ -59,7 +59,7 @@ def to_xml(
 
     :param kind: what this node can run.
     :param serial_dir: serial output goes to ``NAME.log`` there, else to a pty.
-    :param found: what `twisted_rapi.hypervisor.xml_display` names of the node.
+    :param found: what its parameters and its disks name of the node.
     :raises StepFailed: if it cannot be expressed.
     """
     if len(paths) != len(domain.disks):
@@ -76,7 +76,7 @@ def to_xml(
     devices = ET.SubElement(root, "devices")
     if hv.get("kvm_path") not in (None, "", USUAL_EMULATOR):
         add_text(devices, "emulator", hv["kvm_path"])
-    write_devices(devices, domain, paths, serial_dir)
+    write_devices(devices, domain, paths, serial_dir, found.secrets)
     write_displays(root, devices, domain, found)
     write_command(root, hv)
     return as_text(root, domain.name)

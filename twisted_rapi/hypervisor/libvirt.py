@@ -5,6 +5,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import libvirt
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IDelayedCall
@@ -28,6 +29,7 @@ from twisted_rapi.model.steps import DiskSpec, DomainSpec, MigrationTarget, NicS
 
 MIGRATION = 7000.0  # seconds a migration may take
 MIGRATION_LOOK = 1.0  # seconds between looks at one that somebody else began
+NO_SECRETS: Mapping[str, str] = {}
 GRACE = 10.0  # seconds a soft stop goes on without a connection
 
 
@@ -38,14 +40,22 @@ class LibvirtHypervisor:
 
     :param uri: of libvirt's daemon on this node.
     :param serial_dir: a folder for what guests write on their serial port; empty for a pseudo terminal.
+    :param secrets: uuids of those that libvirt keeps for users of Ceph, by user.
     :param link: further arguments of `twisted_rapi.hypervisor.libvirt_link.Link`.
     """
 
     kind = "kvm"
     _log = Logger()
 
-    def __init__(self, uri: str, reactor: Any, serial_dir: str = "", **link: Any) -> None:
-        self._reactor, self._serial_dir = reactor, serial_dir
+    def __init__(
+        self,
+        uri: str,
+        reactor: Any,
+        serial_dir: str = "",
+        secrets: Mapping[str, str] = NO_SECRETS,
+        **link: Any,
+    ) -> None:
+        self._reactor, self._serial_dir, self._secrets = reactor, serial_dir, secrets
         self._link = Link(uri, reactor, self, **link)
         self._test_driver = uri.startswith("test:")
         self._observers = Observers()
@@ -94,7 +104,8 @@ class LibvirtHypervisor:
         if there is not None and there.running:
             await self._link.in_thread(routes.set_up, domain.nics)  # who started it may not have come so far
             return there
-        found = await self._link.in_thread(look_up, domain.hvparams)
+        named = await self._link.in_thread(look_up, domain.hvparams)
+        found = replace(named, secrets=self._secrets)
         text = to_xml(domain, paths, await self._kind(), self._serial_dir, found)
         if self._test_driver:
             text = _for_test_driver(text)
@@ -149,7 +160,7 @@ class LibvirtHypervisor:
 
     async def attach(self, domain: DomainSpec, device: DiskSpec | NicSpec, path: str = "") -> None:
         """See `IHypervisor.attach`."""
-        await self._link.call(devices.attach, domain, device, path)
+        await self._link.call(devices.attach, domain, device, path, self._secrets)
         if isinstance(device, NicSpec):
             await self._link.in_thread(routes.set_up, (device,))
         await self._changed(domain)

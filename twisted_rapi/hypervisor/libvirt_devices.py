@@ -1,5 +1,6 @@
 """Devices and migrations of running guests, as calls to libvirt that block."""
 
+from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -31,14 +32,20 @@ _NO_JOB = (
 """What libvirt answers about the job of a guest that is not on its way elsewhere."""
 
 
-def attach(connection: Any, spec: DomainSpec, device: DiskSpec | NicSpec, path: str) -> None:
-    """See `twisted_rapi.hypervisor.interface.IHypervisor.attach`."""
+def attach(
+    connection: Any, spec: DomainSpec, device: DiskSpec | NicSpec, path: str, secrets: Mapping[str, str]
+) -> None:
+    """
+    See `twisted_rapi.hypervisor.interface.IHypervisor.attach`.
+
+    :param secrets: see `disk_element`.
+    """
     domain = running(connection, spec.instance_uuid)
     root = ET.fromstring(domain.XMLDesc(0))  # noqa: S314 - written by libvirt
     if _find(root, device) is not None:
         return
     if isinstance(device, DiskSpec):
-        node = disk_element(device, path, spec.hvparams, free_name(root, spec.hvparams))
+        node = disk_element(device, path, spec.hvparams, free_name(root, spec.hvparams), secrets)
     else:
         node = nic_element(device, spec.hvparams)
     domain.attachDeviceFlags(as_text(node, spec.name), libvirt.VIR_DOMAIN_AFFECT_LIVE)

@@ -21,10 +21,12 @@ class Found(Struct, frozen=True, kw_only=True):
 
     :ivar passwords: by the parameter that names the file.
     :ivar addresses: of network interfaces, by their name.
+    :ivar secrets: uuids of those that libvirt keeps for users of Ceph, by user.
     """
 
     passwords: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 def failed(text: str) -> StepFailed:

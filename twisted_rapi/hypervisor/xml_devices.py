@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
+from twisted_rapi.hypervisor import xml_rbd
 from twisted_rapi.hypervisor.xml_base import (
     Read,
     add_text,
@@ -17,6 +18,7 @@ from twisted_rapi.hypervisor.xml_base import (
     inverse,
 )
 from twisted_rapi.hypervisor.xml_nics import nic_element, nic_parameters
+from twisted_rapi.model import rbd
 from twisted_rapi.model.steps import DiskSpec, DomainSpec
 
 # Per ``disk_type``: bus and device.
@@ -68,16 +70,21 @@ def letters(index: int) -> str:
 
 
 def write_devices(
-    devices: ET.Element, domain: DomainSpec, paths: Sequence[str], serial_dir: str = ""
+    devices: ET.Element,
+    domain: DomainSpec,
+    paths: Sequence[str],
+    serial_dir: str,
+    secrets: Mapping[str, str],
 ) -> None:
     """
     Disks, drives, NICs, the serial port and what is plugged in.
 
+    :param secrets: see `disk_element`.
     :raises StepFailed: something cannot be expressed.
     """
     hv, names = domain.hvparams, Names()
     for disk, path in zip(domain.disks, paths, strict=True):
-        devices.append(disk_element(disk, path, hv, names.next(_bus(hv)[0])))
+        devices.append(disk_element(disk, path, hv, names.next(_bus(hv)[0]), secrets))
     _drives(devices, hv, names)
     if hv.get("scsi_controller_type") and devices.find("disk/target[@bus='scsi']") is not None:
         model = choice(SCSI, "scsi_controller_type", hv["scsi_controller_type"])
@@ -110,19 +117,27 @@ def free_name(root: ET.Element, hv: dict[str, Any]) -> str:
     return next(name for n in range(len(used) + 1) if (name := prefix + letters(n)) not in used)
 
 
-def disk_element(disk: DiskSpec, path: str, hv: dict[str, Any], name: str) -> ET.Element:
+def disk_element(
+    disk: DiskSpec, path: str, hv: dict[str, Any], name: str, secrets: Mapping[str, str]
+) -> ET.Element:
     """
     A disk of the instance; `name` is its target.
 
+    :param path: of a device or a file, or a text of `twisted_rapi.model.rbd`.
+    :param secrets: of users of Ceph; see `xml_rbd.write_source`.
     :raises StepFailed: it cannot be expressed.
     """
     bus, device = _bus(hv)
-    block = path.startswith("/dev/")
+    block, image = path.startswith("/dev/"), rbd.image(path)
     if device == "lun" and not block:
-        raise failed(f"disk_type {hv['disk_type']} needs a block device, {path} is a file")
-    node = ET.Element("disk", type="block" if block else "file", device=device)
-    ET.SubElement(node, "driver", _disk_driver(hv))
-    ET.SubElement(node, "source", {"dev" if block else "file": path})
+        raise failed(f"disk_type {hv['disk_type']} needs a block device, {path} is none")
+    kind = "network" if image is not None else "block" if block else "file"
+    node = ET.Element("disk", type=kind, device=device)
+    ET.SubElement(node, "driver", _disk_driver(hv, image is None))
+    if image is not None:
+        xml_rbd.write_source(node, image, secrets)
+    else:
+        ET.SubElement(node, "source", {"dev" if block else "file": path})
     ET.SubElement(node, "target", dev=name, bus=bus)
     if device != "lun":  # a disk that is passed through has a serial number of its own
         add_text(node, "serial", disk.uuid[:20])
@@ -131,11 +146,12 @@ def disk_element(disk: DiskSpec, path: str, hv: dict[str, Any], name: str) -> ET
     return node
 
 
-def _disk_driver(hv: dict[str, Any]) -> dict[str, str]:
+def _disk_driver(hv: dict[str, Any], local: bool) -> dict[str, str]:
+    """How QEMU reads and writes it; the node's kernel has no part in what is not local."""
     driver = {"name": "qemu", "type": "raw"}
     if hv.get("disk_cache") not in (None, "", "default"):
         driver["cache"] = hv["disk_cache"]
-    aio = hv.get("disk_aio")
+    aio = hv.get("disk_aio") if local else None
     if aio == "native":
         driver["cache"] = "none"  # it needs direct access
     if aio in ("native", "io_uring"):
@@ -271,6 +287,8 @@ def _read_path(node: ET.Element | None) -> str:
     source = None if node is None else node.find("source")
     if source is None:
         return ""
+    if node is not None and source.get("protocol") == xml_rbd.PROTOCOL:
+        return xml_rbd.read_source(node, source)
     if protocol := source.get("protocol"):
         host = source.find("host")
         port = attribute(host, "port")

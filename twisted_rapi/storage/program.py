@@ -21,6 +21,7 @@ TOO_LATE = -1000
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MOST_OUTPUT = 64 * 1024 * 1024  # bytes; a pool of 200 000 images lists in about 40 MB
 _MOST_ERRORS = 64 * 1024
+_ERRORS = ("rbd: ", "ceph: ", "Error ")  # what lines begin with that say what is wrong
 _TOLD = 300  # letters of what a tool says
 
 
@@ -33,10 +34,11 @@ class Ended:
     errors: str = ""
 
     def why(self) -> str:
-        """What is told of one that failed: the last line of its errors."""
+        """What is told of one that failed: the last line of its errors, advice that follows one left out."""
         if self.status == TOO_LATE:
             return "it took too long and was ended"
         lines = [line.strip() for line in self.errors.splitlines() if line.strip()]
+        lines = [line for line in lines if line.startswith(_ERRORS)] or lines
         told = lines[-1][:_TOLD] if lines else "it did not say why"
         return f"{told} (exit status {self.status})"
 
