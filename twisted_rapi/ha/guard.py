@@ -129,7 +129,7 @@ def removing(address: str) -> Callable[[], bool]:
 def main() -> int:
     """Guard the daemon at the other end of standard input; answers the exit status."""
     # What ends the daemon in order is often told to all processes of its service.
-    for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGABRT):
         signal.signal(ignored, signal.SIG_IGN)
     settings = json.loads(sys.argv[1])
     try:
