@@ -1,18 +1,70 @@
 """What the tests that cause faults in a lab have in common."""
 
+import itertools
 import os
+import sys
+import threading
 import time
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.requirements import missing, missing_for_lab
 from twisted_rapi.testing.lab.asking import Silence
 from twisted_rapi.testing.lab.campaign import Campaign
-from twisted_rapi.testing.lab.history import Served
+from twisted_rapi.testing.lab.history import Asked, Served
 from twisted_rapi.testing.lab.lab import Lab
 from twisted_rapi.testing.lab.layout import NAME, Layout, Place
 from twisted_rapi.testing.lab.removal import abandoned, remove
 from twisted_rapi.testing.processes import await_true
+
+
+class PatientReader:
+    """
+    A client that reads, however long each answer takes, while its block runs.
+
+    :ivar seen: what it asked.
+    """
+
+    _PATHS = ("/2/info", "/2/nodes", "/2/jobs?bulk=1")
+    _PATIENCE, _PAUSE = 60.0, 0.02  # seconds
+
+    def __init__(self, lab: Lab) -> None:
+        self.seen: list[Asked] = []
+        self._lab, self._over = lab, threading.Event()
+        self._thread = threading.Thread(target=lambda: lab.as_client(self._read))
+
+    def __enter__(self) -> "PatientReader":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        asker = self._lab.asker(self._lab.layout.floating_address, self._PATIENCE)
+        for path in itertools.cycle(self._PATHS):
+            at, status, said = time.monotonic(), 0, ""
+            try:
+                status = asker.ask("GET", path).status
+            except Silence as e:
+                said = f": {e}"
+            self.seen.append(
+                Asked(
+                    at=at,
+                    until=time.monotonic(),
+                    address=asker.address,
+                    method="GET",
+                    path=path + said,
+                    idempotent=True,
+                    status=status,
+                    outcome="silent" if not status else "answered" if status == 200 else "refused",
+                )
+            )
+            if self._over.wait(self._PAUSE):
+                break
+        asker.close()
 
 
 class LabCase(SynchronousTestCase):
@@ -39,9 +91,14 @@ class LabCase(SynchronousTestCase):
         """What has to hold has held."""
         self.assertEqual(self.campaign.judge(), [])
 
+    def tell(self, text: str) -> None:
+        """Say what was done so far, for who reads the output of a lab that failed."""
+        sys.stdout.write(f"    {text}\n")
+        sys.stdout.flush()
+
     def wait(self, seconds: float) -> None:
         """Let that much time pass; more does no harm."""
-        time.sleep(seconds)
+        time.sleep(max(0.0, seconds))
 
     def terms(self) -> int:
         """How many terms have been served."""
@@ -61,6 +118,19 @@ class LabCase(SynchronousTestCase):
         except Silence:
             return True
         return False
+
+    def await_aged(self, node: Place) -> None:
+        """Wait until a node answers what it knew, with how old that is."""
+        await_true(f"{node.short} says how old its answers are", lambda: self._age(node) > 0, 60)
+
+    def _age(self, node: Place) -> int:
+        asker = self.lab.asker(node.address, 20.0)
+        try:
+            return int(self.lab.as_client(lambda: asker.ask("GET", "/2/info")).headers.get("age", "0"))
+        except Silence:
+            return 0
+        finally:
+            asker.close()
 
     def put_apart(self) -> Place:
         """The master; before, it is made another one than etcd's leader, if it is the same."""

@@ -1,0 +1,123 @@
+"""A lab's daemons, machines, network and disks fail under load; nothing is lost or doubled."""
+
+import random
+import time
+
+from tests.acceptance.lab import LabCase, PatientReader
+from twisted_rapi.testing.lab.history import failures
+
+KILLS, SEED = 12, 20261121
+FROZEN = 10.0  # seconds
+
+
+class FaultTests(LabCase):
+    """
+    One fault after the other, in one lab: setting one up takes longer than most of them.
+
+    Each is mended, and jobs have to end, before the next; all of it is judged together.
+    """
+
+    def test_faults(self) -> None:
+        """All that has to hold holds through all of them."""
+        for fault in (
+            self.switched,
+            self.killed,
+            self.stopped,
+            self.frozen,
+            self.lost,
+            self.others_killed,
+            self.cut_off,
+            self.cut_off_from_etcd,
+            self.etcd_cut_off,
+            self.no_majority,
+            self.slow_and_lossy,
+            self.full_disk,
+            self.killed_at_random,
+        ):
+            begun = time.monotonic()
+            fault()
+            self.campaign.mend()
+            self.campaign.await_jobs(2)
+            self.tell(f"{fault.__name__}: {time.monotonic() - begun:.1f} s")
+        self.judge()
+
+    def switched(self) -> None:
+        """A planned switch is followed at once, and fails no request that could be repeated."""
+        with PatientReader(self.lab) as reader:
+            for _ in range(2):
+                before, _ = self.campaign.cause("switch-master")
+                self.assertNotEqual(self.lab.master(), before)
+                self.campaign.await_jobs(3)
+        self.assertGreater(len(reader.seen), 20)
+        self.assertEqual(failures(reader.seen, 0.0, time.monotonic()), [])
+
+    def killed(self) -> None:
+        """kill -9 of the master: another one is there by itself, and jobs go on."""
+        self.campaign.cause("kill-master")
+        self.campaign.await_jobs(4)
+
+    def stopped(self) -> None:
+        """A master that is asked to end gives its place to another."""
+        self.campaign.cause("stop-master")
+        self.campaign.await_jobs(4)
+
+    def frozen(self) -> None:
+        """A master that was stopped for longer than its term does nothing of it when it goes on."""
+        before, begun = self.campaign.cause("freeze-master")
+        self.await_another_than(before)
+        self.wait(begun + FROZEN - time.monotonic())
+        self.campaign.cause("thaw-master")
+        self.campaign.await_jobs(4)
+
+    def lost(self) -> None:
+        """The master's machine is gone: link, etcd and agent, too."""
+        before, _ = self.campaign.cause("lose-master")
+        self.assertNotEqual(self.lab.master(), before)
+
+    def others_killed(self) -> None:
+        """Etcd's leader is killed, or hangs, then an agent is killed: the jobs go on."""
+        for fault in ("kill-etcd", "freeze-etcd", "kill-agent"):
+            self.campaign.cause(fault)
+            self.campaign.await_jobs(2)
+            self.campaign.mend()
+
+    def cut_off(self) -> None:
+        """Cut off both ways, or in one direction only, a master is replaced, and lives on as another one."""
+        for fault in ("cut-master", "mute-master", "deaf-master"):
+            before, _ = self.campaign.cause(fault)
+            self.await_another_than(before)
+            self.campaign.mend()
+
+    def cut_off_from_etcd(self) -> None:
+        """A master whom clients reach and etcd does not gives its place up: nobody is shown what is old."""
+        before = self.put_apart()
+        self.campaign.cause("cut-master-etcd", before.short)
+        self.await_another_than(before)
+
+    def etcd_cut_off(self) -> None:
+        """Etcd's leader is cut off from its members: they elect another one, and jobs go on."""
+        self.campaign.cause("cut-etcd")
+        self.campaign.await_jobs(3)
+
+    def no_majority(self) -> None:
+        """Without a majority nothing is promised, and what is read is marked with its age."""
+        self.campaign.cause("split-etcd")
+        self.await_no_promises()
+        for node in self.lab.layout.nodes:
+            self.await_aged(node)
+
+    def slow_and_lossy(self) -> None:
+        """A master whose packets take long or are lost at times does its work."""
+        for fault in ("delay-master", "lossy-master"):
+            self.campaign.cause(fault)
+            self.campaign.await_jobs(4)
+            self.campaign.mend()
+
+    def full_disk(self) -> None:
+        """A member of etcd whose disk is full ends; the others go on, and it does when there is room."""
+        self.campaign.cause("full-disk")
+        self.campaign.await_jobs(4)
+
+    def killed_at_random(self) -> None:
+        """Daemons of all kinds are killed at random moments and come back."""
+        self.campaign.kill_at_random(KILLS, random.Random(SEED))
