@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system \
 	libvirt-clients libvirt-dev pkg-config gcc python3-dev curl iproute2 busybox-static linux-image-cloud-amd64 \
 	python3-ganeti-rapi systemd syslinux mtools dosfstools cpio util-linux etcd-server \
-	ganeti-htools nftables iputils-arping etcd-client libfaketime \
+	ganeti-htools nftables dnsmasq-base iputils-arping etcd-client libfaketime \
 	ceph-mon ceph-mgr ceph-osd ceph-common qemu-block-extra
 DEBIAN_ROOT := $(shell [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ] && echo yes)
 

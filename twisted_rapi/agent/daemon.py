@@ -39,6 +39,9 @@ from twisted_rapi.hypervisor.folder import watch_with
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
 from twisted_rapi.model.seen import CertificateSeen, ProviderSeen
+from twisted_rapi.net.simulated import SimulatedNetworks
+from twisted_rapi.net.virtual import NetworkTools, NodeNetworks
+from twisted_rapi.net.virtual_interface import IVirtualNetworks
 from twisted_rapi.notify import Notifier
 from twisted_rapi.observe.service import LogToFile
 from twisted_rapi.rpc.authority import seen
@@ -150,6 +153,13 @@ def _names(settings: AgentSettings, in_thread: InThread) -> INames:
     if simulated is None:
         return SystemNames(in_thread)
     return TableNames(simulated.hosts, simulated.answering)
+
+
+def _networks(settings: AgentSettings, reactor: Any, in_thread: InThread) -> IVirtualNetworks:
+    if settings.simulated is not None:
+        return SimulatedNetworks(reactor)
+    tools = NetworkTools(folder=Path(settings.networks_dir), device=settings.network_device)
+    return NodeNetworks(tools, reactor, in_thread)
 
 
 def _identity(settings: AgentSettings) -> Identity:
@@ -290,6 +300,7 @@ def _parts(
         exports=Exports(Path(settings.export_dir), threads.storage.run),
         providers=_providers(settings),
         certificates_seen=_certificates(settings),
+        networks=_networks(settings, reactor, threads.general),
         failpoint=from_environment(),
     )
 

@@ -26,6 +26,7 @@ from twisted_rapi.model.seen import (
     OsSeen,
     ProviderSeen,
 )
+from twisted_rapi.model.virtual_network import DhcpLeaseRecord
 
 PATIENCE = 1.0  # seconds a look waits for what is read of files and disks
 FIRST_PATIENCE = 20.0  # the same when an agent begins: nothing was read before
@@ -43,6 +44,7 @@ class Sight:
         self._oses: tuple[OsSeen, ...] = ()
         self._hooks: tuple[str, ...] = ()
         self._exports: tuple[str, ...] = ()
+        self._leases: tuple[DhcpLeaseRecord, ...] | None = None
         self._allocators: tuple[str, ...] = ()
         self._providers: tuple[ProviderSeen, ...] = ()
         self._certificates: tuple[CertificateSeen, ...] = ()
@@ -57,6 +59,7 @@ class Sight:
             "OS definitions": self._find_oses,
             "hooks": self._find_hooks,
             "exports": self.find_exports,
+            "leases": self.find_leases,
             "allocators": self._find_allocators,
             "providers of external storage": self._find_providers,
             "certificates": self._find_certificates,
@@ -156,6 +159,11 @@ class Sight:
     async def _find_certificates(self) -> None:
         self._certificates = await self._parts.in_thread(self._parts.certificates_seen)
 
+    async def find_leases(self) -> None:
+        """Read the leases of the networks that are served here."""
+        if self._parts.networks is not None:
+            self._leases = await self._parts.networks.leases()
+
     async def find_exports(self) -> None:
         """See which exports there are; where that fails it is as it was."""
         if self._parts.exports is not None:
@@ -250,6 +258,7 @@ class Sight:
             clock=self._parts.now(),
             migration=dict(self._parts.migration),
             exports=self._exports,
+            leases=self._leases,
             providers=self._providers,
             certificates=self._certificates,
         )

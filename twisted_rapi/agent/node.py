@@ -12,6 +12,7 @@ from zope.interface import implementer
 from twisted_rapi.agent.disks import DiskSteps
 from twisted_rapi.agent.looking import Sight
 from twisted_rapi.agent.machine import MachineSteps
+from twisted_rapi.agent.networks import NetworkSteps
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.agent.term import TermKeeper, open_terms
 from twisted_rapi.agent.transfers import APART, TransferSteps
@@ -43,10 +44,12 @@ class Node:
         self._ends: list[Callable[[], None]] = []
         self._disks = DiskSteps(parts.volumes, parts.clock)
         self._machine = MachineSteps(parts)
+        self._networks = NetworkSteps(parts)
         self._handlers: Mapping[type[Step], Handler] = {
             **self._disks.handlers,
             **TransferSteps(parts, self._disks).handlers,
             **self._machine.handlers,
+            **self._networks.handlers,
             steps.StartDomain: self._start_domain,
             steps.StopDomain: self._stop_domain,
             steps.SetMemory: self._set_memory,
@@ -78,9 +81,13 @@ class Node:
             # Finding out may take a while, and a guest that is started meanwhile waits for it by itself.
             finding = Deferred.fromCoroutine(self._sight.find_acceleration(kind))
             finding.addErrback(self._not_found, kind)
+        # Before guests that need them are started.
+        await self._networks.begin()
         await self._sight.begin()
         if self._parts.hooks is not None:
             self._ends.append(self._parts.hooks.observe(self._watchers.look_again))
+        if self._parts.networks is not None:
+            self._ends.append(self._parts.networks.observe(self._leases_changed))
         self._watchers.begin()
         self._terms = terms
 
@@ -94,6 +101,7 @@ class Node:
         self._ends.clear()
         self._machine.end()
         self._watchers.end()
+        await self._networks.end()
         for hypervisor in self._parts.hypervisors.values():
             await hypervisor.stop_service()
 
@@ -234,6 +242,13 @@ class Node:
     async def _exports_changed(self) -> None:
         await self._sight.find_exports()
         self._watchers.report()
+
+    def _leases_changed(self) -> None:
+        finding = Deferred.fromCoroutine(self._sight.find_leases())
+        finding.addCallback(lambda _: self._watchers.report()).addErrback(self._leases_lost)
+
+    def _leases_lost(self, failure: Failure) -> None:
+        self._log.failure("leases could not be told", failure)
 
     async def watch(self, term: int, seen: Seen) -> None:
         """See `INodeAgent.watch`."""

@@ -13,6 +13,7 @@ from twisted_rapi.agent.settings import Simulated
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.model.seen import CertificateSeen, ProviderSeen
+from twisted_rapi.net.virtual_interface import IVirtualNetworks
 from twisted_rapi.storage.interface import IVolumeDriver
 from twisted_rapi.storage.units import IStorageUnits
 
@@ -34,6 +35,7 @@ class Parts:
         exports to other clusters.
     :ivar providers: finds the providers of external storage, as `certificates_seen` does the certificates in
         use; both block.
+    :ivar networks: virtual networks; ``None``: the node has none.
     :ivar failpoint: called before and after each step, with its tag, for crash tests.
     """
 
@@ -57,4 +59,5 @@ class Parts:
     certificates: Certificates | None = None
     providers: Callable[[], tuple[ProviderSeen, ...]] = tuple
     certificates_seen: Callable[[], tuple[CertificateSeen, ...]] = tuple
+    networks: IVirtualNetworks | None = None
     failpoint: Callable[[str], None] = lambda _: None

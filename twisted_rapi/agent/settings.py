@@ -69,6 +69,9 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     :ivar fencing: the file that says how other nodes are switched off; it need not exist.
     :ivar powercycle_command: restarts the machine whatever runs on it; without one it may not be restarted.
     :ivar ceph: what makes the template ``rbd`` a real one; ``None``: the node reaches no Ceph.
+    :ivar networks_dir: gets the files of the DHCP servers of virtual networks; others than root have to get
+        at it.
+    :ivar network_device: the interface VLANs are on; empty: the one with the node's address.
     :ivar migration_uri: how the libvirt of other nodes reaches this one's; empty: by TLS at `listen`'s name.
     """
 
@@ -105,6 +108,8 @@ class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     log_file: str = ""
     fencing: str = "fencing.toml"
     powercycle_command: tuple[str, ...] = ()
+    networks_dir: str = "/run/twisted_rapi/networks"
+    network_device: str = ""
     simulated: Simulated | None = None
     ceph: CephSettings | None = None
 
@@ -127,6 +132,7 @@ def load(path: Path) -> AgentSettings:
         "shared_file_storage_dir",
         "export_dir",
         "hooks_dir",
+        "networks_dir",
     )
     optional = ("serial_dir", "log_file")
     always = ("authority", "certificate", "key", "fencing", *folders)

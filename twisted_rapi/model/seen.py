@@ -9,6 +9,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from twisted_rapi.model.virtual_network import DhcpLeaseRecord
+
 DomainState = Literal["running", "paused", "shutdown", "crashed", "blocked"]
 
 
@@ -114,6 +116,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     software_version: str = ""
     clock: float = 0.0
     migration: dict[str, str] = field(default_factory=dict)  # kind -> uri other nodes reach a hypervisor by
+    leases: tuple[DhcpLeaseRecord, ...] | None = None  # of the virtual networks; None: it serves none
 
 
 class FullReport(Struct, frozen=True, kw_only=True, tag="full"):

@@ -42,7 +42,7 @@ class Kernel:
         :raises AddressError: the kernel does not answer.
         """
         sequence = next(self._sequence)
-        for message in self._ask(sequence, rtnetlink.list_links(sequence)):
+        for message in self.ask(sequence, rtnetlink.list_links(sequence)):
             found = rtnetlink.link_of(message) if message.kind == rtnetlink.NEW_LINK else None
             if found is not None and found.name == name:
                 if not found.up:
@@ -65,7 +65,7 @@ class Kernel:
         :raises AddressError: the kernel does not answer.
         """
         sequence = next(self._sequence)
-        told = self._ask(sequence, rtnetlink.list_addresses(sequence))
+        told = self.ask(sequence, rtnetlink.list_addresses(sequence))
         found = (rtnetlink.assigned_of(m) for m in told if m.kind == rtnetlink.NEW_ADDRESS)
         return [at for at in found if at is not None]
 
@@ -76,7 +76,7 @@ class Kernel:
         :raises AddressError: the kernel refused.
         """
         sequence = next(self._sequence)
-        list(self._ask(sequence, rtnetlink.put(sequence, at, seconds)))
+        list(self.ask(sequence, rtnetlink.put(sequence, at, seconds)))
 
     def remove(self, address: Address) -> None:
         """
@@ -87,14 +87,20 @@ class Kernel:
         for at in self.find(address):
             sequence = next(self._sequence)
             try:
-                list(self._ask(sequence, rtnetlink.remove(sequence, at)))
+                list(self.ask(sequence, rtnetlink.remove(sequence, at)))
             except AddressError as e:
                 cause = e.__cause__
                 # It may have ended by itself meanwhile.
                 if not isinstance(cause, OSError) or cause.errno != errno.EADDRNOTAVAIL:
                     raise
 
-    def _ask(self, sequence: int, request: bytes) -> Iterator[Message]:
+    def ask(self, sequence: int, request: bytes) -> Iterator[Message]:
+        """
+        What the kernel answers to a request.
+
+        :param sequence: the request's; answers to others are not heeded.
+        :raises AddressError: the kernel refused, or does not answer.
+        """
         try:
             with self._make(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as s:
                 s.settimeout(PATIENCE)

@@ -24,7 +24,7 @@ _ADDRESS = struct.Struct("=BBBBI")
 _LINK = struct.Struct("=BxHiII")
 _ATTRIBUTE = struct.Struct("=HH")
 _LIFETIMES = struct.Struct("=IIII")
-_REQUEST, _ACKNOWLEDGE, _DUMP, _REPLACE, _CREATE = 0x1, 0x4, 0x300, 0x100, 0x400
+REQUEST, ACKNOWLEDGE, DUMP, _REPLACE, CREATE = 0x1, 0x4, 0x300, 0x100, 0x400
 _INET, _INET6 = 2, 10
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_LIFETIMES, _IFA_FLAGS = 1, 2, 6, 8
 _NO_DETECTION = 0x2
@@ -67,34 +67,36 @@ class Link:
     speaks: bool
 
 
-def put(sequence: int, at: Assigned, seconds: int) -> bytes:
+def put(sequence: int, at: Assigned, seconds: int, chosen: bool = False) -> bytes:
     """
     Give an interface an address for so many seconds, or for so many more.
 
-    The kernel does not look for duplicates itself.  IPv6 never chooses it for connections from here.
+    The kernel does not look for duplicates itself.
+
+    :param chosen: whether IPv6 may choose it for connections from here.
     """
     flags = _NO_DETECTION if at.address.version == 6 else 0
-    preferred = 0 if at.address.version == 6 else seconds
-    attributes = _place(at) + _attribute(_IFA_LIFETIMES, _LIFETIMES.pack(preferred, seconds, 0, 0))
-    attributes += _attribute(_IFA_FLAGS, struct.pack("=I", flags))
+    preferred = 0 if at.address.version == 6 and not chosen else seconds
+    attributes = _place(at) + attribute(_IFA_LIFETIMES, _LIFETIMES.pack(preferred, seconds, 0, 0))
+    attributes += attribute(_IFA_FLAGS, struct.pack("=I", flags))
     body = _ADDRESS.pack(_family(at.address), at.prefix, flags, 0, at.index) + attributes
-    return _message(NEW_ADDRESS, _REQUEST | _ACKNOWLEDGE | _CREATE | _REPLACE, sequence, body)
+    return message(NEW_ADDRESS, REQUEST | ACKNOWLEDGE | CREATE | _REPLACE, sequence, body)
 
 
 def remove(sequence: int, at: Assigned) -> bytes:
     """Take an address from an interface."""
     body = _ADDRESS.pack(_family(at.address), at.prefix, 0, 0, at.index) + _place(at)
-    return _message(DELETE_ADDRESS, _REQUEST | _ACKNOWLEDGE, sequence, body)
+    return message(DELETE_ADDRESS, REQUEST | ACKNOWLEDGE, sequence, body)
 
 
 def list_addresses(sequence: int) -> bytes:
     """Ask for all addresses of this host."""
-    return _message(GET_ADDRESS, _REQUEST | _DUMP, sequence, _ADDRESS.pack(0, 0, 0, 0, 0))
+    return message(GET_ADDRESS, REQUEST | DUMP, sequence, _ADDRESS.pack(0, 0, 0, 0, 0))
 
 
 def list_links(sequence: int) -> bytes:
     """Ask for all interfaces of this host."""
-    return _message(GET_LINK, _REQUEST | _DUMP, sequence, _LINK.pack(0, 0, 0, 0, 0))
+    return message(GET_LINK, REQUEST | DUMP, sequence, _LINK.pack(0, 0, 0, 0, 0))
 
 
 def messages(data: bytes) -> Iterator[Message]:
@@ -117,7 +119,7 @@ def assigned_of(message: Message) -> Assigned | None:
     if len(message.body) < _ADDRESS.size:
         return None
     family, prefix, _, _, index = _ADDRESS.unpack_from(message.body)
-    found = dict(_attributes(message.body[_ADDRESS.size :]))
+    found = dict(attributes(message.body[_ADDRESS.size :]))
     packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS) or b""
     if len(packed) != {_INET: 4, _INET6: 16}.get(family):
         return None
@@ -129,7 +131,7 @@ def link_of(message: Message) -> Link | None:
     if len(message.body) < _LINK.size:
         return None
     _, _, index, flags, _ = _LINK.unpack_from(message.body)
-    found = dict(_attributes(message.body[_LINK.size :]))
+    found = dict(attributes(message.body[_LINK.size :]))
     name = found.get(_IFLA_NAME, b"").rstrip(b"\0").decode("utf-8", "replace")
     mac = found.get(_IFLA_ADDRESS, b"")
     works = (found.get(_IFLA_OPERATIONAL) or b"\0")[0] in _WORKS
@@ -142,19 +144,22 @@ def _family(address: Address) -> int:
 
 
 def _place(at: Assigned) -> bytes:
-    return _attribute(_IFA_LOCAL, at.address.packed) + _attribute(_IFA_ADDRESS, at.address.packed)
+    return attribute(_IFA_LOCAL, at.address.packed) + attribute(_IFA_ADDRESS, at.address.packed)
 
 
-def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    """A whole message to the kernel."""
     return _HEADER.pack(_HEADER.size + len(body), kind, flags, sequence, 0) + body
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute of a message."""
     length = _ATTRIBUTE.size + len(value)
     return _ATTRIBUTE.pack(length, kind) + value + bytes(_padded(length) - length)
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The attributes in a part of a message; ends at what is malformed."""
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
         if not _ATTRIBUTE.size <= length <= len(data):

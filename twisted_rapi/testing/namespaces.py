@@ -1,10 +1,12 @@
 """Hosts on one link, as network namespaces; only root can make them."""
 
+import contextlib
 import ctypes
 import itertools
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -67,12 +69,18 @@ class Link:
 
     def socket(self, host: str, family: int, kind: int, protocol: int = 0) -> socket.socket:
         """A socket of a host; this thread is on it for that moment only."""
+        with self.within(host):
+            return socket.socket(family, kind, protocol)
+
+    @contextlib.contextmanager
+    def within(self, host: str) -> Iterator[None]:
+        """This thread is on a host, and what it starts meanwhile stays there."""
         libc = ctypes.CDLL(None, use_errno=True)
         with Path("/proc/thread-self/ns/net").open() as home:
             with Path(f"/run/netns/{self.label}-{host}").open() as there:
                 _enter(libc, there.fileno())
             try:
-                return socket.socket(family, kind, protocol)
+                yield
             finally:
                 _enter(libc, home.fileno())
 

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted_rapi.model.network_rules import check_network, completed
 from twisted_rapi.model.network_steps import MakeNetworks
 from twisted_rapi.model.virtual_network import Acl, StaticLease, VirtualNetworkRecord
+from twisted_rapi.net.simulated import carried_out
 from twisted_rapi.net.topology import (
     OURS,
     Flood,
@@ -24,7 +25,6 @@ from twisted_rapi.net.topology import (
     changes,
     wanted,
 )
-from twisted_rapi.testing.virtual_networks import carried_out
 
 FOLDER = Path("/run/x")
 LOCAL = "192.0.2.1"
