@@ -107,10 +107,16 @@ class DeathSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     :ivar silence: seconds after which one is suspected to be dead.
     :ivar restart: which instances of a node that is known to be dead are started on others.
+    :ivar fence: whether suspected nodes are switched off, after `fence_after` seconds of silence, at most
+        `fence_most` of them within `fence_interval` seconds.
     """
 
     silence: float = 30.0
     restart: Literal["none", "tagged", "all"] = "tagged"
+    fence: bool = False
+    fence_after: float = 60.0
+    fence_most: int = 1
+    fence_interval: float = 3600.0
 
 
 class WatchdogSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -204,14 +210,24 @@ def _check(found: Config, path: Path) -> None:
     check_address_section(found.address, f"{path}: address")
     if not 0 <= found.jobs.archive_age <= 10**9:
         raise ConfigurationError(f"{path}: jobs.archive_age: seconds, zero or more")
-    if not 5 <= found.death.silence <= 10**6:
-        raise ConfigurationError(f"{path}: death.silence: seconds, 5 or more")
+    _check_death(found.death, f"{path}: death")
     if not 1 <= found.watchdog.wait <= 10**6:
         raise ConfigurationError(f"{path}: watchdog.wait: seconds, 1 or more")
     if not 0 < found.watchdog.starts <= 1000:
         raise ConfigurationError(f"{path}: watchdog.starts: a number, 1 to 1000")
     if found.log.level not in ("debug", "info", "warn", "error", "critical"):
         raise ConfigurationError(f"{path}: log.level: one of debug, info, warn, error, critical")
+
+
+def _check_death(death: DeathSection, where: str) -> None:
+    if not 5 <= death.silence <= 10**6:
+        raise ConfigurationError(f"{where}.silence: seconds, 5 or more")
+    if not death.silence <= death.fence_after <= 10**6:
+        raise ConfigurationError(f"{where}.fence_after: seconds, as many as death.silence or more")
+    if not 1 <= death.fence_most <= 1000:
+        raise ConfigurationError(f"{where}.fence_most: a number, 1 to 1000")
+    if not 1 <= death.fence_interval <= 10**6:
+        raise ConfigurationError(f"{where}.fence_interval: seconds, 1 or more")
 
 
 def check_address_section(address: AddressSection, where: str) -> None:

@@ -12,8 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_rapi.cluster.attended import Attended
 from twisted_rapi.cluster.configuration_hooks import ConfigurationHooks
-from twisted_rapi.cluster.fates import Attended, Fates
+from twisted_rapi.cluster.fates import Fates
 from twisted_rapi.cluster.reconciler import Reconciler
 from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.cluster.switching import Handing, Switching

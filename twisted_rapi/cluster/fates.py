@@ -1,34 +1,23 @@
 """What becomes of nodes that fall silent."""
 
-from collections.abc import Awaitable, Callable, Sequence
-
-import attrs
 from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_rapi.cluster.attended import SOURCE, Attended
+from twisted_rapi.cluster.fencing import Fencing
 from twisted_rapi.errors import BadRequest, Conflict, RapiError
-from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.fate import NodeFateRecord
-from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.opcodes.moving import InstanceFailover
 from twisted_rapi.model.opcodes.node import NodeSetParams
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.steps import Ping
-from twisted_rapi.plan.fate import DeathRules, Signs, next_fate, stays
-from twisted_rapi.plan.locks import LockTable
+from twisted_rapi.plan.fate import DeathRules, Signs, next_fate, role_of, stays
 from twisted_rapi.plan.watchdog import under_way, words
-from twisted_rapi.rpc.interface import INodes
-from twisted_rapi.state.interface import IStateStore
-from twisted_rapi.state.snapshot import Snapshot
-from twisted_rapi.state.writer import commit_of
 
-SOURCE = "rapi:fates"
-"""What the reason trails of the jobs name."""
 LOOK = 5.0
 """Seconds between two looks; silence has no event of its own, nor has a node that is not watched."""
 
@@ -36,34 +25,14 @@ AGAIN = 60.0
 """Seconds until a node that could not be marked offline is tried again."""
 
 
-@attrs.frozen(kw_only=True)
-class Attended:
-    """
-    What the fates of nodes are attended to with, for one term.
-
-    :ivar now: seconds since the epoch.
-    :ivar submit: accepts a job of some opcodes; answers its id.
-    """
-
-    rules: DeathRules
-    store: IStateStore
-    snapshot: Snapshot
-    nodes: INodes
-    table: JobTable
-    locks: LockTable
-    clock: IReactorTime
-    now: Callable[[], float]
-    term: int
-    submit: Callable[[Sequence[Opcode], str], Awaitable[int]]
-
-
 class Fates(Service):
     """
     Suspects nodes that fall silent, and acts on those that are known to be dead.
 
-    Silence alone is no proof: a suspected node is shown as such, and nothing is done to its guests.  One that
-    is confirmed to be dead is marked offline, then its instances are failed over, as `DeathRules` has it, by
-    jobs.  What it may still run is left to be stopped as soon as it reports again (`plan.failover`).
+    Silence alone is no proof: a suspected node is shown as such, and nothing is done to its guests.  Where
+    that is configured it is switched off (`twisted_rapi.cluster.fencing`).  One that is off, or confirmed to
+    be dead, is marked offline, then its instances are failed over, as `DeathRules` has it, by jobs.  What it
+    may still run is left to be stopped as soon as it reports again (`twisted_rapi.plan.failover`).
     """
 
     _log = Logger()
@@ -72,6 +41,7 @@ class Fates(Service):
         self._with = attended
         self._not_before: dict[str, float] = {}  # by node: when it may be tried again to mark it offline
         self._heard: dict[str, float] = {}  # by node: when it was last known to report
+        self._fencing = Fencing(attended)
         self._looking = LoopingCall(self._look)
         self._looking.clock = attended.clock
         self._busy: dict[str, Deferred[None]] = {}
@@ -134,20 +104,29 @@ class Fates(Service):
         node = snapshot.nodes.get(uuid)
         if node is None:
             if record is not None:
-                await self._commit(deletes=[record])
+                await self._with.commit(deletes=[record])
             return
         signs = await self._signs(node, silent, record)
         now = next_fate(None if record is None else record.fate, signs, self.rules)
         if now != (None if record is None else record.fate):
             self._log.warn("node {node} is {fate}", node=node.name, fate=now or "well")
             if now is None and record is not None:
-                await self._commit(deletes=[record])
+                await self._with.commit(deletes=[record])
             elif now is not None:
                 since = self._with.now()
                 new = NodeFateRecord(uuid=uuid, fate=now, since=since)
-                await self._commit([new if record is None else replace(record, fate=now, since=since)])
-        elif record is not None and record.fate == "fenced":
-            await self._act(node, record)
+                await self._with.commit([new if record is None else replace(record, fate=now, since=since)])
+        elif record is not None:
+            await self._go_on(node, record, silent)
+
+    async def _go_on(self, node: NodeRecord, record: NodeFateRecord, silent: float) -> None:
+        match record.fate:
+            case "suspect":
+                await self._fencing.begin(node, record, silent)
+            case "fencing":
+                await self._fencing.go_on(node, record, silent)
+            case "fenced":
+                await self._act(node, record)
 
     async def _signs(self, node: NodeRecord, silent: float, record: NodeFateRecord | None) -> Signs:
         answers = node.uuid in self._with.nodes.reports
@@ -159,13 +138,6 @@ class Fates(Service):
                 answers = False
         left = any(each.node == node.uuid for each in self._with.snapshot.leftovers.values())
         return Signs(silent=silent, offline=node.offline, answers=answers, left=left)
-
-    async def _commit(
-        self, puts: Sequence[NodeFateRecord] = (), deletes: Sequence[NodeFateRecord] = ()
-    ) -> None:
-        snapshot = self._with.snapshot
-        change = commit_of(puts, deletes, revision_of=snapshot.revision_of, term=self._with.term)
-        await snapshot.reached(await self._with.store.commit(change))
 
     async def confirm(self, uuid: str, who: str) -> NodeFateRecord:
         """
@@ -181,11 +153,13 @@ class Fates(Service):
             raise BadRequest(f"Node {node.name} is the master: it is not dead")
         if uuid in self._with.nodes.reports:
             raise BadRequest(f"Node {node.name} answers: it is not dead")
-        if node.offline or (record is not None and record.fate != "suspect"):
+        if node.offline or (record is not None and record.fate not in ("suspect", "fencing")):
             raise BadRequest(f"Node {node.name} is offline, or known to be dead")
-        proof = NodeFateRecord(uuid=uuid, fate="fenced", since=self._with.now(), proof=f"confirmed by {who}")
+        since = self._with.now()
+        record = record or NodeFateRecord(uuid=uuid, fate="suspect", since=since)
+        proof = replace(record, fate="fenced", since=since, proof=f"confirmed by {who}", role=role_of(node))
         try:
-            await self._commit([proof])
+            await self._with.commit([proof])
         except Conflict as e:
             raise BadRequest(f"The fate of node {node.name} has just changed; please look again") from e
         self._log.warn("node {node} is dead: confirmed by {who}", node=node.name, who=who)
@@ -222,7 +196,15 @@ class Fates(Service):
         if movable:
             # Noted last: a master that ends before that submits those again that are here with no job.
             tried = (*record.tried, *(instance.uuid for instance in movable))
-            await self._commit([replace(record, tried=tried)])
+            await self._with.commit([replace(record, tried=tried)])
+
+    def waits(self, uuid: str) -> str:
+        """Why nothing is done now to switch a silent node off; "" when something is, or it is not silent."""
+        node, record = self._with.snapshot.nodes[uuid], self._with.snapshot.fates.get(uuid)
+        if record is None or record.fate not in ("suspect", "fencing"):
+            return ""
+        now = self._with.clock.seconds()
+        return self._fencing.waits(node, record, now - self._heard.get(uuid, now))
 
     def instances(self, node: str) -> list[InstanceRecord]:
         """The instances whose primary node it is, by name."""

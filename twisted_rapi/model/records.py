@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from twisted_rapi.model.fate import NodeFateRecord, WatchdogRecord
+from twisted_rapi.model.fate import FencingsRecord, NodeFateRecord, WatchdogRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, SwitchRecord
 from twisted_rapi.model.record_base import ObjectRecord, Record
 from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
@@ -352,6 +352,7 @@ RECORDS: tuple[type[Record], ...] = (
     LeftoverRecord,
     WatchdogRecord,
     NodeFateRecord,
+    FencingsRecord,
     JoinTokenRecord,
     ElectionRecord,
     CandidateRecord,
@@ -369,7 +370,7 @@ def key_of(record: Record) -> str:
     match record:
         case JobRecord():
             return job_key(record.id, record.KIND)
-        case ClusterRecord() | ElectionRecord() | SwitchRecord():
+        case ClusterRecord() | ElectionRecord() | SwitchRecord() | FencingsRecord():
             return record.KIND
         case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord():
             return f"{record.KIND}/{record.uuid}"

@@ -5,7 +5,7 @@ from typing import Literal
 import attrs
 
 from twisted_rapi.model.fate import Fate
-from twisted_rapi.model.records import InstanceRecord
+from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.plan.relocation import MOVABLE
 
 TAG = "rapi:restart-elsewhere"
@@ -19,10 +19,16 @@ class DeathRules:
 
     :ivar silence: seconds after which one is suspected to be dead.
     :ivar restart: which instances of a dead node are started on others.
+    :ivar fence: whether a suspected node is switched off, after `fence_after` seconds of silence; at most
+        `fence_most` of them within `fence_interval` seconds.
     """
 
     silence: float = 30.0
     restart: Literal["none", "tagged", "all"] = "tagged"
+    fence: bool = False
+    fence_after: float = 60.0
+    fence_most: int = 1
+    fence_interval: float = 3600.0
 
 
 @attrs.frozen(kw_only=True)
@@ -46,7 +52,8 @@ def next_fate(fate: Fate | None, signs: Signs, rules: DeathRules) -> Fate | None
     """
     The fate a node comes to; ``None``: it is well, or what it is can be seen of its role.
 
-    No silence leads to ``fenced``: that takes proof, which `twisted_rapi.cluster.fates.Fates.confirm` has.
+    No silence leads to ``fenced``: that takes proof, which `twisted_rapi.cluster.fates.Fates.confirm` and
+    `twisted_rapi.cluster.fencing` have.  Nor does it lead to ``fencing``: see `twisted_rapi.plan.fencing`.
     """
     match fate:
         case None:
@@ -54,10 +61,20 @@ def next_fate(fate: Fate | None, signs: Signs, rules: DeathRules) -> Fate | None
             return "suspect" if late else None
         case "suspect":
             return None if signs.answers or signs.offline else fate
+        case "fencing":
+            left = fate if rules.fence else "suspect"
+            return None if signs.answers or signs.offline else left
         case "fenced":
             return "recovering" if signs.answers else fate
     done = signs.answers and not signs.offline and not signs.left
     return None if done else fate
+
+
+def role_of(node: NodeRecord) -> str:
+    """What is lost when it is marked offline: see `NodeFateRecord`."""
+    if node.master_candidate:
+        return "candidate"
+    return "drained" if node.drained else "regular"
 
 
 def stays(instance: InstanceRecord, rules: DeathRules) -> str:

@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from twisted_rapi.errors import Compacted, StoreClosed, StoreError
-from twisted_rapi.model.fate import NodeFateRecord, WatchdogRecord
+from twisted_rapi.model.fate import FencingsRecord, NodeFateRecord, WatchdogRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, SwitchRecord
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import (
@@ -41,7 +41,7 @@ from twisted_rapi.state.order import NaturalOrder
 PREFIXES = (
     *("cluster", "group/", "node/", "instance/", "network/", "filter/", "disk/"),
     *("leftover/", "jointoken/", "election", "candidate/", "switch", "watchdog/", "fate/"),
-    *("vnet/", "dhcp/"),
+    *("fencings", "vnet/", "dhcp/"),
 )
 
 Observed = Sequence[tuple[str, Record | None, Record | None]]
@@ -51,7 +51,7 @@ Observer = Callable[[Observed], None]
 
 NAMED = ("group", "node", "instance", "network", "vnet")
 
-_SINGLE = {"cluster": "_cluster", "election": "election", "switch": "switch"}
+_SINGLE = {"cluster": "_cluster", "election": "election", "switch": "switch", "fencings": "fencings"}
 """Kinds of which there is one, and the attribute that has it."""
 
 _MAPPED = {
@@ -105,6 +105,7 @@ class Snapshot(Service):
     dhcp_leases: dict[str, DhcpLeaseRecord] = attrs.field(factory=dict)
     election: ElectionRecord | None = None
     switch: SwitchRecord | None = None
+    fencings: FencingsRecord | None = None
     names: dict[str, dict[str, str]] = attrs.field(factory=lambda: {kind: {} for kind in NAMED})
     order: dict[str, NaturalOrder] = attrs.field(factory=lambda: {kind: NaturalOrder() for kind in NAMED})
     _cluster: ClusterRecord | None = None

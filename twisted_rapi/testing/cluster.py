@@ -18,6 +18,7 @@ from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import ClusterRecord, GroupRecord, NodeRecord, name_key
+from twisted_rapi.plan.fate import DeathRules
 from twisted_rapi.plan.watchdog import WatchdogRules
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.state.snapshot import Snapshot, load
@@ -140,11 +141,13 @@ def make_cluster(
     seed: int = 0,
     quiet: Callable[[], Awaitable[None]] = lambda: succeed(None),
     watchdog: WatchdogRules = UNWATCHED,
+    death: DeathRules = DeathRules(),  # noqa: B008 -- it is frozen
 ) -> FakeCluster:
     """
     A cluster of three simulated nodes at work.
 
-    :param quiet: fires when no request is being answered; `watchdog`: how that acts.
+    :param quiet: fires when no request is being answered; `watchdog`: how that acts; `death`: what is done
+        about nodes that fall silent.
     :param store: one that a cluster was founded in before is taken over; a new one gets the founding records.
     """
     clock, nodes = clock or Clock(), nodes or FakeNodes(NODES)
@@ -164,6 +167,7 @@ def make_cluster(
         failpoint=failpoint,
         quiet=quiet,
         watchdog=watchdog,
+        death=death,
     )
     fake = FakeCluster(store, nodes, clock, snapshot, Duties(office, 1))
     fake.duties.startService()

@@ -10,7 +10,7 @@ from tests.unit.jobs.test_jobs import create
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.model.opcodes import from_wire
 from twisted_rapi.model.records import job_status
-from twisted_rapi.plan.fate import TAG
+from twisted_rapi.plan.fate import TAG, DeathRules
 from twisted_rapi.state.writer import commit_of
 from twisted_rapi.testing.cluster import NODES, make_cluster
 
@@ -18,11 +18,13 @@ TWO = NODES[1]
 WEB, LOCAL, PLAIN = "web.example.com", "local.example.com", "plain.example.com"
 
 
-class FatesTests(SynchronousTestCase):
-    """A node dies, with an instance on shared storage, one on its own disks, and one without the tag."""
+class FatesCase(SynchronousTestCase):
+    """A node with an instance on shared storage, one on its own disks, and one without the tag."""
+
+    RULES = DeathRules()
 
     def setUp(self) -> None:
-        self.fake = make_cluster()
+        self.fake = make_cluster(death=self.RULES)
         self.addCleanup(self.end)
         for name, template in ((WEB, "sharedfile"), (LOCAL, "file"), (PLAIN, "sharedfile")):
             tags = [] if name == PLAIN else [TAG]
@@ -56,6 +58,10 @@ class FatesTests(SynchronousTestCase):
         """On which nodes a guest runs."""
         nodes = self.fake.nodes.nodes.values()
         return [n for n, node in enumerate(nodes, 1) if not node.down and name in node.domains]
+
+
+class FatesTests(FatesCase):
+    """The node dies."""
 
     def confirm(self) -> Deferred[Any]:
         return Deferred.fromCoroutine(self.fake.cluster.fates.confirm(TWO, "op"))

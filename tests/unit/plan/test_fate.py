@@ -9,7 +9,7 @@ from twisted_rapi.model.records import InstanceRecord
 from twisted_rapi.plan.fate import TAG, DeathRules, Signs, next_fate, stays
 
 RULES = DeathRules()
-FATES: tuple[Fate | None, ...] = (None, "suspect", "fenced", "recovering")
+FATES: tuple[Fate | None, ...] = (None, "suspect", "fencing", "fenced", "recovering")
 SIGNS = st.builds(
     Signs, silent=st.floats(0, 100), offline=st.booleans(), answers=st.booleans(), left=st.booleans()
 )
@@ -20,10 +20,11 @@ class NextTests(SynchronousTestCase):
 
     @given(st.sampled_from(FATES), st.lists(SIGNS, max_size=20))
     def test_proof(self, fate: Fate | None, signs: list[Signs]) -> None:
-        """Nothing that is seen makes a node fenced."""
+        """Nothing that is seen makes a node fenced, or has it fenced."""
         for each in signs:
             after = next_fate(fate, each, RULES)
-            self.assertTrue(after != "fenced" or fate == "fenced")
+            for later in ("fencing", "fenced"):
+                self.assertTrue(after != later or fate == later)
             fate = after
 
     @given(SIGNS)

@@ -1,8 +1,10 @@
 """What has become of a node that fell silent, and the word that it is dead: an extension of RAPI."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from twisted_rapi.errors import BadRequest, NotFound
+from twisted_rapi.model.fate import FenceAttempt
 from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.plan.fate import stays
 from twisted_rapi.web.call import Call, Route
@@ -24,16 +26,26 @@ def _node(call: Call) -> NodeRecord:
 def _shown(call: Call, node: NodeRecord) -> dict[str, Any]:
     cluster = call.api.cluster
     record, fates = cluster.snapshot.fates.get(node.uuid), cluster.fates
+    nodes = cluster.snapshot.nodes
     reasons = [(each.name, stays(each, fates.rules)) for each in fates.instances(node.uuid)]
     return {
         "name": node.name,
         "fate": None if record is None else record.fate,
         "since": None if record is None else record.since,
         "proof": (record.proof or None) if record is not None else None,
+        "waits": cluster.fates.waits(node.uuid) or None,
+        "tries": 0 if record is None else record.tries,
+        "attempts": [] if record is None else [_attempt(each, nodes) for each in record.attempts],
         "answers": node.uuid in cluster.nodes.reports,
         "offline": node.offline,
         "instances": [{"name": name, "stays": why or None} for name, why in reasons],
     }
+
+
+def _attempt(attempt: FenceAttempt, nodes: Mapping[str, NodeRecord]) -> dict[str, Any]:
+    by = nodes.get(attempt.by)
+    name = attempt.by if by is None else by.name
+    return {"at": attempt.at, "by": name, "error": attempt.error or None}
 
 
 def show(call: Call) -> Reply:
@@ -54,18 +66,34 @@ _SHOWN: Schema = {
     "type": "object",
     "properties": {
         "name": {"type": "string"},
-        "fate": {"enum": ["suspect", "fenced", "recovering", None]},
+        "fate": {"enum": ["suspect", "fencing", "fenced", "recovering", None]},
         "since": {"type": ["number", "null"]},
         "proof": {"type": ["string", "null"]},
+        "waits": {"type": ["string", "null"], "description": "Why it is not switched off now"},
+        "tries": {"type": "integer", "description": "How often it was tried to switch it off"},
+        "attempts": {
+            "type": "array",
+            "description": "The last of them",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "at": {"type": "number"},
+                    "by": {"type": "string"},
+                    "error": {"type": ["string", "null"], "description": "null: not failed, as yet"},
+                },
+            },
+        },
         "answers": {"type": "boolean"},
         "offline": {"type": "boolean"},
         "instances": {"type": "array", "items": {"type": "object"}},
     },
-    "required": ["name", "fate", "since", "proof", "answers", "offline", "instances"],
+    "required": [
+        *("name", "fate", "since", "proof", "waits", "tries", "attempts", "answers", "offline", "instances")
+    ],
 }
 _SHOW = Doc(
     summary="Show what has become of a node that fell silent; an extension.",
-    answer="Its fate, null for none, and which of its instances would start elsewhere, or why one stays",
+    answer="Its fate, null for none, what was done to switch it off, and why which instances stay",
     schema=_SHOWN,
 )
 _DEAD = {"type": "boolean", "description": "True: nothing runs there, nor will before it is set online"}
