@@ -109,6 +109,7 @@ class DeathSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     :ivar restart: which instances of a node that is known to be dead are started on others.
     :ivar fence: whether suspected nodes are switched off, after `fence_after` seconds of silence, at most
         `fence_most` of them within `fence_interval` seconds.
+    :ivar recover: ``auto``: one that answers again is set online by itself.
     """
 
     silence: float = 30.0
@@ -117,6 +118,7 @@ class DeathSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     fence_after: float = 60.0
     fence_most: int = 1
     fence_interval: float = 3600.0
+    recover: Literal["hand", "auto"] = "hand"
 
 
 class WatchdogSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -276,3 +276,12 @@ class JoiningTests(SynchronousTestCase):
         )
         self.assertIn("node9.example.com", listed.stdout)
         self.assertNotIn("node8", listed.stdout)
+        # Nobody has started it: it can be confirmed to be dead.
+        password = folder / "password"
+        password.write_text("secret\n")
+        asking = ["--config", str(cluster.config / "rapi.toml"), "--user", "demo"]
+        asking += ["--password-file", str(password)]
+        self.assertEqual(run(["node", "confirm-dead", *asking, "--yes", "node9.example.com"], told.append), 0)
+        self.assertEqual(run(["node", "fate", *asking, "node9.example.com"], told.append), 0)
+        self.assertEqual(run(["node", "confirm-dead", *asking, "--yes", "node1.example.com"], told.append), 1)
+        self.assertIn("it is not dead", told[-1])

@@ -19,6 +19,7 @@ from twisted_rapi.admin.check_etcd import Looked, look_at_etcd
 from twisted_rapi.admin.files import remove_user, set_user, users
 from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
 from twisted_rapi.admin.membership import Join, JoinToken
+from twisted_rapi.admin.nodes import Node
 from twisted_rapi.admin.parts import CONFIG, STATE, Command, Work, run_sub, say_out
 from twisted_rapi.admin.secret import DomainSecret
 from twisted_rapi.admin.storing import EtcdCertificates, Store, fill_new_etcd, store_settings
@@ -196,6 +197,7 @@ class Options(Command):
         ["backup", None, Backup, "Copy the store to a file while it is in use."],
         ["restore", None, Restore, "Make the store what a backup says."],
         ["store", None, Store, "Move the cluster from one store into another."],
+        ["node", None, Node, "Show what has become of a node, or confirm that it is dead."],
         ["failover", None, Failover, "Hand the mastership to another candidate."],
         ["etcd-certificates", None, EtcdCertificates, "Make certificates for etcd and its clients."],
         ["domain-secret", None, DomainSecret, "Show or change what clusters share to move instances."],

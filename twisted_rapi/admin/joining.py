@@ -51,10 +51,16 @@ def quoted(value: object) -> str:
 
 
 def ask(
-    host: str, port: int, context: ssl.SSLContext, path: str, body: Any, headers: dict[str, str] | None = None
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    path: str,
+    body: Any,
+    headers: dict[str, str] | None = None,
+    method: str = "POST",
 ) -> Any:
     """
-    What the master answers to a ``POST``.
+    What the master answers to a request.
 
     :raises ConfigurationError: it does not answer, is not the master, or refuses.
     """
@@ -67,7 +73,7 @@ def ask(
         if role_of(ssl.DER_cert_to_PEM_cert(shown).encode()) is not Role.API:
             raise ConfigurationError(f"whoever answers at {host}:{port} is not the master")
         sent = {"Content-Type": "application/json", **(headers or {})}
-        connection.request("POST", path, json.dumps(body), sent)
+        connection.request(method, path, None if body is None else json.dumps(body), sent)
         response = connection.getresponse()
         data = response.read()
     except (OSError, HTTPException) as e:

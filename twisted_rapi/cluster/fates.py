@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 
 from twisted_rapi.cluster.attended import SOURCE, Attended
 from twisted_rapi.cluster.fencing import Fencing
+from twisted_rapi.cluster.recovery import Recovery
 from twisted_rapi.errors import BadRequest, Conflict, RapiError
 from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.opcodes.moving import InstanceFailover
@@ -41,7 +42,7 @@ class Fates(Service):
         self._with = attended
         self._not_before: dict[str, float] = {}  # by node: when it may be tried again to mark it offline
         self._heard: dict[str, float] = {}  # by node: when it was last known to report
-        self._fencing = Fencing(attended)
+        self._fencing, self._recovery = Fencing(attended), Recovery(attended)
         self._looking = LoopingCall(self._look)
         self._looking.clock = attended.clock
         self._busy: dict[str, Deferred[None]] = {}
@@ -114,8 +115,9 @@ class Fates(Service):
                 await self._with.commit(deletes=[record])
             elif now is not None:
                 since = self._with.now()
-                new = NodeFateRecord(uuid=uuid, fate=now, since=since)
-                await self._with.commit([new if record is None else replace(record, fate=now, since=since)])
+                if record is None or now == "suspect":  # what was before is over
+                    record = NodeFateRecord(uuid=uuid, fate=now, since=since)
+                await self._with.commit([replace(record, fate=now, since=since)])
         elif record is not None:
             await self._go_on(node, record, silent)
 
@@ -127,6 +129,8 @@ class Fates(Service):
                 await self._fencing.go_on(node, record, silent)
             case "fenced":
                 await self._act(node, record)
+            case "recovering":
+                await self._recovery.go_on(node, record)
 
     async def _signs(self, node: NodeRecord, silent: float, record: NodeFateRecord | None) -> Signs:
         answers = node.uuid in self._with.nodes.reports

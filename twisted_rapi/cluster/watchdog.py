@@ -17,6 +17,7 @@ from twisted_rapi.model.fate import WatchdogRecord
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.opcodes.instance import InstanceStartup
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
+from twisted_rapi.plan.fate import not_yet_online
 from twisted_rapi.plan.locks import LockTable
 from twisted_rapi.plan.watchdog import (
     Stranger,
@@ -224,12 +225,16 @@ class Watchdog(Service):
 
     def _may_act(self, uuid: str) -> InstanceRecord | None:
         """The instance, if it is down and nobody is at it."""
-        instance = self._with.snapshot.instances.get(uuid)
+        snapshot = self._with.snapshot
+        instance = snapshot.instances.get(uuid)
         if instance is None or self.halted():
             return None
-        node = self._with.snapshot.nodes.get(instance.primary_node)
+        node = snapshot.nodes.get(instance.primary_node)
         if not missing(instance, node, self._with.nodes.reports):
             return None
+        fate = snapshot.fates.get(instance.primary_node)
+        if not_yet_online(fate, snapshot.leftovers.values(), snapshot.instances):
+            return None  # it was set online by force, and may still run what is elsewhere now
         return None if under_way(instance, words(self._with.table), self._with.locks) else instance
 
     async def _revive(self, uuid: str) -> None:

@@ -44,6 +44,8 @@ class NodeFateRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     :ivar tried: uuids of the instances that were to be restarted elsewhere.
     :ivar tries: how often it was tried to switch it off; `attempts`: the last of them.
     :ivar role: what it was before it was marked offline: ``candidate``, ``drained`` or ``regular``.
+    :ivar stopped: uuids of the instances whose old copies were stopped on it since it answers again; `back`:
+        whether it was seen to be online since then.
     """
 
     KIND = "fate"
@@ -56,6 +58,8 @@ class NodeFateRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     tries: int = 0
     attempts: tuple[FenceAttempt, ...] = ()
     role: str = ""
+    stopped: tuple[str, ...] = ()
+    back: bool = False
 
 
 class FencingsRecord(Record, frozen=True, kw_only=True):

@@ -66,6 +66,11 @@ def locks_for(record: LeftoverRecord, instances: Mapping[str, InstanceRecord]) -
     return frozenset(Lock("instance", name) for name in names)
 
 
+def stops(record: LeftoverRecord) -> dict[str, StopDomain]:
+    """What of it stops a guest, by the uuid of the instance."""
+    return {step.instance_uuid: step for step in _steps(record) if isinstance(step, StopDomain)}
+
+
 def work_of(
     record: LeftoverRecord,
     instances: Mapping[str, InstanceRecord],

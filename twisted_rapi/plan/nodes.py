@@ -13,6 +13,7 @@ from twisted_rapi.model.records import NodeRecord, name_key
 from twisted_rapi.model.steps import Ping, Powercycle
 from twisted_rapi.plan import candidates, detached
 from twisted_rapi.plan.condition import changed
+from twisted_rapi.plan.fate import not_yet_online
 from twisted_rapi.plan.stage import Do, Finish, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
@@ -50,8 +51,10 @@ def plan_node_modify(op: opcodes.NodeSetParams, progress: Progress, view: View) 
     if progress.stage == "silent":
         raise _silent(node, progress)
     change = _judged(op, view, node)
-    ping = Ping(instance="", address=op.secondary_ip or "")
     back = node.offline and not change.after.offline
+    if back:
+        _check_return(op, view, node)
+    ping = Ping(instance="", address=op.secondary_ip or "")
     if progress.stage == "" and (back or (op.secondary_ip and not node.offline)):
         return Perform(work=Do(node.uuid, ping), stage="answers", failed="silent", check=True, patience=0.0)
     if back:
@@ -66,6 +69,17 @@ def plan_node_modify(op: opcodes.NodeSetParams, progress: Progress, view: View) 
         change.log.append(f" - INFO: Promoted to master candidates: {names}")
     _tell_shortage(view, (after, *promoted), change.log)
     return Finish(result=change.result(op), puts=(after, *promoted), log=tuple(change.log))
+
+
+def _check_return(op: opcodes.NodeSetParams, view: View, node: NodeRecord) -> None:
+    """What a dead node may still run is stopped before anything can be started there."""
+    why = not_yet_online(view.fates.get(node.uuid), view.leftovers.values(), view.instances)
+    if why and not op.force:
+        raise prereq(
+            f"Node {node.name} cannot be online yet: {why}; that is looked after once it answers, "
+            "and left aside with force",
+            "wrong_state",
+        )
 
 
 def _silent(node: NodeRecord, progress: Progress) -> Exception:

@@ -7,6 +7,7 @@ from uuid import UUID
 import attrs
 
 from twisted_rapi.errors import OpPrereqError, prereq
+from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.records import (
     ClusterRecord,
     DetachedDiskRecord,
@@ -14,6 +15,7 @@ from twisted_rapi.model.records import (
     GroupRecord,
     InstanceRecord,
     JobRecord,
+    LeftoverRecord,
     NetworkRecord,
     NodeRecord,
 )
@@ -38,6 +40,7 @@ class View:
     :ivar jobs: those that are not archived, by id.
     :ivar owner: the job that looks, whose locks are among `locks`; 0: none.
     :ivar certificates: those the master's daemon uses.
+    :ivar fates: of the nodes that fell silent; `leftovers`: what is to be done on nodes once they answer.
     :ivar order: per kind, the uuids in the natural order of the names, where that is known.
     """
 
@@ -60,6 +63,8 @@ class View:
     owner: int = 0
     certificates: Sequence[CertificateSeen] = ()
     order: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
+    fates: Mapping[str, NodeFateRecord] = attrs.field(factory=dict)
+    leftovers: Mapping[str, LeftoverRecord] = attrs.field(factory=dict)
 
     def new_uuid(self) -> str:
         """A uuid nobody has."""

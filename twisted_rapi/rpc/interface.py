@@ -42,14 +42,15 @@ class INodes(Interface):
 
     reports = Attribute("Mapping from node uuid to the `NodeReport` of those that answer.")
 
-    async def perform(node: str, step: Step, patience: float = 0.0) -> Outcome:
+    async def perform(node: str, step: Step, patience: float = 0.0, offline: bool = False) -> Outcome:
         """
         Carry a step out on the node with this uuid.
 
         :param patience: seconds to wait, in all, for a node that does not answer to come back; the step is
             sent again then.
+        :param offline: whether it is also sent to a node that is marked offline, as a `Ping` always is.
         :raises NodeUnreachable: it did not answer, or there is no such node, or it is marked offline
-            and the step is not a `Ping`.
+            and nothing is to be sent to it then.
         :raises NoTerm: no term is held now, whatever the node; nothing was sent.
         :raises StepFailed, StaleTerm, ProtocolMismatch: as `INodeAgent.perform`.
         """

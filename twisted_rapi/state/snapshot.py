@@ -159,6 +159,8 @@ class Snapshot(Service):
             now=now,
             chance=chance,
             certificates=self.certificates,
+            fates=self.fates,
+            leftovers=self.leftovers,
             order={kind: order.uuids for kind, order in self.order.items()},
             **more,
         )

@@ -25,7 +25,7 @@ class FaultyNodes(FakeNodes):
         super().__init__(uuids)
         self._fault_of, self._done = fault_of, done
 
-    async def perform(self, node: str, step: Step, patience: float = 0.0) -> Outcome:
+    async def perform(self, node: str, step: Step, patience: float = 0.0, offline: bool = False) -> Outcome:
         """Carry it out, unless a fault is planted here."""
         fault = self._fault_of(step)
         found = self.nodes[node]

@@ -275,7 +275,11 @@ class FakeNode(NodeExports):
 
 @implementer(INodes)
 class FakeNodes:
-    """`INodes` over `FakeNode`."""
+    """
+    `INodes` over `FakeNode`.
+
+    :ivar is_offline: whether a node is marked offline; none is, unless somebody sets this who knows.
+    """
 
     def __init__(self, uuids: Iterable[str]) -> None:
         self.shared = Shared()
@@ -283,6 +287,7 @@ class FakeNodes:
         self.shared.nodes = self.nodes
         self._observers: list[Callable[[str], None]] = []
         self.held: list[Deferred[None]] | None = None
+        self.is_offline: Callable[[str], bool] = lambda _: False
 
     def become(self, other: "FakeNodes") -> None:
         """Be as other nodes are now."""
@@ -293,7 +298,8 @@ class FakeNodes:
     @property
     def reports(self) -> dict[str, NodeReport]:
         """See `INodes.reports`."""
-        return {uuid: node.report() for uuid, node in self.nodes.items() if not node.down}
+        up = {uuid: node for uuid, node in self.nodes.items() if not node.down}
+        return {uuid: node.report() for uuid, node in up.items() if not self.is_offline(uuid)}
 
     def hold(self) -> None:
         """Let no step be carried out until `release`."""
@@ -306,7 +312,7 @@ class FakeNodes:
             if not d.called:
                 d.callback(None)
 
-    async def perform(self, node: str, step: Step, patience: float = 0.0) -> Outcome:
+    async def perform(self, node: str, step: Step, patience: float = 0.0, offline: bool = False) -> Outcome:
         """See `INodes.perform`."""
         if self.held is not None:
             waiting: Deferred[None] = Deferred()
@@ -315,6 +321,8 @@ class FakeNodes:
         found = self.nodes.get(node)
         if found is None or found.down:
             raise NodeUnreachable("it is down")
+        if self.is_offline(node) and not (offline or isinstance(step, steps.Ping)):
+            raise NodeUnreachable("it is marked offline")
         outcome = found.carry_out(step)
         self.changed(node)
         return outcome

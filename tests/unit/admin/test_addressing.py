@@ -30,7 +30,7 @@ class SettingsTests(SynchronousTestCase):
             self.assertEqual(tomllib.loads(text), {"address": expected})
             file = Path(self.mktemp())
             file.write_text(f'node = "node1"\n{text}')
-            self.assertEqual(msgspec.to_builtins(load(file).address), expected)
+            self.assertEqual(msgspec.to_builtins(load(file).address), {**expected, "redirect": True})
 
     def test_none(self) -> None:
         """Without an address nothing is said, and an interface is for nothing."""

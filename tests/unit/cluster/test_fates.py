@@ -12,7 +12,7 @@ from twisted_rapi.model.opcodes import from_wire
 from twisted_rapi.model.records import job_status
 from twisted_rapi.plan.fate import TAG, DeathRules
 from twisted_rapi.state.writer import commit_of
-from twisted_rapi.testing.cluster import NODES, make_cluster
+from twisted_rapi.testing.cluster import NODES, FakeCluster, make_cluster
 
 TWO = NODES[1]
 WEB, LOCAL, PLAIN = "web.example.com", "local.example.com", "plain.example.com"
@@ -24,11 +24,16 @@ class FatesCase(SynchronousTestCase):
     RULES = DeathRules()
 
     def setUp(self) -> None:
-        self.fake = make_cluster(death=self.RULES)
+        self.fake = self.marked(make_cluster(death=self.RULES))
         self.addCleanup(self.end)
         for name, template in ((WEB, "sharedfile"), (LOCAL, "file"), (PLAIN, "sharedfile")):
             tags = [] if name == PLAIN else [TAG]
             self.submit(create(name, disk_template=template, pnode="node2.example.com", tags=tags))
+
+    def marked(self, fake: FakeCluster) -> FakeCluster:
+        """Its nodes are not heard of, as real ones, while they are marked offline."""
+        fake.nodes.is_offline = lambda uuid: fake.snapshot.nodes[uuid].offline
+        return fake
 
     def end(self) -> None:
         """End the term there is by then."""
@@ -115,7 +120,7 @@ class FatesTests(FatesCase):
         self.successResultOf(self.confirm())
         before = self.fake
         before.stop()
-        self.fake = make_cluster(before.store, before.nodes, before.clock)
+        self.fake = self.marked(make_cluster(before.store, before.nodes, before.clock))
         self.pass_by(60)
         self.assertTrue(self.fake.snapshot.nodes[TWO].offline)
         self.assertEqual(len(self.where(WEB)), 1)

@@ -118,7 +118,7 @@ class FencingTests(FatesCase):
         before.stop()
         before.nodes.release()
         self.two.domains.clear()
-        self.fake = make_cluster(before.store, before.nodes, before.clock, death=RULES)
+        self.fake = self.marked(make_cluster(before.store, before.nodes, before.clock, death=RULES))
         self.pass_by(25)  # it has to hear by itself that the node is silent
         self.assertEqual((self.fate(), self.record().tries), ("fencing", 1))
         self.pass_by(60)
@@ -167,7 +167,7 @@ class FencingTests(FatesCase):
         self.pass_by(75)
         before = self.fake
         before.stop()
-        self.fake = make_cluster(before.store, before.nodes, before.clock)
+        self.fake = self.marked(make_cluster(before.store, before.nodes, before.clock))
         self.pass_by(10)
         self.assertEqual(self.fate(), "suspect")
         self.assertIn("not configured", self.fake.cluster.fates.waits(TWO))

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from tests.contract.test_nodes import record
 from twisted_rapi.errors import NodeUnreachable, NoTerm, ProtocolMismatch, StaleTerm
 from twisted_rapi.model.seen import FullReport, Heartbeat, NodeReport, Sighting
-from twisted_rapi.model.steps import Outcome, Step, StopDomain
+from twisted_rapi.model.steps import Delay, Outcome, Ping, Step, StopDomain
 from twisted_rapi.rpc.interface import INodeAgent
 from twisted_rapi.rpc.nodes import LONGEST_PAUSE, Nodes
 
@@ -143,6 +143,18 @@ class WatchTests(SynchronousTestCase):
         self.assertEqual(self.nodes.reports, {})
         self.clock.advance(10)
         self.assertEqual(len(self.agent.watches), 1)
+
+    def test_offline(self) -> None:
+        """One that is marked offline is sent pings, and other steps only where that is asked for."""
+        self.nodes.set_nodes([record("a", offline=True)])
+        delay = Delay(instance="", seconds=1.0)
+        refused = Deferred.fromCoroutine(self.nodes.perform("a", delay))
+        self.failureResultOf(refused, NodeUnreachable)
+        for step, asked in ((Ping(instance=""), False), (delay, True)):
+            answer = Deferred.fromCoroutine(self.nodes.perform("a", step, offline=asked))
+            self.agent.steps[-1].callback(Outcome())
+            self.assertEqual(self.successResultOf(answer), Outcome())
+        self.assertEqual(len(self.agent.steps), 2)
 
     def test_heartbeat_before_report(self) -> None:
         """Before the first full report nothing is known of a node, but that it was heard."""

@@ -89,8 +89,11 @@ def decode(cls: type[AnyOpcode], values: Mapping[str, Any]) -> AnyOpcode:
         op = msgspec.convert(values, cls)
     except (msgspec.ValidationError, RecursionError):
         op = cls(**_each(cls, values))  # which says what is wrong
-    cls.check({name: getattr(op, name) for name in op.__struct_fields__ if name in values})
-    return op
+    given = {name: getattr(op, name) for name in op.__struct_fields__ if name in values}
+    before = dict(given)
+    cls.check(given)  # which also gives some of them the one form they are kept in
+    changed = {name: value for name, value in given.items() if value is not before.get(name)}
+    return msgspec.structs.replace(op, **changed) if changed else op
 
 
 def _each(cls: type[Opcode], values: Mapping[str, Any]) -> dict[str, Any]:
