@@ -121,6 +121,21 @@ class DeathSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     recover: Literal["hand", "auto"] = "hand"
 
 
+class PvcSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    ``[pvc]``: PVC's API, beside RAPI at ``/api/v1``.
+
+    :ivar dialect: of requests that do not tell theirs.
+    :ivar authentication: whether a token is needed; without, whoever reaches the API may do everything.
+    :ivar tokens: the file with the tokens' digests.
+    """
+
+    enabled: bool = False
+    dialect: Literal["seed", "0.6", "1.0"] = "seed"
+    authentication: bool = True
+    tokens: str = "pvc-tokens"
+
+
 class WatchdogSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     ``[watchdog]``: instances that should run and do not are started again.
@@ -159,6 +174,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     address: AddressSection = field(default_factory=AddressSection)
     death: DeathSection = field(default_factory=DeathSection)
     watchdog: WatchdogSection = field(default_factory=WatchdogSection)
+    pvc: PvcSection = field(default_factory=PvcSection)
     log: LogSection = field(default_factory=LogSection)
 
 
@@ -167,6 +183,7 @@ _PATHS = {
     "rpc": ("authority", "certificate", "key"),
     "store": ("path", "authority", "certificate", "key"),
     "authority": ("key",),
+    "pvc": ("tokens",),
     "log": ("file",),
 }
 

@@ -66,7 +66,9 @@ from twisted_rapi.state.sqlite import SQLiteStore
 from twisted_rapi.web.auth import Users
 from twisted_rapi.web.call import Api
 from twisted_rapi.web.candidacy import joining_routes
+from twisted_rapi.web.followed import FollowedFile
 from twisted_rapi.web.openapi.route import with_document
+from twisted_rapi.web.pvc.making import make_side
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
 from twisted_rapi.web.site import ApiResource, make_site
@@ -157,9 +159,10 @@ class Master(MultiService):
         here = _here(snapshot, config.node)
         nodes = self._nodes(snapshot, identity := await self.in_thread(identity_of, config))
         nodes.setServiceParent(self)
-        resource, users = self._resource()
-        users.setServiceParent(self)
-        await users.refresh()
+        resource, users, *files = self._resource()
+        for each in (users, *files):
+            each.setServiceParent(self)
+            await each.refresh()
         self._gauges.add_to(self.metrics, snapshot, nodes, resource)
         await self._addressing.clean()
         election = self._addressing.bound(self._election(store, here, snapshot, users))
@@ -294,7 +297,7 @@ class Master(MultiService):
     def _current_term(self) -> int | None:
         return None if self._leadership is None else self._leadership.term
 
-    def _resource(self) -> tuple[ApiResource, Users]:
+    def _resource(self) -> tuple[ApiResource, Users, *tuple[FollowedFile, ...]]:
         config = self._config
         watch = FileWatch(self._reactor)
         users = Users(Path(config.api.users), self._reactor, self.in_thread, watch)
@@ -308,7 +311,10 @@ class Master(MultiService):
             config.api.require_authentication,
         )
         resource.certain = lambda: self._current_term() is not None
-        return resource, users
+        if not config.pvc.enabled:
+            return resource, users
+        resource.beside, tokens = make_side(config.pvc, self._reactor, self.in_thread, watch)
+        return resource, users, tokens
 
     async def _listener(self, resource: ApiResource, here: str, snapshot: Snapshot) -> tuple[Port, TermDoor]:
         """What listens at the node's own address, and at the floating one for a term."""

@@ -13,7 +13,7 @@ from tests.conformance.interludes import HELD, INTERLUDES
 from tests.conformance.world import FINAL, Answer, World
 from twisted_rapi.errors import NotFound
 from twisted_rapi.web.rapi.routes import ROUTES
-from twisted_rapi.web.site import Routes
+from twisted_rapi.web.routing import Routes
 
 FIRST = 5  # earlier jobs founded the cluster
 _FILLED = frozenset(

@@ -24,6 +24,7 @@ from twisted_rapi.admin.parts import CONFIG, STATE, Command, Work, run_sub, say_
 from twisted_rapi.admin.secret import DomainSecret
 from twisted_rapi.admin.storing import EtcdCertificates, Store, fill_new_etcd, store_settings
 from twisted_rapi.admin.switching import Failover
+from twisted_rapi.admin.tokens import TokenCommand
 from twisted_rapi.config import StoreSection, load
 from twisted_rapi.errors import ConfigurationError, RapiError
 
@@ -194,6 +195,7 @@ class Options(Command):
         ["join-token", None, JoinToken, "Make a token for a new node."],
         ["join", None, Join, "Make this machine a node."],
         ["user", None, User, "Add, remove and list users."],
+        ["token", None, TokenCommand, "Add, remove and list tokens of PVC's API."],
         ["backup", None, Backup, "Copy the store to a file while it is in use."],
         ["restore", None, Restore, "Make the store what a backup says."],
         ["store", None, Store, "Move the cluster from one store into another."],

@@ -14,6 +14,7 @@ class Facts:
     Sizes and bridges of a machine.
 
     :ivar boot_id: another one after each boot; empty where the system has none.
+    :ivar load: of the last minute; `kernel`, `system`, `arch`: as ``uname`` has them.
     """
 
     memory_total: int
@@ -23,6 +24,10 @@ class Facts:
     numa_nodes: int = 1
     bridges: tuple[str, ...] = ()
     boot_id: str = ""
+    load: float = 0.0
+    kernel: str = ""
+    system: str = ""
+    arch: str = ""
 
 
 def memory(proc: Path = Path("/proc")) -> tuple[int, int]:
@@ -42,6 +47,21 @@ def boot(proc: Path = Path("/proc")) -> str:
         return ""
 
 
+def load() -> float:
+    """How many processes wanted a processor within the last minute; 0 where the system does not say."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except OSError:
+        return 0.0
+
+
+def names() -> dict[str, str]:
+    """What the system calls its kernel's release, itself and the machine."""
+    found = os.uname()
+    system = "GNU/Linux" if found.sysname == "Linux" else found.sysname
+    return {"kernel": found.release, "system": system, "arch": found.machine}
+
+
 def read(proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
     """The machine's own."""
     total, free = memory(proc)
@@ -59,6 +79,8 @@ def read(proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
         numa_nodes=numa,
         bridges=tuple(bridges),
         boot_id=boot(proc),
+        load=load(),
+        **names(),
     )
 
 
@@ -69,4 +91,5 @@ def simulated(sizes: Simulated, used: int) -> Facts:
         memory_free=max(0, sizes.memory - used),
         cpus=sizes.cpus,
         bridges=sizes.bridges,
+        **names(),
     )

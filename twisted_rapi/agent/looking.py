@@ -196,7 +196,7 @@ class Sight:
         except Exception:  # noqa: BLE001 -- the sizes of before have to do
             self._log.failure("the memory could not be measured")
         else:
-            self._facts = attrs.evolve(self._facts, memory_total=total, memory_free=free)
+            self._facts = attrs.evolve(self._facts, memory_total=total, memory_free=free, load=facts.load())
 
     async def _measure_disk(self) -> None:
         first = next(iter(self._parts.volumes.values()), None)
@@ -249,6 +249,10 @@ class Sight:
             volume_groups=self._volume_groups(),
             bridges=now.bridges,
             boot_id=now.boot_id,
+            kernel=now.kernel,
+            system=now.system,
+            arch=now.arch,
+            load=now.load,
             templates=tuple(self._parts.volumes),
             oses=self._oses,
             hooks=self._hooks,

@@ -17,6 +17,7 @@ from twisted_rapi.cluster.configuration_hooks import ConfigurationHooks
 from twisted_rapi.cluster.fates import Fates
 from twisted_rapi.cluster.reconciler import Reconciler
 from twisted_rapi.cluster.service import Cluster
+from twisted_rapi.cluster.session_keys import SessionKeys
 from twisted_rapi.cluster.switching import Handing, Switching
 from twisted_rapi.cluster.watchdog import Watchdog, Watched
 from twisted_rapi.ha.ladder import Ladder
@@ -156,6 +157,7 @@ class Duties(Ladder):
         switching = self._switching(executor)
         parts = (office.store, office.snapshot, office.nodes, table, queue, executor, rules, switching)
         cluster = Cluster(*parts)
+        cluster.session_keys = SessionKeys(office.store, office.snapshot, term)
         cluster.watchdog = self._watchdog(cluster)
         cluster.watchdog.setServiceParent(self)
         cluster.fates = self._fates(cluster)

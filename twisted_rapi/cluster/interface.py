@@ -102,3 +102,10 @@ class ICluster(Interface):
         :raises BadRequest: it cannot be; nothing was changed.
         :raises StoreError: the wish could not be stored.
         """
+
+    async def session_key() -> bytes:
+        """
+        What sessions of the API are signed with; made if there was none yet.
+
+        :raises StoreError: it could not be stored.
+        """

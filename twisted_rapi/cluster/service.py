@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from twisted_rapi.cluster.fates import Fates
 from twisted_rapi.cluster.interface import ICluster
+from twisted_rapi.cluster.session_keys import SessionKeys
 from twisted_rapi.cluster.switching import Switching
 from twisted_rapi.cluster.watchdog import Watchdog
 from twisted_rapi.jobs.archive import archive_page, archived
@@ -34,6 +35,7 @@ class Cluster:
 
     watchdog: Watchdog
     fates: Fates
+    session_keys: SessionKeys
 
     def __init__(
         self,
@@ -113,3 +115,7 @@ class Cluster:
     async def switch_master(self, target: str, who: str) -> SwitchRecord:
         """See `ICluster.switch_master`."""
         return await self._switching.wish(target, who)
+
+    async def session_key(self) -> bytes:
+        """See `ICluster.session_key`."""
+        return await self.session_keys.get()

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from twisted_rapi.model.fate import FencingsRecord, NodeFateRecord, WatchdogRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, SwitchRecord
 from twisted_rapi.model.record_base import ObjectRecord, Record
+from twisted_rapi.model.session import SessionKeyRecord
 from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
 
 Params = dict[str, Any]
@@ -357,6 +358,7 @@ RECORDS: tuple[type[Record], ...] = (
     ElectionRecord,
     CandidateRecord,
     SwitchRecord,
+    SessionKeyRecord,
 )
 
 
@@ -370,7 +372,7 @@ def key_of(record: Record) -> str:
     match record:
         case JobRecord():
             return job_key(record.id, record.KIND)
-        case ClusterRecord() | ElectionRecord() | SwitchRecord() | FencingsRecord():
+        case ClusterRecord() | ElectionRecord() | SwitchRecord() | FencingsRecord() | SessionKeyRecord():
             return record.KIND
         case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord():
             return f"{record.KIND}/{record.uuid}"

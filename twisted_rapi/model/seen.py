@@ -112,6 +112,10 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     hooks: tuple[str, ...] = ()  # paths and phases that have scripts, such as instance-start-pre
     allocators: tuple[str, ...] = ()  # names of the allocator scripts found here
     boot_id: str = ""  # another one after each boot of the machine
+    kernel: str = ""  # its release; `system`, `arch`: as `uname` has them
+    system: str = ""
+    arch: str = ""
+    load: float = 0.0  # of the last minute
     domains: dict[str, DomainSeen] = field(default_factory=dict)
     software_version: str = ""
     clock: float = 0.0

@@ -32,6 +32,7 @@ from twisted_rapi.model.records import (
     NodeRecord,
 )
 from twisted_rapi.model.seen import CertificateSeen, NodeReport
+from twisted_rapi.model.session import SessionKeyRecord
 from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
 from twisted_rapi.plan.view import View
 from twisted_rapi.state.codec import decode
@@ -41,7 +42,7 @@ from twisted_rapi.state.order import NaturalOrder
 PREFIXES = (
     *("cluster", "group/", "node/", "instance/", "network/", "filter/", "disk/"),
     *("leftover/", "jointoken/", "election", "candidate/", "switch", "watchdog/", "fate/"),
-    *("fencings", "vnet/", "dhcp/"),
+    *("fencings", "vnet/", "dhcp/", "sessionkey"),
 )
 
 Observed = Sequence[tuple[str, Record | None, Record | None]]
@@ -51,7 +52,13 @@ Observer = Callable[[Observed], None]
 
 NAMED = ("group", "node", "instance", "network", "vnet")
 
-_SINGLE = {"cluster": "_cluster", "election": "election", "switch": "switch", "fencings": "fencings"}
+_SINGLE = {
+    "cluster": "_cluster",
+    "election": "election",
+    "switch": "switch",
+    "fencings": "fencings",
+    "sessionkey": "session_key",
+}
 """Kinds of which there is one, and the attribute that has it."""
 
 _MAPPED = {
@@ -106,6 +113,7 @@ class Snapshot(Service):
     election: ElectionRecord | None = None
     switch: SwitchRecord | None = None
     fencings: FencingsRecord | None = None
+    session_key: SessionKeyRecord | None = None
     names: dict[str, dict[str, str]] = attrs.field(factory=lambda: {kind: {} for kind in NAMED})
     order: dict[str, NaturalOrder] = attrs.field(factory=lambda: {kind: NaturalOrder() for kind in NAMED})
     _cluster: ClusterRecord | None = None

@@ -12,24 +12,20 @@ import binascii
 import hashlib
 import hmac
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from twisted_rapi.errors import BadRequest, Unauthorized
+from twisted_rapi.web.followed import FollowedFile, InThread
 from twisted_rapi.web.reply import REALM
 from twisted_rapi.web.throttle import Few, Throttle
 from twisted_rapi.web.watching import IFileWatch
-
-InThread = Callable[..., Awaitable[Any]]
 
 REMEMBER = 300.0  # seconds a verified argon2 password is remembered
 MOST_REMEMBERED = 1000
@@ -87,86 +83,32 @@ def _scheme(secret: str) -> tuple[str, str]:
     return name.lower(), rest
 
 
-class Users(Service):
+class Users(FollowedFile):
     """
     The users, kept as the file says.
 
     :param in_thread: reads the file and computes hashes elsewhere.
     :param watch: tells when the file is to be read again.
-    :ivar told: called with the text of the file whenever that is another one.
     """
 
     _log = Logger()
+    WHAT = "users"
 
     def __init__(self, file: Path, clock: IReactorTime, in_thread: InThread, watch: IFileWatch) -> None:
-        self._file, self._clock, self._in_thread, self._watch = file, clock, in_thread, watch
+        super().__init__(file, in_thread, watch)
+        self._clock = clock
         self._users: Mapping[str, User] = {}
-        self._text: str | None = None
         self._hasher = PasswordHasher()
         self._hashes = Few(in_thread)
         self._throttle = Throttle(clock)
         self._key = os.urandom(32)
         self._remembered: dict[bytes, float] = {}
-        self._reading: Deferred[None] | None = None
-        self._again = False
-        self._end: Callable[[], None] = lambda: None
-        self.told: Callable[[str], None] = lambda _: None
 
-    def startService(self) -> None:
-        """Read the file, and again whenever it changes."""
-        super().startService()
-        self._end = self._watch.watch(self._file, self._look)
-        self._look()
-
-    def stopService(self) -> Deferred[None] | None:
-        """No longer read the file."""
-        super().stopService()
-        self._end()
-        return self._reading
-
-    def _look(self) -> None:
-        """Read the file; what is told meanwhile makes it be read once more."""
-        if self._reading is not None:
-            self._again = True
-            return
-        self._reading = Deferred.fromCoroutine(self.refresh())
-        self._reading.addErrback(
-            lambda f: self._log.failure("the users file could not be read; the users stay as they were", f)
-        )
-        self._reading.addBoth(self._looked)
-
-    def _looked(self, _: object) -> None:
-        self._reading = None
-        if self._again and self.running:
-            self._again = False
-            self._look()
-
-    async def refresh(self) -> None:
-        """
-        Read the file.
-
-        One that is missing or may not be read has no users; one that is no text leaves them as they were.
-        """
-        try:
-            text = await self._in_thread(_read, self._file)
-        except UnicodeDecodeError as e:
-            self._log.error("the users file is no text, the users stay as they were: {why}", why=str(e))
-            return
-        except OSError as e:
-            self._log.warn("there are no users: {why}", why=str(e))
-            text = ""
-        if text == self._text:
-            return
-        self._text = text
+    def taken(self, text: str) -> None:
+        """Have the users of this text."""
         self._remembered.clear()
         self._users = parse_users(text)
         self._log.info("{count} users", count=len(self._users))
-        self.told(text)
-
-    @property
-    def text(self) -> str:
-        """What the file said when it was read last."""
-        return self._text or ""
 
     async def check(self, header: str, address: str) -> User:
         """
@@ -221,14 +163,6 @@ class Users(Service):
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[self._digest(secret, password)] = self._clock.seconds() + REMEMBER
         return good
-
-
-def _read(file: Path) -> str:
-    """The text of the file; none of one that is not there."""
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
 
 
 def _verify(hasher: PasswordHasher, secret: str, password: str) -> bool:

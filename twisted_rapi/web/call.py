@@ -1,7 +1,7 @@
 """What a handler is given of a request, and what it may declare."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import parse_qsl
 
 import attrs
@@ -9,7 +9,7 @@ import attrs
 from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.cluster.events import Events
 from twisted_rapi.cluster.interface import ICluster
-from twisted_rapi.errors import BadRequest
+from twisted_rapi.errors import BadRequest, RequestError
 from twisted_rapi.web.doc import Doc
 from twisted_rapi.web.reply import Reply
 
@@ -132,3 +132,21 @@ class Route:
     pattern: str
     methods: Mapping[str, Endpoint]
     html: bool = False  # errors as pages, as RAPI 1.2 has them
+
+
+class Beside(Protocol):
+    """Another API on the same site: other paths, and other forms of answers."""
+
+    def serves(self, path: str) -> bool:
+        """Whether a path, as received, is of this API."""
+
+    def refusal(self, error: RequestError) -> Reply:
+        """What a client is told of an error."""
+
+    async def answer(self, request: Any, api: Api, address: str, number: str) -> tuple[Reply, str]:
+        """
+        The answer to a request, and the pattern of its URI.
+
+        :param address: of the client; `number`: the request's id.
+        :raises RapiError: as handlers of RAPI do.
+        """

@@ -33,60 +33,18 @@ from twisted_rapi.errors import (
 )
 from twisted_rapi.observe import request_id as current_request
 from twisted_rapi.web.auth import User, Users
-from twisted_rapi.web.call import Api, Call, Endpoint, Route
+from twisted_rapi.web.call import Api, Beside, Call, Endpoint, Route
 from twisted_rapi.web.channel import IDLE, SERVER, ApiRequest, Channel
 from twisted_rapi.web.pages import page
 from twisted_rapi.web.proxy import CLIENT, NO_MASTER, Forwarder, NoQuorum
 from twisted_rapi.web.reply import Reply, parse, refusal
+from twisted_rapi.web.routing import Routes
 from twisted_rapi.web.streaming import BodySender
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
-_NUMBER = re.compile(r"[0-9]{1,40}")
 _TYPES = re.compile(rb"application/json(\s*;\s*charset=\"?utf-?8\"?)?\s*", re.IGNORECASE)
 KEPT_QUERIES = ("", "bulk=1")  # others are anybody's invention: there is no end of them
 METHODS = ("GET", "PUT", "POST", "DELETE")
 Observer = Callable[[str, str, int, float], None]
-
-
-class Routes:
-    """Finds the route of a path."""
-
-    def __init__(self, routes: Sequence[Route]) -> None:
-        self._plain = {r.pattern: r for r in routes if "[" not in r.pattern}
-        self._patterns: dict[int, list[tuple[list[str], Route]]] = {}
-        for route in routes:
-            if "[" in route.pattern:
-                parts = route.pattern.split("/")
-                self._patterns.setdefault(len(parts), []).append((parts, route))
-
-    def find(self, path: str) -> tuple[Route, Mapping[str, str]]:
-        """
-        The route, and what stands for its names.
-
-        :raises NotFound: there is none.
-        """
-        plain = self._plain.get(path)
-        if plain is not None:
-            return plain, {}
-        given = path.split("/")
-        for parts, route in self._patterns.get(len(given), []):
-            names = _match(parts, given)
-            if names is not None:
-                return route, names
-        raise NotFound
-
-
-def _match(parts: list[str], given: list[str]) -> dict[str, str] | None:
-    names = {}
-    for part, text in zip(parts, given, strict=True):
-        if part.startswith("["):
-            form = _NUMBER if part in ("[job_id]", "[disk_index]") else _NAME
-            if not form.fullmatch(text):
-                return None
-            names[part[1:-1]] = text
-        elif part != text:
-            return None
-    return names
 
 
 class ApiResource(Resource):
@@ -95,6 +53,7 @@ class ApiResource(Resource):
 
     :ivar api: what answers, while this process is master; without it everything is 503.
     :ivar certain: whether it still is; asked with each request.
+    :ivar beside: another API on the same site.
     :ivar elsewhere: asks the master while that is another; `past`: what reads are answered from while nobody
         can be master.
     :ivar parting: whether a client is to ask over another connection next time.
@@ -115,6 +74,7 @@ class ApiResource(Resource):
         super().__init__()
         self.api: Api | None = None
         self.certain: Callable[[], bool] = lambda: True
+        self.beside: Beside | None = None
         self.elsewhere: Forwarder | None = None
         self.past: Api | None = None
         self.parting: Callable[[Any], bool] = lambda _: False
@@ -197,31 +157,63 @@ class ApiResource(Resource):
     async def _answer(self, request: Any, begun: float) -> None:
         number = f"{self._chance.getrandbits(64):016x}"
         current_request.set(number)
-        route: Route | None = None
+        pattern, beside = "", self._is_beside(request)
+        refuse = refusal if beside is None else beside.refusal
         try:
             if request.clientproto == b"HTTP/1.1" and not request.requestHeaders.hasHeader(b"host"):
                 raise BadRequest("Missing Host header")
             path, _, query = request.uri.decode("ascii").partition("?")
-            if self._require and not request.requestHeaders.hasHeader(b"authorization"):
-                raise Unauthorized
-            route, names = self._routes.find(path)
-            reply = await self._routed(request, route, names, query, number)
+            if beside is not None:
+                reply, pattern = await self._from_beside(beside, request, number)
+            else:
+                if self._require and not request.requestHeaders.hasHeader(b"authorization"):
+                    raise Unauthorized
+                route, names = self._routes.find(path)
+                pattern, refuse = route.pattern, page if route.html else refusal
+                reply = await self._routed(request, route, names, query, number)
         except RequestError as e:
-            reply = _soon(e, page(e) if route is not None and route.html else refusal(e), request)
+            reply = _soon(e, refuse(e), request)
         except UnicodeDecodeError:
-            reply = refusal(NotFound())
+            reply = refuse(NotFound())
         except CancelledError:
             raise
         except CommitTooLarge as e:
             self._log.warn("a request is too large for the store: {reason}", reason=str(e))
-            reply = refusal(BodyTooLarge("What is asked for is too large to be stored"))
+            reply = refuse(BodyTooLarge("What is asked for is too large to be stored"))
         except RapiError as e:
             self._log.error("a request could not be served: {reason}", reason=str(e))
-            reply = refusal(ServiceUnavailable(str(e)))
+            reply = refuse(ServiceUnavailable(str(e)))
         except Exception:  # noqa: BLE001 -- a bug is answered too, and is in the log
             self._log.failure("a request met a bug, incident {incident}", incident=number)
-            reply = refusal(_Bug(f"Internal error, incident {number}"))
-        self._write(request, reply, route.pattern if route is not None else "", begun)
+            reply = refuse(_Bug(f"Internal error, incident {number}"))
+        self._write(request, reply, pattern, begun)
+
+    def _is_beside(self, request: Any) -> Beside | None:
+        path = request.uri.partition(b"?")[0].decode("latin-1")
+        return self.beside if self.beside is not None and self.beside.serves(path) else None
+
+    async def _from_beside(self, beside: Beside, request: Any, number: str) -> tuple[Reply, str]:
+        """The other API's answer, wherever the master is; and the pattern of the URI."""
+        if request.too_large:
+            raise BodyTooLarge
+        reads = request.method in (b"GET", b"HEAD", b"OPTIONS")
+        method = "GET" if reads else request.method.decode("latin-1")
+        found, old = await self._elsewhere(request, method, not reads)
+        if found is not None:
+            return found, ""
+        reply, pattern = await beside.answer(request, self._answering(old), _address(request), number)
+        return attrs.evolve(reply, headers=(*reply.headers, *old)), pattern
+
+    def _answering(self, old: object) -> Api:
+        """
+        What answers; from the past where nobody can be master.
+
+        :raises NoMaster: there is nothing.
+        """
+        api = self.past if old else self._serving()
+        if api is None:
+            raise NoMaster("There is no master at present")
+        return api
 
     async def _routed(
         self, request: Any, route: Route, names: Mapping[str, str], query: str, number: str
@@ -234,9 +226,7 @@ class ApiResource(Resource):
         if found is not None:
             return found
         await self._authorize(request, endpoint)
-        api = self.past if old else self._serving()
-        if api is None:
-            raise NoMaster("There is no master at present")
+        api = self._answering(old)
         body = _body(request, endpoint)
         call = Call(
             api=api,

@@ -13,7 +13,7 @@ from twisted_rapi.web.call import Route
 from twisted_rapi.web.openapi.document import document, path_of
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.rapi1.routes import ROUTES as ROUTES_OF_1_2
-from twisted_rapi.web.site import Routes
+from twisted_rapi.web.routing import Routes
 
 if TYPE_CHECKING:
     from tests.unit.web.http import Answer

@@ -1,0 +1,50 @@
+"""What answers in PVC's terms are made from."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from twisted_rapi.model.fate import NodeFateRecord
+from twisted_rapi.model.mastership import SwitchRecord
+from twisted_rapi.model.records import InstanceRecord, JobRecord
+from twisted_rapi.plan.view import View
+
+_STATES = {
+    "OP_INSTANCE_SHUTDOWN": "shutdown",
+    "OP_INSTANCE_REBOOT": "restart",
+    "OP_INSTANCE_MIGRATE": "migrate",
+    "OP_INSTANCE_FAILOVER": "migrate",
+    "OP_INSTANCE_MOVE": "migrate",
+}
+"""What PVC calls the state of a machine that such a job works on."""
+
+
+@attrs.frozen
+class Scene:
+    """
+    The cluster as of one moment.
+
+    :ivar switch: the wish for another master, if it is followed.
+    :ivar moving: by name, the states of machines that jobs work on.
+    """
+
+    view: View
+    fates: Mapping[str, NodeFateRecord] = attrs.field(factory=dict)
+    switch: SwitchRecord | None = None
+    moving: Mapping[str, str] = attrs.field(factory=dict)
+
+    def machines(self) -> list[InstanceRecord]:
+        """All that are not being made any more, by name."""
+        view = self.view
+        return sorted((i for i in view.instances.values() if i.pending is None), key=lambda i: i.name)
+
+
+def states_of_jobs(jobs: Mapping[int, JobRecord]) -> dict[str, str]:
+    """By machine's name, what the jobs that run do to its state."""
+    found = {}
+    for job in jobs.values():
+        for op in job.ops:
+            state = _STATES.get(str(op.input.get("OP_ID")))
+            if state is not None and op.status == "running":
+                found[str(op.input.get("instance_name", ""))] = state
+    return found

@@ -1,0 +1,23 @@
+"""From a request to what its answer is made from."""
+
+from twisted_rapi.plan.pvc.scene import Scene, states_of_jobs
+from twisted_rapi.web.call import Api
+
+
+def scene_of(api: Api) -> Scene:
+    """The cluster as of now; valid until the reactor is given back."""
+    snapshot = api.cluster.snapshot
+    switch, election = snapshot.switch, snapshot.election
+    followed = switch is not None and election is not None and switch.term == election.term
+    return Scene(
+        view=api.answers.view(),
+        fates=snapshot.fates,
+        switch=switch if followed and switch is not None and not switch.refused else None,
+    )
+
+
+def busy_scene_of(api: Api) -> Scene:
+    """As `scene_of`, knowing also what jobs are doing."""
+    scene = scene_of(api)
+    jobs = {job.id: job for job in api.cluster.jobs()}
+    return Scene(scene.view, scene.fates, scene.switch, states_of_jobs(jobs))

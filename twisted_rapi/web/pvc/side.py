@@ -1,0 +1,138 @@
+"""
+PVC's API beside RAPI on one site: from a request to a handler and back.
+
+Order of checks as observed: URI, method, then in the oldest dialect the token and the values, in later ones
+the values and the token.
+"""
+
+from collections.abc import Hashable
+from typing import Any
+
+import attrs
+
+from twisted_rapi.errors import NoMaster, RequestError
+from twisted_rapi.plan.pvc.dialect import Dialect, choose
+from twisted_rapi.web.call import Api
+from twisted_rapi.web.pvc.endpoints import PREFIX, Endpoint, Endpoints, Found, PvcCall
+from twisted_rapi.web.pvc.gate import Gate, Shown
+from twisted_rapi.web.pvc.replies import SERVER, not_allowed, page, refusal
+from twisted_rapi.web.pvc.session import of_cookies
+from twisted_rapi.web.pvc.values import Given, checked, given, signs
+from twisted_rapi.web.reply import Reply
+
+MOST_OF_ANYONE = 64 * 1024  # bytes of a body that are parsed for who has shown nothing yet
+MOST_KEPT_URI = 200  # bytes: longer ones are hardly asked again
+
+
+def header(request: Any, name: str) -> str:
+    """A header of a request, the last one where it has several; "" without."""
+    found = request.requestHeaders.getRawHeaders(name.encode("ascii"))
+    return found[-1].decode("latin-1").strip() if found else ""
+
+
+@attrs.frozen
+class _Asked:
+    """A request whose path is known."""
+
+    request: Any
+    found: Found
+    said: Given
+    shown: Shown
+    dialect: Dialect
+    api: Api
+    address: str
+    number: str
+
+    def key(self, endpoint: Endpoint) -> Hashable | None:
+        """What the answer is kept under; ``None``: it is not."""
+        uri = self.request.uri
+        return (
+            (self.dialect, uri)
+            if endpoint.kept and not self.said.form and len(uri) <= MOST_KEPT_URI
+            else None
+        )
+
+
+class PvcSide:
+    """
+    Answers what is below `PREFIX`.
+
+    :param configured: the dialect of requests that do not tell theirs.
+    :param gate: who may ask.
+    """
+
+    def __init__(self, endpoints: Endpoints, configured: Dialect, gate: Gate) -> None:
+        self._endpoints, self._configured, self._gate = endpoints, configured, gate
+
+    def serves(self, path: str) -> bool:
+        """Whether a path is of this API."""
+        return path == PREFIX or path.startswith(f"{PREFIX}/")
+
+    def refusal(self, error: RequestError) -> Reply:
+        """What a client is told of an error before it is known what it speaks."""
+        return refusal(self._configured, error)
+
+    async def answer(self, request: Any, api: Api, address: str, number: str) -> tuple[Reply, str]:
+        """See `twisted_rapi.web.call.Beside.answer`."""
+        path, _, query = request.uri.decode("ascii").partition("?")
+        found = self._endpoints.find(path[len(PREFIX) :])
+        if found is None:
+            return page(404, "There is no such URI."), ""
+        pattern = f"{PREFIX}{found.endpoints[0].path}"
+        shown = Shown(
+            session=of_cookies(header(request, "cookie")),
+            key=header(request, "x-api-key") if request.requestHeaders.hasHeader("x-api-key") else None,
+        )
+        content = request.content.read()
+        if len(content) > MOST_OF_ANYONE:
+            await self._gate.admit(shown, self._configured, address, api)
+        said = given(query, header(request, "content-type"), content)
+        shown = attrs.evolve(shown, token=said.first("token"))
+        seen = signs(found, said, shown.key is not None)
+        dialect = choose(found.dialects, seen, header(request, "user-agent"), self._configured)
+        asked = _Asked(request, found, said, shown, dialect, api, address, number)
+        try:
+            return await self._of_method(asked), pattern
+        except NoMaster:
+            raise
+        except RequestError as e:
+            return refusal(dialect, e), pattern
+
+    async def _of_method(self, asked: _Asked) -> Reply:
+        method = asked.request.method.decode("ascii", "replace").upper()
+        allowed = asked.found.methods(asked.dialect)
+        if method == "OPTIONS":
+            allow = ", ".join(sorted({*allowed, "OPTIONS"})).encode("ascii")
+            return Reply(b"", 200, b"text/html; charset=utf-8", (SERVER, (b"Allow", allow)))
+        endpoint = asked.found.of("GET" if method == "HEAD" else method, asked.dialect)
+        if endpoint is None:
+            return not_allowed(asked.dialect, allowed)
+        return await self._of_endpoint(asked, endpoint)
+
+    async def _of_endpoint(self, asked: _Asked, endpoint: Endpoint) -> Reply:
+        late = asked.dialect is Dialect.SEED
+        values = {} if late else checked(endpoint, asked.said, asked.dialect)
+        if not endpoint.open:
+            await self._gate.admit(asked.shown, asked.dialect, asked.address, asked.api)
+        answers, key = asked.api.answers, asked.key(endpoint)
+        kept = None if key is None else answers.kept(key)
+        if kept is not None:
+            reply: Reply = kept
+            return reply
+        call = PvcCall(
+            api=asked.api,
+            gate=self._gate,
+            dialect=asked.dialect,
+            method=endpoint.method,
+            names=asked.found.names,
+            values=checked(endpoint, asked.said, asked.dialect) if late else values,
+            session=asked.shown.session,
+            request_id=asked.number,
+            address=asked.address,
+        )
+        as_of = answers.changes
+        answer = endpoint.handler(call)
+        reply = answer if isinstance(answer, Reply) else await answer
+        if key is not None:
+            answers.keep(key, reply, as_of, reply.size())
+        return reply
