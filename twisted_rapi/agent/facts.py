@@ -14,7 +14,7 @@ class Facts:
     Sizes and bridges of a machine.
 
     :ivar boot_id: another one after each boot; empty where the system has none.
-    :ivar load: of the last minute; `kernel`, `system`, `arch`: as ``uname`` has them.
+    :ivar load: of the last minute; `uname`: release of the kernel, system, kind of machine.
     """
 
     memory_total: int
@@ -25,9 +25,7 @@ class Facts:
     bridges: tuple[str, ...] = ()
     boot_id: str = ""
     load: float = 0.0
-    kernel: str = ""
-    system: str = ""
-    arch: str = ""
+    uname: tuple[str, str, str] = ("", "", "")
 
 
 def memory(proc: Path = Path("/proc")) -> tuple[int, int]:
@@ -55,11 +53,11 @@ def load() -> float:
         return 0.0
 
 
-def names() -> dict[str, str]:
-    """What the system calls its kernel's release, itself and the machine."""
+def uname() -> tuple[str, str, str]:
+    """The release of the kernel, the system and the kind of machine."""
     found = os.uname()
     system = "GNU/Linux" if found.sysname == "Linux" else found.sysname
-    return {"kernel": found.release, "system": system, "arch": found.machine}
+    return found.release, system, found.machine
 
 
 def read(proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
@@ -80,7 +78,7 @@ def read(proc: Path = Path("/proc"), sysfs: Path = Path("/sys")) -> Facts:
         bridges=tuple(bridges),
         boot_id=boot(proc),
         load=load(),
-        **names(),
+        uname=uname(),
     )
 
 
@@ -91,5 +89,5 @@ def simulated(sizes: Simulated, used: int) -> Facts:
         memory_free=max(0, sizes.memory - used),
         cpus=sizes.cpus,
         bridges=sizes.bridges,
-        **names(),
+        uname=uname(),
     )
