@@ -1,6 +1,6 @@
 """What answers in PVC's terms are made from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -39,10 +39,10 @@ class Scene:
         return sorted((i for i in view.instances.values() if i.pending is None), key=lambda i: i.name)
 
 
-def states_of_jobs(jobs: Mapping[int, JobRecord]) -> dict[str, str]:
+def states_of_jobs(jobs: Iterable[JobRecord]) -> dict[str, str]:
     """By machine's name, what the jobs that run do to its state."""
     found = {}
-    for job in jobs.values():
+    for job in jobs:
         for op in job.ops:
             state = _STATES.get(str(op.input.get("OP_ID")))
             if state is not None and op.status == "running":

@@ -8,6 +8,7 @@ import attrs
 
 from twisted_rapi.plan.pvc.dialect import ALL, Dialect
 from twisted_rapi.web.call import Api
+from twisted_rapi.web.pvc.definitions import Definitions
 from twisted_rapi.web.pvc.gate import Gate
 from twisted_rapi.web.pvc.replies import message
 from twisted_rapi.web.reply import Reply
@@ -48,11 +49,14 @@ class PvcCall:
 
     :ivar names: what stands in the URI for the pattern's names, decoded.
     :ivar values: by name those that were given: ``str``, or ``bool`` for flags.
+    :ivar definitions: of the machines.
     :ivar gate: who may ask; `session`: the cookie of the request's session; `address`: who asks.
+    :ivar passing: what the answer shows of jobs, if anything: it is not kept then.
     """
 
     api: Api
     gate: Gate
+    definitions: Definitions
     dialect: Dialect
     method: str
     names: Mapping[str, str]
@@ -60,6 +64,7 @@ class PvcCall:
     session: str
     request_id: str
     address: str
+    passing: list[str] = attrs.field(factory=list)
 
     def text(self, name: str) -> str:
         """A value; "" when it was not given."""

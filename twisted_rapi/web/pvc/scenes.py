@@ -1,5 +1,6 @@
 """From a request to what its answer is made from."""
 
+from twisted_rapi.errors import NoMaster
 from twisted_rapi.plan.pvc.scene import Scene, states_of_jobs
 from twisted_rapi.web.call import Api
 
@@ -19,5 +20,8 @@ def scene_of(api: Api) -> Scene:
 def busy_scene_of(api: Api) -> Scene:
     """As `scene_of`, knowing also what jobs are doing."""
     scene = scene_of(api)
-    jobs = {job.id: job for job in api.cluster.jobs()}
+    try:
+        jobs = tuple(api.cluster.jobs())
+    except NoMaster:  # what is known is old, and jobs are the master's
+        return scene
     return Scene(scene.view, scene.fates, scene.switch, states_of_jobs(jobs))

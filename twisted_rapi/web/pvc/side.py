@@ -13,6 +13,7 @@ import attrs
 from twisted_rapi.errors import NoMaster, RequestError
 from twisted_rapi.plan.pvc.dialect import Dialect, choose
 from twisted_rapi.web.call import Api
+from twisted_rapi.web.pvc.definitions import Definitions
 from twisted_rapi.web.pvc.endpoints import PREFIX, Endpoint, Endpoints, Found, PvcCall
 from twisted_rapi.web.pvc.gate import Gate, Shown
 from twisted_rapi.web.pvc.replies import SERVER, not_allowed, page, refusal
@@ -63,6 +64,7 @@ class PvcSide:
 
     def __init__(self, endpoints: Endpoints, configured: Dialect, gate: Gate) -> None:
         self._endpoints, self._configured, self._gate = endpoints, configured, gate
+        self._definitions = Definitions()
 
     def serves(self, path: str) -> bool:
         """Whether a path is of this API."""
@@ -122,6 +124,7 @@ class PvcSide:
         call = PvcCall(
             api=asked.api,
             gate=self._gate,
+            definitions=self._definitions,
             dialect=asked.dialect,
             method=endpoint.method,
             names=asked.found.names,
@@ -133,6 +136,6 @@ class PvcSide:
         as_of = answers.changes
         answer = endpoint.handler(call)
         reply = answer if isinstance(answer, Reply) else await answer
-        if key is not None:
+        if key is not None and not call.passing:
             answers.keep(key, reply, as_of, reply.size())
         return reply

@@ -1,0 +1,134 @@
+"""Machines in PVC's terms (behaviour.md of PVC §4 to §7)."""
+
+import uuid
+from typing import Any
+
+from twisted_rapi.model import params
+from twisted_rapi.model.records import InstanceRecord
+from twisted_rapi.plan.pvc.definition import Definition
+from twisted_rapi.plan.pvc.dialect import Dialect
+from twisted_rapi.plan.pvc.scene import Scene
+
+STATES = {
+    Dialect.SEED: ("start", "restart", "shutdown", "stop", "failed", "migrate", "unmigrate"),
+    Dialect.V0_6: (
+        *("start", "restart", "shutdown", "stop", "disable", "fail", "migrate", "unmigrate"),
+        "provision",
+    ),
+    Dialect.V1_0: (
+        *("start", "restart", "shutdown", "stop", "disable", "fail", "migrate", "unmigrate"),
+        *("provision", "mirror"),
+    ),
+}
+"""The states that lists can be asked for."""
+
+_NO_TRAFFIC = tuple(
+    f"{way}_{what}" for way in ("rd", "wr") for what in ("bytes", "packets", "errors", "drops")
+)
+_NO_REQUESTS = ("rd_req", "rd_bytes", "wr_req", "wr_bytes")
+
+
+def uuid_of(text: str) -> str | None:
+    """The uuid that a text is, in any of its forms; ``None`` for another text."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return None
+
+
+def find(scene: Scene, text: str) -> InstanceRecord | None:
+    """The machine of this uuid or of exactly this name."""
+    view = scene.view
+    found = view.instances.get(uuid_of(text) or view.names["instance"].get(text, ""))
+    return None if found is None or found.pending is not None else found
+
+
+def state(scene: Scene, instance: InstanceRecord, dialect: Dialect) -> str:
+    """What is wanted of it, or what a job is doing to it."""
+    moving = scene.moving.get(instance.name)
+    if moving is not None:
+        return moving
+    if instance.admin_state == "offline" and dialect is not Dialect.SEED:
+        return "disable"
+    return "start" if instance.admin_state == "up" else "stop"
+
+
+def place(scene: Scene, instance: InstanceRecord) -> dict[str, str]:
+    """Where it runs, and where it ran before it was migrated."""
+    return {"node": scene.view.nodes[instance.primary_node].name, "last_node": ""}
+
+
+def tags(instance: InstanceRecord) -> list[dict[str, Any]]:
+    """Its tags; none of them is protected."""
+    return [{"name": tag, "type": "user", "protected": False} for tag in sorted(instance.tags)]
+
+
+def _networks(definition: Definition, dialect: Dialect) -> list[dict[str, Any]]:
+    if dialect is not Dialect.V1_0:
+        return [dict(network) for network in definition.networks]
+    found = []
+    for network in definition.networks:
+        vni = network["source"].removeprefix("vmbr") if network["source"].startswith("vmbr") else None
+        found.append({"type": network["type"], "vni": vni, **network, **dict.fromkeys(_NO_TRAFFIC, 0)})
+    return found
+
+
+def _disks(definition: Definition, dialect: Dialect) -> list[dict[str, Any]]:
+    more = dict.fromkeys(_NO_REQUESTS, 0) if dialect is Dialect.V1_0 else {}
+    return [{**disk, **more} for disk in definition.disks]
+
+
+def _controllers(definition: Definition, dialect: Dialect) -> list[dict[str, str | None]]:
+    none = None if dialect is Dialect.V1_0 else "none"
+    return [{**each, "model": each["model"] or none} for each in definition.controllers]
+
+
+def _of_later(instance: InstanceRecord, dialect: Dialect) -> dict[str, Any]:
+    """What later dialects know of where it may run."""
+    if dialect is Dialect.SEED:
+        return {}
+    found = {"node_limit": None, "node_selector": "mem", "node_autostart": False}
+    if dialect is Dialect.V0_6:
+        return found
+    return {
+        **found,
+        "migration_method": None,
+        "migration_max_downtime": 300,
+        "tags": tags(instance),
+        "snapshots": [],
+    }
+
+
+def info(scene: Scene, instance: InstanceRecord, definition: Definition, dialect: Dialect) -> dict[str, Any]:
+    """All about a machine."""
+    newest, oldest = dialect is Dialect.V1_0, dialect is Dialect.SEED
+    backend = params.beparams(scene.view.cluster, instance)
+    domain = scene.view.domain(instance)
+    port = None if domain is None or not domain.vnc_port else domain.vnc_port
+    return {
+        "name": instance.name,
+        "uuid": instance.uuid,
+        "state": state(scene, instance, dialect),
+        **place(scene, instance),
+        "migrated": "no",
+        "failed_reason": "",
+        **_of_later(instance, dialect),
+        "description": definition.description,
+        **({} if oldest else {"profile": ""}),
+        "memory": backend["maxmem"],
+        **({"memory_stats": {}} if newest else {}),
+        "vcpu": str(backend["vcpus"]) if oldest else backend["vcpus"],
+        "vcpu_topology": definition.topology,
+        **({"vcpu_stats": {}} if newest else {}),
+        "networks": _networks(definition, dialect),
+        "type": definition.type,
+        "arch": definition.arch,
+        "machine": definition.machine,
+        "console": definition.console,
+        **({"vnc": {"listen": None, "port": port}} if newest else {}),
+        "emulator": definition.emulator,
+        "features": list(definition.features),
+        "disks": _disks(definition, dialect),
+        "controllers": _controllers(definition, dialect),
+        "xml": definition.xml,
+    }
