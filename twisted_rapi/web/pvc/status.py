@@ -19,7 +19,19 @@ def primary_node(call: PvcCall) -> Reply:
     return answer(call.dialect, {"primary_node": pvc.primary_node(scene_of(call.api))})
 
 
+def tasks(call: PvcCall) -> Reply:
+    """``GET /provisioner/status``: clients ask it before they hand the mastership on."""
+    return answer(call.dialect, [])
+
+
 ENDPOINTS = (
+    Endpoint(
+        path="/provisioner/status",
+        method="GET",
+        handler=tasks,
+        doc="List the tasks of the provisioner: there is none, and so are its tasks.",
+        dialects=LATER,
+    ),
     Endpoint(
         path="/status",
         method="GET",
