@@ -68,6 +68,8 @@ def logout(call: PvcCall) -> Reply:
         reply = redirect(PREFIX)
     else:
         reply = message(call.dialect, "Deauthentication successful")
+    if not call.session:
+        return reply
     return attrs.evolve(reply, headers=(*reply.headers, end_cookie()))
 
 

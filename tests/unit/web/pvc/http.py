@@ -1,10 +1,11 @@
 """PVC's API in memory, beside RAPI."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.testing import StringTransport
 
 from tests.unit.web.http import Answer, Browser, parse
 from twisted_rapi.config import PvcSection
@@ -49,11 +50,26 @@ class PvcBrowser:
 
     def raw(self, method: str, path: str, data: bytes = b"", media_type: str = FORM, **headers: str) -> bytes:
         """What the server sends; nothing while it waits."""
+        return self.waited(method, path, data, media_type, 0, **headers)
+
+    def waited(
+        self, method: str, path: str, data: bytes, media_type: str, most: int, **headers: str
+    ) -> bytes:
+        """What the server sends, within so many half seconds."""
         lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(data)}", "Connection: close"]
         if data:
             lines.append(f"Content-Type: {media_type}")
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        return self.rapi.raw("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + data)
+        transport: Any = StringTransport()
+        protocol: Any = self.rapi.site.buildProtocol(None)
+        protocol.makeConnection(transport)
+        protocol.dataReceived("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + data)
+        for _ in range(most):
+            if transport.value():
+                break
+            self.cluster.clock.advance(0.5)
+        sent: bytes = transport.value()
+        return sent
 
     def ask(
         self,

@@ -1,0 +1,1 @@
+"""PVC's API, asked again what real servers of three versions were asked."""

@@ -1,0 +1,107 @@
+"""
+Where PVC's API answers otherwise on purpose.
+
+Every reason has to stand, word for word, as an item of docs/compatibility.rst.
+"""
+
+import re
+
+import attrs
+
+
+@attrs.frozen
+class Difference:
+    """
+    A deliberate difference.
+
+    :ivar reason: the item of docs/compatibility.rst.
+    :ivar files: of recordings, as a pattern; `names`: of requests.
+    :ivar status: what is answered instead.
+    """
+
+    reason: str
+    files: str
+    names: str
+    status: int
+
+    def applies(self, file: str, name: str) -> bool:
+        """Whether it is about this request."""
+        return bool(re.fullmatch(self.files, file) and re.fullmatch(self.names, name))
+
+
+_ALL_SERVED = (
+    "Paths and values of all forms are served side by side; the original's versions know only their own."
+)
+_STATES = (
+    "States are answered as the documents say; the first form of the original answers the word ``Test``."
+)
+_WHOLE = "A token is compared as a whole; the original also takes any part of one, and an empty one."
+_LIST_OF_ONE = "A list is a list also of one; 0.6 of the original answers the object alone."
+
+DIFFERENCES: tuple[Difference, ...] = (
+    Difference(_ALL_SERVED, "seed", "node-daemon-state", 200),
+    Difference(_ALL_SERVED, "seed", "node-daemon-state-missing", 404),
+    Difference(_ALL_SERVED, "seed", "node-coord-post-newname", 200),
+    Difference(_ALL_SERVED, "v06|v1", "node-coord-post-oldname|seed-path-auth-login", 200),
+    Difference(_ALL_SERVED, "v06-auth|v1-auth", "node-token-query|login-query", 200),
+    Difference(_STATES, "seed", "(node-coordinator|node-domain|vm)-state(-get)?|vm-node-get-nomigr", 200),
+    Difference(
+        _STATES, "seed", "(node-coordinator|node-domain|vm)-state(-get)?-missing|vm-node-get-missing", 404
+    ),
+    Difference(
+        "An element is found by its exact name or UUID, as the first documentation says; the original takes "
+        "what is given for a pattern.",
+        "seed",
+        "node-get-sub",
+        200,
+    ),
+    Difference(
+        "A value that is missing or wrong is told in JSON; the first form of the original answers a page.",
+        "seed",
+        "node-coord-post-bad",
+        400,
+    ),
+    Difference(_WHOLE, ".*-auth", "login-(empty|partial)|node-session-(empty|partial)", 401),
+    Difference(
+        "A login that fails is 401 in all forms; the original answers 200 and ``null`` from 0.6 on.",
+        "v06-auth|v1-auth",
+        "login-bad",
+        401,
+    ),
+    Difference(
+        _LIST_OF_ONE, "v06", "node-list-limit-prefix|node-list-limit-form-in-get|vm-list-limit-uuid", 200
+    ),
+    Difference(
+        "A machine whose name and UUID both match a pattern is listed once; the original lists it twice.",
+        "seed|v06",
+        "vm-list-limit-dup",
+        200,
+    ),
+    Difference(
+        "The memory of a machine is a number of MiB, whatever unit its definition has; the original's first "
+        "form answers a text for some.",
+        "seed",
+        "vm-list-node",
+        200,
+    ),
+    Difference(
+        "A machine that could not be started is stopped, and its job says why; there is no state for it.",
+        "seed|v1",
+        "vm-list-state-failed|vm-list-negate-state",
+        200,
+    ),
+    Difference(
+        "``GET /api/v1/vm/V/dump`` answers the definition, as the first documentation says; no version of "
+        "the original has it.",
+        "v06|v1",
+        "vm-dump-path",
+        200,
+    ),
+    Difference(
+        "Where the original fails inside (500), what its documents promise is answered.",
+        "v1",
+        "vm-state-get",
+        200,
+    ),
+    Difference("Tags are those of RAPI: in order, and none of them is protected.", "v1", "vm-tags-get", 200),
+)

@@ -1,0 +1,219 @@
+"""Asks the recorded requests again, as far as there are endpoints for them, and tells what differs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+import attrs
+
+from tests.conformance.pvc.deliberate import DIFFERENCES
+from tests.conformance.pvc.world import RecordedNodes, make_world
+from tests.unit.web.http import Answer, parse
+from tests.unit.web.pvc.http import FORM, PvcBrowser
+from twisted_rapi.plan.pvc.dialect import NAMES, Dialect
+from twisted_rapi.web.pvc.endpoints import PREFIX, Endpoints
+from twisted_rapi.web.pvc.replies import encode
+from twisted_rapi.web.pvc.routes import ENDPOINTS
+
+CAPTURES = Path(__file__).with_name("captures")
+Name = Literal["seed", "0.6", "1.0"]
+FILES: dict[str, Name] = {
+    "seed": "seed",
+    "seed-auth": "seed",
+    "v06": "0.6",
+    "v06-auth": "0.6",
+    "v1": "1.0",
+    "v1-auth": "1.0",
+}
+MOST_WAITS = 40
+# Of machines only what does not come from their definitions, which nobody can give here yet.
+OF_MACHINES = ("name", "uuid", "state", "node", "memory", "vcpu")
+
+# What shows the effect of endpoints that are not there yet.
+LATER = {
+    "seed": ("vm-get-after-modify",),
+    "v1": ("node-list-coordinator-state", "node-list-domain-state"),
+}
+
+
+@attrs.frozen
+class Capture:
+    """A recorded request and its answer."""
+
+    file: str
+    name: str
+    method: str
+    path: str
+    query: dict[str, str]
+    form: dict[str, str]
+    body: str | None
+    headers: dict[str, str]
+    status: int
+    answered: dict[str, str]
+    text: str
+
+    def uri(self) -> str:
+        """What is asked for."""
+        return self.path + (f"?{urlencode(self.query)}" if self.query else "")
+
+
+def captures(file: str) -> Iterator[Capture]:
+    """Those of a file, in order; steps that sent nothing, or got no answer, are left out."""
+    for line in (CAPTURES / f"{file}.jsonl").read_text(encoding="utf-8").splitlines():
+        found = json.loads(line)
+        if "request" not in found or "response" not in found:
+            continue
+        asked, told = found["request"], found["response"]
+        yield Capture(
+            file=file,
+            name=found["name"],
+            method=asked["method"],
+            path=asked["path"],
+            query=asked["query"],
+            form=asked["form"],
+            body=asked.get("body"),
+            headers=asked["headers"],
+            status=told["status"],
+            answered={name.lower(): value for name, value in told["headers"].items()},
+            text=told["body"],
+        )
+
+
+@attrs.frozen
+class Verdict:
+    """How an answer compares; `reason`: of a deliberate difference."""
+
+    capture: Capture
+    differences: tuple[str, ...]
+    reason: str = ""
+
+
+@attrs.define
+class Replay:
+    """
+    Asks a file's requests again.
+
+    :ivar left: how many there is no endpoint for.
+    """
+
+    folder: Path
+    verdicts: list[Verdict] = attrs.field(factory=list)
+    left: int = 0
+    _made: int = 0
+
+    def play(self, file: str) -> None:
+        """Ask them in order; whatever may have changed something is asked of a new cluster."""
+        endpoints = Endpoints(ENDPOINTS)
+        browser, cookie = self._world(file), ""
+        for capture in captures(file):
+            if capture.name in LATER.get(file, ()) or not _is_built(endpoints, capture):
+                self.left += 1
+                continue
+            cookie = "" if capture.name == "node-after-logout" else cookie
+            _prepare(browser, capture)
+            answer = _ask(browser, capture, cookie)
+            self.verdicts.append(_judged(capture, answer))
+            cookie = answer.headers.get("set-cookie", cookie).partition(";")[0]
+            if capture.method != "GET" and "log" not in capture.path:
+                browser.cluster.stop()
+                browser = self._world(file)
+        browser.cluster.stop()
+
+    def _world(self, file: str) -> PvcBrowser:
+        self._made += 1
+        return make_world(self.folder / str(self._made), FILES[file], file.endswith("-auth"))
+
+
+def _is_built(endpoints: Endpoints, capture: Capture) -> bool:
+    """Whether any dialect has it; and what no version had is asked, too."""
+    found = endpoints.find(capture.path.removeprefix(PREFIX))
+    if found is None:
+        return False
+    return capture.method in {e.method for e in found.endpoints} or capture.status in (404, 405)
+
+
+def _prepare(browser: PvcBrowser, capture: Capture) -> None:
+    """Have happen what happened between two recorded requests."""
+    if capture.name == "node-coord-inactive" and isinstance(browser.cluster.nodes, RecordedNodes):
+        browser.cluster.nodes.silent = (2, 3)
+
+
+def _ask(browser: PvcBrowser, capture: Capture, cookie: str) -> Answer:
+    data = (capture.body or urlencode(capture.form)).encode()
+    headers = {name: value for name, value in capture.headers.items() if name.lower() != "content-type"}
+    if cookie:
+        headers["Cookie"] = cookie
+    sent = browser.waited(capture.method, capture.uri(), data, FORM, MOST_WAITS, **headers)
+    return parse(sent)
+
+
+def _judged(capture: Capture, answer: Answer) -> Verdict:
+    for difference in DIFFERENCES:
+        if difference.applies(capture.file, capture.name):
+            told = () if difference.status == answer.status else (f"status {answer.status}",)
+            same = not tuple(_differences(capture, answer))
+            return Verdict(capture, (*told, *(("does not differ",) if same else ())), difference.reason)
+    return Verdict(capture, tuple(_differences(capture, answer)))
+
+
+def _differences(capture: Capture, answer: Answer) -> Iterator[str]:
+    if answer.status != capture.status:
+        yield f"status {answer.status} instead of {capture.status}"
+        return
+    kinds = [h.get("content-type", "").partition(";")[0] for h in (answer.headers, capture.answered)]
+    if kinds[0] != kinds[1]:
+        yield f"content type {kinds[0]} instead of {kinds[1]}"
+        return
+    places = [_path(h.get("location", "")) for h in (answer.headers, capture.answered)]
+    if places[0] != places[1]:
+        yield f"location {places[0]} instead of {places[1]}"
+    cookies = [h.get("set-cookie", "").partition("=")[0] for h in (answer.headers, capture.answered)]
+    if cookies[0] != cookies[1]:
+        yield f"cookie {cookies[0]!r} instead of {cookies[1]!r}"
+    if kinds[1] == "application/json":
+        yield from _json_differences(capture, answer)
+
+
+def _path(location: str) -> str:
+    return location[location.find("/api") :] if "/api" in location else location
+
+
+def _json_differences(capture: Capture, answer: Answer) -> Iterator[str]:
+    dialect = NAMES[FILES[capture.file]]
+    wanted, found = json.loads(capture.text), answer.json()
+    if encode(dialect, wanted) + b"\n" != capture.text.encode():
+        yield "real servers write JSON otherwise"
+    if encode(dialect, found) + b"\n" != answer.body:
+        yield "it is not written as its dialect has it"
+    shown = [_shown(capture, value, dialect) for value in (found, wanted)]
+    if shown[0] != shown[1]:
+        yield f"{json.dumps(shown[0])[:3000]} instead of {json.dumps(shown[1])[:3000]}"
+
+
+def _shown(capture: Capture, value: Any, dialect: Dialect) -> Any:
+    """What is compared of an answer."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return sorted((_shown(capture, one, dialect) for one in value), key=json.dumps)
+    if not isinstance(value, dict):
+        return value
+    if "xml" in value:
+        keys = [*value] if dialect is not Dialect.SEED else sorted(value)
+        return {"keys": keys, **{name: value.get(name) for name in OF_MACHINES}}
+    if capture.path.endswith("/status"):
+        return list(value)
+    if "daemon_state" in value and "memory" in value:
+        return _of_node(value)
+    return list(value.items()) if dialect is not Dialect.SEED else value
+
+
+def _of_node(value: dict[str, Any]) -> Any:
+    """Of a node that is down no figures, and what depends on the machine it was recorded on not at all."""
+    left = ("health_plugins", "health_details", "interfaces")
+    if value["daemon_state"] != "run":
+        left = (*left, "cpu_count", "kernel", "os", "arch", "load", "vcpu", "memory", "pvc_version")
+    shown = {name: each for name, each in value.items() if name not in left}
+    if isinstance(shown.get("memory"), dict):
+        shown["memory"] = {k: v for k, v in shown["memory"].items() if k != "provisioned"}
+    return {"keys": list(value), **shown}

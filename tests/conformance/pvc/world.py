@@ -1,0 +1,136 @@
+"""A cluster in memory that is as the recorded ones were, as far as PVC's endpoints here know it."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from twisted.internet.defer import Deferred
+
+from tests.unit.web.pvc.http import PvcBrowser
+from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord
+from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.records import (
+    ClusterRecord,
+    GroupRecord,
+    InstanceRecord,
+    NicRecord,
+    NodeRecord,
+    name_key,
+)
+from twisted_rapi.model.seen import DomainSeen, NodeReport
+from twisted_rapi.state.writer import commit_of
+from twisted_rapi.testing.cluster import make_cluster
+from twisted_rapi.testing.memory_store import MemoryStore
+from twisted_rapi.testing.nodes import FakeNodes
+
+TOKENS = ("0955b2a5-1ce2-4a54-9a4e-8d1e61e1a001", "ea2f4c1e-77d1-4a62-b8f5-3a1b0e9a0002")
+NODES = tuple(f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 5))
+GROUP = "00000000-0000-4000-8000-0000000000aa"
+
+# Name, CPUs, load, memory that is there and free, of running machines their memory and CPUs together.
+FIGURES = (
+    ("pvchv1", 16, 1.32, 64285, 43805, 6144, 6),
+    ("pvchv2", 16, 0.45, 64285, 33565, 4096, 4),
+    ("pvchv3", 8, 0.05, 32117, 28021, 0, 0),
+    ("pvchv4", 8, 0.01, 32117, 30069, 0, 0),
+)
+# First digit of the uuid, name, number of the node, state, memory, CPUs, tags.
+MACHINES: tuple[tuple[int, str, int, Literal["up", "down", "offline"], int, int, tuple[str, ...]], ...] = (
+    (1, "web1", 0, "up", 4096, 2, ("prod", "keep")),
+    (2, "web2", 1, "up", 4096, 4, ()),
+    (3, "db1", 0, "down", 2048, 2, ()),
+    (4, "broken", 1, "down", 1024, 1, ()),
+    (5, "file1", 1, "offline", 1024, 1, ()),
+)
+
+
+def uuid_of(digit: int) -> str:
+    """The uuid of a machine, as recorded."""
+    d = str(digit)
+    return f"{d * 8}-{d * 4}-4{d * 3}-8{d * 3}-{d * 12}"
+
+
+def _records() -> tuple[list[Record], dict[str, str]]:
+    group = GroupRecord(uuid=GROUP, name="default")
+    nodes = [
+        NodeRecord(
+            uuid=uuid,
+            name=figures[0],
+            group=GROUP,
+            primary_ip=f"192.0.2.{n}",
+            secondary_ip=f"192.0.2.{n}",
+            agent_host=f"192.0.2.{n}",
+            agent_port=1811,
+            master_candidate=n < 4,
+            drained=n == 3,
+            offline=n == 4,
+        )
+        for n, (uuid, figures) in enumerate(zip(NODES, FIGURES, strict=True), 1)
+    ]
+    machines = [
+        InstanceRecord(
+            uuid=uuid_of(digit),
+            name=name,
+            hypervisor="kvm",
+            primary_node=NODES[node],
+            disk_template="diskless",
+            admin_state=state,
+            beparams={"maxmem": memory, "minmem": memory, "vcpus": cpus},
+            nics=(NicRecord(uuid=f"nic-{name}", mac=f"52:54:00:00:0{digit}:01"),),
+            tags=tags,
+        )
+        for digit, name, node, state, memory, cpus, tags in MACHINES
+    ]
+    cluster = ClusterRecord(uuid="c", name="testcluster", master_node=NODES[0], master_ip="10.0.0.250/24")
+    # Daemons of the first two nodes are there to be master.
+    there = [CandidateRecord(uuid=uuid, since=0.0, version="1") for uuid in NODES[:2]]
+    named: list[Any] = [group, *nodes, *machines]
+    names = {name_key(record.KIND, record.name): record.uuid for record in named}
+    return [cluster, *named, *there, ElectionRecord(term=1, node=NODES[0])], names
+
+
+class RecordedNodes(FakeNodes):
+    """
+    Nodes that report the recorded figures.
+
+    :ivar silent: numbers of those that report nothing at present.
+    """
+
+    silent: tuple[int, ...] = (3,)
+
+    @property
+    def reports(self) -> dict[str, NodeReport]:
+        """See `INodes.reports`."""
+        return {uuid: _report(n) for n, uuid in enumerate(NODES) if n not in self.silent}
+
+
+def _report(n: int) -> NodeReport:
+    _, cpus, load, total, free, memory, vcpus = FIGURES[n]
+    domains = {
+        name: DomainSeen(
+            name=name, uuid=uuid_of(digit), hypervisor="kvm", state="running", memory=memory, vcpus=vcpus
+        )
+        for digit, name, node, state, *_ in MACHINES
+        if node == n and state == "up"
+    }
+    return NodeReport(
+        memory_total=total,
+        memory_free=free,
+        cpu_total=cpus,
+        load=load,
+        kernel="4.19.0-8-amd64",
+        system="GNU/Linux",
+        arch="x86_64",
+        domains=domains,
+        software_version="1.0.3",
+        clock=1700000000.0,
+    )
+
+
+def make_world(folder: Path, dialect: Literal["seed", "0.6", "1.0"], authentication: bool) -> PvcBrowser:
+    """The cluster, and what asks its API."""
+    store = MemoryStore()
+    records, names = _records()
+    done: list[object] = []
+    Deferred.fromCoroutine(store.commit(commit_of(records, names=names))).addBoth(done.append)
+    cluster = make_cluster(store, RecordedNodes(NODES))
+    return PvcBrowser(folder, cluster, dialect, authentication, TOKENS)
