@@ -210,7 +210,7 @@ def _shown(capture: Capture, value: Any, dialect: Dialect) -> Any:
 
 def _of_node(value: dict[str, Any]) -> Any:
     """Of a node that is down no figures, and what depends on the machine it was recorded on not at all."""
-    left = ("health_plugins", "health_details", "interfaces")
+    left: tuple[str, ...] = ("health_plugins", "health_details", "interfaces")
     if value["daemon_state"] != "run":
         left = (*left, "cpu_count", "kernel", "os", "arch", "load", "vcpu", "memory", "pvc_version")
     shown = {name: each for name, each in value.items() if name not in left}
