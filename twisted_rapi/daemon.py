@@ -159,10 +159,7 @@ class Master(MultiService):
         here = _here(snapshot, config.node)
         nodes = self._nodes(snapshot, identity := await self.in_thread(identity_of, config))
         nodes.setServiceParent(self)
-        resource, users, *files = self._resource()
-        for each in (users, *files):
-            each.setServiceParent(self)
-            await each.refresh()
+        resource, users = await self._resource()
         self._gauges.add_to(self.metrics, snapshot, nodes, resource)
         await self._addressing.clean()
         election = self._addressing.bound(self._election(store, here, snapshot, users))
@@ -297,7 +294,7 @@ class Master(MultiService):
     def _current_term(self) -> int | None:
         return None if self._leadership is None else self._leadership.term
 
-    def _resource(self) -> tuple[ApiResource, Users, *tuple[FollowedFile, ...]]:
+    async def _resource(self) -> tuple[ApiResource, Users]:
         config = self._config
         watch = FileWatch(self._reactor)
         users = Users(Path(config.api.users), self._reactor, self.in_thread, watch)
@@ -311,10 +308,14 @@ class Master(MultiService):
             config.api.require_authentication,
         )
         resource.certain = lambda: self._current_term() is not None
-        if not config.pvc.enabled:
-            return resource, users
-        resource.beside, tokens = make_side(config.pvc, self._reactor, self.in_thread, watch)
-        return resource, users, tokens
+        files: list[FollowedFile] = [users]
+        if config.pvc.enabled:
+            resource.beside, tokens = make_side(config.pvc, self._reactor, self.in_thread, watch)
+            files.append(tokens)
+        for each in files:
+            each.setServiceParent(self)
+            await each.refresh()
+        return resource, users
 
     async def _listener(self, resource: ApiResource, here: str, snapshot: Snapshot) -> tuple[Port, TermDoor]:
         """What listens at the node's own address, and at the floating one for a term."""

@@ -396,7 +396,4 @@ def job_status(job: JobRecord) -> JobStatus:
     if "error" in statuses:
         return "error"
     order: tuple[JobStatus, ...] = ("canceling", "waiting", "running", "canceled")
-    for status in order:
-        if status in statuses:
-            return status
-    return "queued"
+    return next((status for status in order if status in statuses), "queued")
