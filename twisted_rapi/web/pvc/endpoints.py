@@ -51,7 +51,6 @@ class PvcCall:
     :ivar values: by name those that were given: ``str``, or ``bool`` for flags.
     :ivar definitions: of the machines.
     :ivar gate: who may ask; `session`: the cookie of the request's session; `address`: who asks.
-    :ivar passing: what the answer shows of jobs, if anything: it is not kept then.
     """
 
     api: Api
@@ -64,7 +63,6 @@ class PvcCall:
     session: str
     request_id: str
     address: str
-    passing: list[str] = attrs.field(factory=list)
 
     def text(self, name: str) -> str:
         """A value; "" when it was not given."""
@@ -90,6 +88,7 @@ class Endpoint:
     :ivar path: what follows `PREFIX`, such as ``/node/<node>``.
     :ivar open: whether it is answered without a token.
     :ivar kept: whether the answer depends on nothing but records, reports, the dialect and the URI.
+    :ivar busy: whether it depends on what jobs do to machines, too.
     """
 
     path: str
@@ -100,6 +99,7 @@ class Endpoint:
     dialects: frozenset[Dialect] = ALL
     open: bool = False
     kept: bool = False
+    busy: bool = False
 
 
 @attrs.frozen

@@ -73,7 +73,6 @@ async def listing(call: PvcCall) -> Reply:
         if instance is not None and wanted(scene, instance):
             definition = call.definitions.of(scene.view, instance)
             found.append(pvc.info(scene, instance, definition, call.dialect))
-    call.passing.extend(scene.moving)
     if not found and call.dialect is not Dialect.SEED:
         raise NotFound(NONE)
     return answer(call.dialect, found)
@@ -81,7 +80,6 @@ async def listing(call: PvcCall) -> Reply:
 
 def _found(call: PvcCall) -> tuple[Scene, InstanceRecord]:
     scene = busy_scene_of(call.api)
-    call.passing.extend(scene.moving)
     instance = pvc.find(scene, call.names["vm"])
     if instance is None:
         raise NotFound(NONE)
@@ -126,14 +124,16 @@ ENDPOINTS = (
             Value(name="negate", doc="All but those", kind="flag", dialects=NEWEST),
         ),
         kept=True,
+        busy=True,
     ),
-    Endpoint(path=_VM, method="GET", handler=single, doc="Show one machine.", kept=True),
+    Endpoint(path=_VM, method="GET", handler=single, doc="Show one machine.", kept=True, busy=True),
     Endpoint(
         path=f"{_VM}/state",
         method="GET",
         handler=_part(lambda scene, instance, dialect: {"state": pvc.state(scene, instance, dialect)}),
         doc="Show the state of a machine.",
         kept=True,
+        busy=True,
     ),
     Endpoint(
         path=f"{_VM}/node",

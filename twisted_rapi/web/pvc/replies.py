@@ -3,6 +3,7 @@
 import html
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import attrs
@@ -17,8 +18,6 @@ SERVER = (b"Server", b"twisted_rapi")
 
 _sorted = json.JSONEncoder(separators=(",", ":"), allow_nan=False, sort_keys=True)
 _spaced = json.JSONEncoder(separators=(", ", ": "), allow_nan=False)
-
-_TITLES = {400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 500: "Internal Server Error"}
 
 
 class BadValue(RequestError):
@@ -47,7 +46,7 @@ def message(dialect: Dialect, text: str | Mapping[str, str], status: int = 200) 
 
 def page(status: int, text: str) -> Reply:
     """What people are told; `text` is no HTML."""
-    title = _TITLES.get(status, "Error")
+    title = HTTPStatus(status).phrase
     whole = (
         f"<!doctype html>\n<title>{status} {title}</title>\n<h1>{title}</h1>\n<p>{html.escape(text)}</p>\n"
     )
@@ -76,4 +75,4 @@ def refusal(dialect: Dialect, error: RequestError) -> Reply:
     if isinstance(error, Unanswerable) and dialect is Dialect.SEED:
         return answer(dialect, error.message, error.status)
     text = f"{error.name}: {error.text}" if isinstance(error, BadValue) else error.message
-    return message(dialect, text or _TITLES.get(error.status, type(error).__name__), error.status)
+    return message(dialect, text or HTTPStatus(error.status).phrase, error.status)

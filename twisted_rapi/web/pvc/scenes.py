@@ -1,5 +1,7 @@
 """From a request to what its answer is made from."""
 
+import attrs
+
 from twisted_rapi.errors import NoMaster
 from twisted_rapi.plan.pvc.scene import Scene, states_of_jobs
 from twisted_rapi.web.call import Api
@@ -17,11 +19,14 @@ def scene_of(api: Api) -> Scene:
     )
 
 
+def moving(api: Api) -> dict[str, str]:
+    """By machine's name, the states that jobs bring about; none where jobs are not known."""
+    try:
+        return states_of_jobs(api.cluster.jobs())
+    except NoMaster:  # what is known is old, and jobs are the master's
+        return {}
+
+
 def busy_scene_of(api: Api) -> Scene:
     """As `scene_of`, knowing also what jobs are doing."""
-    scene = scene_of(api)
-    try:
-        jobs = tuple(api.cluster.jobs())
-    except NoMaster:  # what is known is old, and jobs are the master's
-        return scene
-    return Scene(scene.view, scene.fates, scene.switch, states_of_jobs(jobs))
+    return attrs.evolve(scene_of(api), moving=moving(api))

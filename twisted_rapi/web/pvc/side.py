@@ -17,11 +17,12 @@ from twisted_rapi.web.pvc.definitions import Definitions
 from twisted_rapi.web.pvc.endpoints import PREFIX, Endpoint, Endpoints, Found, PvcCall
 from twisted_rapi.web.pvc.gate import Gate, Shown
 from twisted_rapi.web.pvc.replies import SERVER, not_allowed, page, refusal
+from twisted_rapi.web.pvc.scenes import moving
 from twisted_rapi.web.pvc.session import of_cookies
 from twisted_rapi.web.pvc.values import Given, checked, given, signs
 from twisted_rapi.web.reply import Reply
 
-MOST_OF_ANYONE = 64 * 1024  # bytes of a body that are parsed for who has shown nothing yet
+MOST_OF_ANYONE = 256 * 1024  # bytes of a body that are parsed for who has shown nothing yet
 MOST_KEPT_URI = 200  # bytes: longer ones are hardly asked again
 
 
@@ -47,11 +48,9 @@ class _Asked:
     def key(self, endpoint: Endpoint) -> Hashable | None:
         """What the answer is kept under; ``None``: it is not."""
         uri = self.request.uri
-        return (
-            (self.dialect, uri)
-            if endpoint.kept and not self.said.form and len(uri) <= MOST_KEPT_URI
-            else None
-        )
+        if not endpoint.kept or self.said.form or len(uri) > MOST_KEPT_URI:
+            return None
+        return self.dialect, uri, frozenset(moving(self.api).items()) if endpoint.busy else ()
 
 
 class PvcSide:
@@ -136,6 +135,6 @@ class PvcSide:
         as_of = answers.changes
         answer = endpoint.handler(call)
         reply = answer if isinstance(answer, Reply) else await answer
-        if key is not None and not call.passing:
+        if key is not None:
             answers.keep(key, reply, as_of, reply.size())
         return reply

@@ -162,7 +162,7 @@ class GateTests(SynchronousTestCase):
 
     def test_large(self) -> None:
         """A large body of who has shown nothing is not even looked at."""
-        big = b"x=" + b"y" * 100_000 + f"&token={TOKEN}".encode()
+        big = b"x=" + b"y" * 300_000 + f"&token={TOKEN}".encode()
         self.assertEqual(parse(self.browser.raw("GET", f"/api/v1{ASKED}", big)).status, 401)
         self.assertEqual(parse(self.browser.raw("GET", f"/api/v1{ASKED}", big, X_Api_Key=TOKEN)).status, 200)
 
