@@ -322,7 +322,11 @@ def diskparams(cluster: ClusterRecord, group: GroupRecord) -> dict[str, Params]:
 
 def disk_parameters(cluster: ClusterRecord, group: GroupRecord, disk: DiskRecord) -> Params:
     """A disk's parameters, filled in; those of an ``ext`` provider are among them."""
-    return {**diskparams(cluster, group).get(disk.dev_type, {}), **disk.params}
+    kind = disk.dev_type
+    if kind not in tables.DISKPARAMS_DEFAULTS:
+        return dict(disk.params)
+    own = cluster.diskparams.get(kind, {}), group.diskparams.get(kind, {})
+    return {**tables.DISKPARAMS_DEFAULTS[kind], **own[0], **own[1], **disk.params}
 
 
 def check_diskparams(values: Mapping[str, Any]) -> dict[str, Params]:

@@ -286,11 +286,15 @@ def free_port(view: View, taken: Iterable[int] = ()) -> int:
     """
     used = {*taken, *(instance.network_port or 0 for instance in view.instances.values())}
     used |= {disk.logical_id[2] for disk in all_of(view) if nodes_of(disk)}
-    free = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in used]
+    used_here = sorted(port for port in used if FIRST_PORT <= port <= LAST_PORT)
+    free = LAST_PORT - FIRST_PORT + 1 - len(used_here)
     if not free:
         raise prereq("No network port is free", "insufficient_resources")
     # Not the lowest: instances that are made at the same time would all want that one.
-    return view.chance.choice(free)
+    port = FIRST_PORT + view.chance.randrange(free)
+    for taken_port in used_here:
+        port += taken_port <= port
+    return port
 
 
 def _free_minor(view: View, node: str, taken: Sequence[DiskRecord]) -> int:

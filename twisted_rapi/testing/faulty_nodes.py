@@ -43,3 +43,12 @@ class FaultyNodes(FakeNodes):
             raise NodeUnreachable("it is down")
         self._done()
         return outcome
+
+
+def by_node(placed: Iterable[tuple[str, Iterable[str]]]) -> dict[str, set[str]]:
+    """Instances' uuids by node, from the nodes of each."""
+    found: dict[str, set[str]] = {}
+    for instance, nodes in placed:
+        for node in nodes:
+            found.setdefault(node, set()).add(instance)
+    return found

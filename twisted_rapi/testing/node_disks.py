@@ -1,5 +1,8 @@
 """The disks of a node in memory: files, logical volumes, mirrors, shared storage."""
 
+from collections.abc import Callable, Mapping
+from copy import copy
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -45,16 +48,26 @@ class Shared:
         return Shared(**{**copies(self), "shelves": shelves, "nodes": {}})
 
 
+_COPIES: Mapping[type, Callable[[Any], Any]] = {
+    MemoryShelf: lambda shelf: MemoryShelf(dict(shelf.values)),
+    **dict.fromkeys((dict, set, list), copy),
+}
+"""What changes of its own is another one; what shelves hold never changes."""
+
+
 def _copy(value: Any) -> Any:
-    """What changes of its own is another one; what shelves hold never changes."""
-    if isinstance(value, MemoryShelf):
-        return MemoryShelf(dict(value.values))
-    return value.copy() if isinstance(value, dict | set | list) else value
+    made = _COPIES.get(type(value))
+    return value if made is None else made(value)
+
+
+@cache
+def _fields(cls: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((field.alias, field.name) for field in attrs.fields(cls) if field.init)
 
 
 def copies(thing: Any) -> dict[str, Any]:
     """What another thing of this class is made with to be as this one is now."""
-    return {a.alias: _copy(getattr(thing, a.name)) for a in attrs.fields(type(thing)) if a.init}
+    return {alias: _copy(getattr(thing, name)) for alias, name in _fields(thing.__class__)}
 
 
 @attrs.define(eq=False)
@@ -69,15 +82,20 @@ class NodeDisks:
     shared: Shared = attrs.field(factory=Shared)
     volumes: dict[str, int] = attrs.field(factory=dict)
     shelf: MemoryShelf = attrs.field(factory=MemoryShelf)
+    _drivers: dict[str, Volumes | Mirrors] | None = attrs.field(default=None, init=False)
+
+    @property
+    def drivers(self) -> dict[str, Volumes | Mirrors]:
+        """What keeps the disks that are no files."""
+        if self._drivers is None:
+            shared = self.shared
+            self._drivers = cores(self.shelf, shared.mirrored, shared.shelves, DISK, lambda: shared.time)
+        return self._drivers
 
     def disk_free(self) -> int:
         """MiB that files and logical volumes leave."""
-        return self.drivers()["plain"].space()[1] - sum(self.volumes.values())
-
-    def drivers(self) -> dict[str, Volumes | Mirrors]:
-        """What keeps the disks that are no files."""
-        shared = self.shared
-        return cores(self.shelf, shared.mirrored, shared.shelves, DISK, lambda: shared.time)
+        used = sum(int(note["size"]) for note in self.shelf.values.values())
+        return max(0, DISK - used) - sum(self.volumes.values())
 
     def on_disks(self, step: Step) -> Outcome:
         """Carry out a step that is about disks; any other does nothing."""
@@ -112,7 +130,7 @@ class NodeDisks:
         return self.shared.files if disk.template == "sharedfile" else self.volumes
 
     def _by_driver(self, step: Any) -> Outcome:
-        driver = self.drivers()[step.disk.template]
+        driver = self.drivers[step.disk.template]
         match step:
             case steps.CreateVolume():
                 return Outcome(path=driver.create(step.disk, step.fresh))
@@ -146,7 +164,7 @@ class NodeDisks:
 
     def _await(self, step: steps.AwaitSync) -> Outcome:
         """The nodes' own clock goes on as far as is waited."""
-        drivers = [(self.drivers()[d.template], d) for d in step.disks if not self._filed(d)]
+        drivers = [(self.drivers[d.template], d) for d in step.disks if not self._filed(d)]
         waits = [driver.remaining(disk) for driver, disk in drivers if isinstance(driver, Mirrors)]
         self.shared.time += min(max(waits, default=0.0), step.at_most)
         return Outcome(disks=tuple(self._look(disk) for disk in step.disks))
@@ -158,7 +176,7 @@ class NodeDisks:
         :raises StepFailed: it is not.
         """
         if not self._filed(disk):
-            return self.drivers()[disk.template].activate(disk)
+            return self.drivers[disk.template].activate(disk)
         path: str = disk.logical_id[1]
         if path not in self._files(disk):
             raise StepFailed(f"{path} does not exist", "storage")
@@ -179,7 +197,7 @@ class NodeDisks:
 
     def _look(self, disk: steps.DiskSpec) -> dict[str, object] | None:
         if not self._filed(disk):
-            return self.drivers()[disk.template].inspect(disk)
+            return self.drivers[disk.template].inspect(disk)
         path = disk.logical_id[1]
         size = self._files(disk).get(path)
         return None if size is None else {"path": path, "size": size, "allocated": 0}

@@ -14,12 +14,14 @@ from twisted_rapi.model.seen import CertificateSeen, DomainSeen, NodeReport, OsS
 from twisted_rapi.model.steps import Outcome, Step
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.storage.simulated import Volumes
+from twisted_rapi.storage.simulated_driver import SHARED
 from twisted_rapi.storage.units import Groups, Unit
 from twisted_rapi.testing.node_disks import DISK, Shared, copies
 from twisted_rapi.testing.node_exports import TRANSFERS, NodeExports
 from twisted_rapi.testing.volumes import MemoryShelf
 
 GROUPS = ("xenvg", "othervg")
+TEMPLATES = ("file", "sharedfile", "plain", "drbd", *SHARED, "blockdev")
 FOLDERS = {"file": "/files", "sharedfile": "/shared"}
 
 NOOP = OsSeen(
@@ -90,6 +92,7 @@ class FakeNode(NodeExports):
     def report(self) -> NodeReport:
         """What it says of itself."""
         used = sum(d.memory for d in self.domains.values() if d.running)
+        free = self.disk_free()
         return NodeReport(
             hypervisors=dict(self.hypervisors),
             acceleration="simulated",
@@ -100,10 +103,10 @@ class FakeNode(NodeExports):
             system="GNU/Linux",
             arch="x86_64",
             disk_total=DISK,
-            disk_free=self.disk_free(),
-            volume_groups=dict.fromkeys(GROUPS, (DISK, self.disk_free())),
+            disk_free=free,
+            volume_groups=dict.fromkeys(GROUPS, (DISK, free)),
             bridges=self.bridges,
-            templates=("file", "sharedfile", *self.drivers()),
+            templates=TEMPLATES,
             oses=self.oses,
             hooks=tuple(sorted(self.hooks)),
             allocators=tuple(self.allocators),

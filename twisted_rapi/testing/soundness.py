@@ -140,7 +140,7 @@ def picture(world: World) -> str:
     """
     told = [_told(record) for _, record in sorted(world.records.items(), key=_order)]
     known: dict[str, str] = {}
-    text = json.dumps(told, sort_keys=True, indent=1)
+    text = msgspec.json.format(json.dumps(told, sort_keys=True), indent=1)
     text = _RANDOM.sub(lambda found: known.setdefault(found[0], f"#{len(known)}"), text)
     things: list[str] = [_PORT.sub("a port", name) for name in world.names]
     things += [f"{volume} {size}" for volume, size in volumes_of(world).items()]

@@ -52,7 +52,7 @@ from twisted_rapi.plan.view import View
 from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.testing.cluster import NODES, NOW, founding
 from twisted_rapi.testing.ended import Ended as Ended
-from twisted_rapi.testing.faulty_nodes import Fault, FaultyNodes
+from twisted_rapi.testing.faulty_nodes import Fault, FaultyNodes, by_node
 from twisted_rapi.testing.nodes import FakeNodes
 
 MOST_STAGES = 200
@@ -65,13 +65,7 @@ class Crashed(RapiError):
     """The master died here."""
 
 
-def _by_node(placed: Iterable[tuple[str, Iterable[str]]]) -> dict[str, set[str]]:
-    """Instances' uuids by node, from the nodes of each."""
-    found: dict[str, set[str]] = {}
-    for instance, nodes in placed:
-        for node in nodes:
-            found.setdefault(node, set()).add(instance)
-    return found
+_NAMED = tuple(cls.KIND for cls in (GroupRecord, NodeRecord, InstanceRecord, NetworkRecord))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -153,18 +147,21 @@ class World:
 
     def view(self, owner: int = 0) -> View:
         """What plans look at; `owner` is whose locks are its own."""
-        kinds = (GroupRecord, NodeRecord, InstanceRecord, NetworkRecord)
-        tables: dict[str, Mapping[str, ObjectRecord]] = {cls.KIND: self.of(cls) for cls in kinds}
+        tables: dict[str, dict[str, Any]] = {kind: {} for kind in (*_NAMED, DetachedDiskRecord.KIND)}
+        for record in self.records.values():
+            if record.KIND in tables:
+                tables[record.KIND][record.uuid] = record  # type: ignore[attr-defined]
+        instances = tables[InstanceRecord.KIND]
         return View(
             cluster=self.cluster,
-            groups=self.of(GroupRecord),
-            nodes=self.of(NodeRecord),
-            instances=self.of(InstanceRecord),
-            networks=self.of(NetworkRecord),
-            detached=self.detached,
-            names={kind: {r.name: r.uuid for r in table.values()} for kind, table in tables.items()},
-            primaries=_by_node((i.uuid, (i.primary_node,)) for i in self.of(InstanceRecord).values()),
-            secondaries=_by_node((i.uuid, i.secondary_nodes) for i in self.of(InstanceRecord).values()),
+            groups=tables[GroupRecord.KIND],
+            nodes=tables[NodeRecord.KIND],
+            instances=instances,
+            networks=tables[NetworkRecord.KIND],
+            detached=tables[DetachedDiskRecord.KIND],
+            names={kind: {r.name: r.uuid for r in tables[kind].values()} for kind in _NAMED},
+            primaries=by_node((i.uuid, (i.primary_node,)) for i in instances.values()),
+            secondaries=by_node((i.uuid, i.secondary_nodes) for i in instances.values()),
             reports=self.nodes.reports,
             now=self.now,
             chance=self.chance,

@@ -38,14 +38,14 @@ def state(world: World, node: str, index: int = 0) -> dict[str, Any] | None:
     """How a side of the instance is, as its node sees it."""
     instance = world.instance(A)
     spec = volumes.spec(world.view(), instance, index, instance.disks[index], node)
-    return world.nodes.nodes[node].drivers()["drbd"].inspect(spec)
+    return world.nodes.nodes[node].drivers["drbd"].inspect(spec)
 
 
 def unlink(world: World, node: str) -> None:
     """A node's side of the first disk loses its link."""
     instance = world.instance(A)
     spec = volumes.spec(world.view(), instance, 0, instance.disks[0], node)
-    world.nodes.nodes[node].drivers()["drbd"].deactivate(spec)
+    world.nodes.nodes[node].drivers["drbd"].deactivate(spec)
 
 
 def spoil(world: World, node: str) -> None:

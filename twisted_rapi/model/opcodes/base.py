@@ -87,13 +87,11 @@ def decode(cls: type[AnyOpcode], values: Mapping[str, Any]) -> AnyOpcode:
             )
     try:
         op = msgspec.convert(values, cls)
+        checked = {name: getattr(op, name) for name in op.__struct_fields__ if name in values}
     except (msgspec.ValidationError, RecursionError):
-        op = cls(**_each(cls, values))  # which says what is wrong
-    given = {name: getattr(op, name) for name in op.__struct_fields__ if name in values}
-    before = dict(given)
-    cls.check(given)  # which also gives some of them the one form they are kept in
-    changed = {name: value for name, value in given.items() if value is not before.get(name)}
-    return msgspec.structs.replace(op, **changed) if changed else op
+        checked = _each(cls, values)  # which says what is wrong
+    cls.check(checked)  # which also gives some of them the one form they are kept in
+    return cls(**checked)
 
 
 def _each(cls: type[Opcode], values: Mapping[str, Any]) -> dict[str, Any]:
