@@ -9,7 +9,9 @@ from socket import socket
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from twisted_rapi.config import AddressSection, StoreSection, listen_address
@@ -35,10 +37,14 @@ class Addressing(Service):
     :param lease: seconds after which a master that is not heard of is replaced.
     """
 
+    _log = Logger()
+
     def __init__(self, section: AddressSection, lease: int, reactor: Any) -> None:
         self._section, self._lease, self._reactor = section, lease, reactor
         self._pool = ThreadPool(0, 1, "address")
         self._address = self._made()
+        self._duty: AddressDuty | None = None
+        self._looking: Deferred[None] | None = None
 
     def _made(self) -> IFloatingAddress | None:
         section, found = self._section, self._section.ip and ip_interface(self._section.ip)
@@ -90,7 +96,7 @@ class Addressing(Service):
         """What has the address for one term; ``None`` where there is none."""
         if self._address is None:
             return None
-        return AddressDuty(
+        self._duty = AddressDuty(
             self._address,
             door,
             self._reactor,
@@ -99,6 +105,36 @@ class Addressing(Service):
             margin=self._lease / 6,
             die=_die,
         )
+        return self._duty
+
+    def look(self, tell: Callable[[str], None]) -> None:
+        """Tell why this host could not have the address, "" if it could; until the daemon ends."""
+        if self._address is None:
+            return
+        self._looking = Deferred.fromCoroutine(self._address.able(tell))
+        self._looking.addErrback(lambda f: f.trap(CancelledError) and None)
+        self._looking.addErrback(
+            lambda f: self._log.failure("nobody is told whether the address could be had", f)
+        )
+
+    def stopService(self) -> None:
+        """Look no longer."""
+        super().stopService()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def measured(self) -> dict[tuple[str, ...], float]:
+        """
+        Whether the address is served here, for how many seconds, and how often it was another's, too.
+
+        Nothing where there is none.
+        """
+        if self._address is None:
+            return {}
+        since = None if self._duty is None else self._duty.since
+        seconds = 0.0 if since is None else self._reactor.seconds() - since
+        conflicts = float(self._address.conflicts)
+        return {("here",): float(since is not None), ("seconds",): seconds, ("conflicts",): conflicts}
 
     def guarded(self, store: StoreSection) -> dict[str, Any]:
         """What `ha.guard` is started with: etcd, and the address if it is ours to take away."""
@@ -129,6 +165,7 @@ class Addressing(Service):
             return {}
         found = ip_interface(self._section.ip)
         values: dict[str, Any] = {
+            "master_ip": str(found.ip),
             "master_netmask": found.network.prefixlen,
             "use_external_mip_script": self._section.mode == "follow",
         }

@@ -115,12 +115,12 @@ class Master(MultiService):
         self._failpoint = from_environment()
         self._store: MeasuredStore | None = None
         self._leadership: Leadership | None = None
-        self._gauges = Gauges()
         self._guarded: Guarded | None = None
         self._opened: Deferred[None] | None = None
         self._apart: Callable[[], Awaitable[bool]] | None = None
         self._addressing = Addressing(config.address, config.store.lease, reactor)
         self._addressing.setServiceParent(self)
+        self._gauges = Gauges(self._addressing, self._current_term)
 
     def in_thread(self, work: Any, *args: Any) -> Awaitable[Any]:
         """Run blocking work elsewhere."""
@@ -221,6 +221,9 @@ class Master(MultiService):
         )
         presence = Presence(self._store, store, record, self._reactor, snapshot.age)
         presence.setServiceParent(self)
+        self._addressing.look(
+            lambda why: presence.update(msgspec.structs.replace(presence.record, hindered=why))
+        )
         cluster = snapshot.cluster.uuid
         show_alike(presence, users, self._config, node.primary_ip, cluster, self.in_thread)
         local = of_hosts(node.primary_ip, node.secondary_ip, node.agent_host)
@@ -239,6 +242,7 @@ class Master(MultiService):
         self, resource: ApiResource, api: Api, address: Service | None, table: JobTable, executor: Executor
     ) -> Service:
         self._gauges.term = (table, executor)
+        self.metrics.term_began()
         table.observe(self.metrics.job_changed)
         # What was added last ends first: nobody is answered by the time the address is given up.
         whole = Ladder(self._reactor)

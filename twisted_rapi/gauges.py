@@ -1,8 +1,9 @@
 """What the daemon shows of itself as figures, whenever they are asked for."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from twisted_rapi.addressing import Addressing
 from twisted_rapi.jobs.executor import Executor
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.records import job_status
@@ -16,12 +17,14 @@ _Labelled = Mapping[tuple[str, ...], float]
 
 class Gauges:
     """
-    The figures of jobs, locks, nodes and the watchdog.
+    The figures of jobs, locks, nodes, the watchdog, the mastership and the floating address.
 
+    :param serving: the term being served here.
     :ivar term: what the term that began last works with, if one has.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, addressing: Addressing, serving: Callable[[], int | None]) -> None:
+        self._addressing, self._serving = addressing, serving
         self.term: tuple[JobTable, Executor] | None = None
 
     def add_to(self, metrics: Metrics, snapshot: Snapshot, nodes: Nodes, resource: ApiResource) -> None:
@@ -40,6 +43,14 @@ class Gauges:
             ("what",),
             lambda: _watched(resource),
         )
+        text = "The cluster's term, and whether this candidate has it."
+        metrics.gauge("rapi_master", text, ("what",), lambda: self._master(snapshot))
+        text = "Whether the floating address is served here, for how many seconds, others' claims of it."
+        metrics.gauge("rapi_address", text, ("what",), self._addressing.measured)
+
+    def _master(self, snapshot: Snapshot) -> _Labelled:
+        term = 0 if snapshot.election is None else snapshot.election.term
+        return {("term",): term, ("here",): self._serving() is not None}
 
     def _jobs(self) -> _Labelled:
         table = () if self.term is None else self.term[0]

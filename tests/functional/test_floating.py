@@ -9,11 +9,12 @@ from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from tests.functional.waiting import until
 from tests.requirements import missing
 from twisted_rapi.errors import AddressElsewhere, AddressError, NoInterface
 from twisted_rapi.net.floating import FollowedAddress, OwnAddress
@@ -222,6 +223,10 @@ class FollowedTests(OnALink, TestCase):
 
     async def test_moves(self) -> None:
         """It is had while it is there; its coming and going are told; it is never removed."""
+        told: list[str] = []
+        looking = Deferred.fromCoroutine(self.followed.able(told.append))
+        looking.addErrback(lambda f: f.trap(CancelledError) and None)
+        self.addCleanup(looking.cancel)
         for _ in range(2):
             taking = Deferred.fromCoroutine(self.followed.take(lambda: True))
             await self.assertFailure(taking, AddressElsewhere)
@@ -237,3 +242,6 @@ class FollowedTests(OnALink, TestCase):
             self.assertNoResult(holding)
             self.link.run("a", f"ip address delete {self.text}/32 dev eth0")
             self.assertIn(self.text, await holding)
+        await until(lambda: len(told) == 5)
+        elsewhere = f"{self.text} is not on this host"
+        self.assertEqual(told, [elsewhere, "", elsewhere, "", elsewhere])

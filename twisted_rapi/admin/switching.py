@@ -53,9 +53,9 @@ class _Found:
         """The nodes by uuid."""
         return {r.uuid: r for r in self.records.values() if isinstance(r, NodeRecord)}
 
-    def present(self) -> set[str]:
-        """The uuids of the nodes whose daemons are there."""
-        return {r.uuid for r in self.records.values() if isinstance(r, CandidateRecord)}
+    def present(self) -> dict[str, CandidateRecord]:
+        """The daemons that are there, by their nodes' uuids."""
+        return {r.uuid: r for r in self.records.values() if isinstance(r, CandidateRecord)}
 
 
 async def hand_over(

@@ -52,6 +52,7 @@ class AddressDuty(Service):
     :param ours: whether nobody else can be master yet, also after the term's end.
     :param margin: seconds after which somebody else may be, once `ours` no longer holds.
     :param die: ends the process at once.
+    :ivar since: when it was served from, by the clock; ``None`` while it is not.
     """
 
     _log = Logger()
@@ -72,6 +73,7 @@ class AddressDuty(Service):
         self._serving: Deferred[None] | None = None
         self._announcing: Deferred[None] | None = None
         self._complaint = ""
+        self.since: float | None = None
 
     def startService(self) -> None:
         """Begin to take it."""
@@ -131,8 +133,12 @@ class AddressDuty(Service):
         await self._door.open()
         self._complaint = ""
         self._log.info("{address} is here", address=self._address.text)
+        self.since = self._clock.seconds()
         self._announce()
-        return await self._address.hold(self._certain)
+        try:
+            return await self._address.hold(self._certain)
+        finally:
+            self.since = None
 
     def _announce(self) -> None:
         if self._announcing is not None:

@@ -21,6 +21,7 @@ class CandidateRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     :ivar since: when it began, seconds since the epoch; `version`: of its program.
     :ivar proxy: ``host:port`` where other candidates hand on what they are asked; "" for nowhere.
     :ivar alike: digests of what all candidates are to have alike (`twisted_rapi.alike.digests`), by its name.
+    :ivar hindered: why its host could not have the floating address now; "" if it could, or there is none.
     """
 
     KIND = "candidate"
@@ -30,6 +31,7 @@ class CandidateRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     version: str
     proxy: str = ""
     alike: dict[str, str] = field(default_factory=dict)
+    hindered: str = ""
 
 
 class SwitchRecord(Record, frozen=True, kw_only=True, omit_defaults=True):

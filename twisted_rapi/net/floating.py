@@ -52,6 +52,26 @@ class _OnThisHost:
         self._address, self._interface = ip_address(address), interface
         self._reactor, self._in_thread, self._make = reactor, in_thread, make
         self._kernel = Kernel(make)
+        self.conflicts = 0
+
+    def _hindrance(self) -> str:
+        """Why the address cannot be had here, "" if it can; asks the kernel and belongs in a thread."""
+        raise NotImplementedError
+
+    async def able(self, tell: Callable[[str], None]) -> None:
+        """See `IFloatingAddress.able`."""
+        changes = _Changes(self._reactor, self._make)
+        told: str | None = None
+        try:
+            while True:
+                waiting = changes.next
+                why = await self._in_thread(self._hindrance)
+                if why != told:
+                    told = why
+                    tell(why)
+                await waiting
+        finally:
+            changes.close()
 
     async def arrival(self) -> None:
         """See `IFloatingAddress.arrival`."""
@@ -62,23 +82,36 @@ class _OnThisHost:
         await self._until(here=False)
 
     async def _until(self, here: bool) -> None:
-        changed: Deferred[None] = Deferred()
-
-        def told(_: bytes) -> None:
-            nonlocal changed
-            before, changed = changed, Deferred()
-            before.callback(None)
-
-        # Watched first, then looked at: no change is missed between the two.
-        watching = watch_addresses(self._reactor, self._make, told)
+        changes = _Changes(self._reactor, self._make)
         try:
             while True:
-                waiting = changed
+                waiting = changes.next
                 if bool(await self._in_thread(self._kernel.find, self._address)) is here:
                     return
                 await waiting
         finally:
-            watching.close()
+            changes.close()
+
+
+class _Changes:
+    """
+    What the kernel tells of addresses and interfaces, to be looked at after it is watched: nothing is missed.
+
+    :ivar next: fires with the next change.
+    """
+
+    def __init__(self, reactor: Any, make: MakeSocket) -> None:
+        self.next: Deferred[None] = Deferred()
+        self._watching = watch_addresses(reactor, make, self._told)
+
+    def _told(self, _: bytes) -> None:
+        before, self.next = self.next, Deferred()
+        if not before.called:  # who waited may have been cancelled
+            before.callback(None)
+
+    def close(self) -> None:
+        """No longer watch."""
+        self._watching.close()
 
 
 @implementer(IFloatingAddress)
@@ -88,6 +121,9 @@ class FollowedAddress(_OnThisHost):
 
     :param make: makes sockets.
     """
+
+    def _hindrance(self) -> str:
+        return "" if self._kernel.find(self._address) else f"{self.text} is not on this host"
 
     async def clean(self) -> None:
         """It is not ours to remove."""
@@ -136,6 +172,13 @@ class OwnAddress(_OnThisHost):
         self._held: Link | None = None
         self._releases = 0
         self._defended = -DEFENDED
+
+    def _hindrance(self) -> str:
+        try:
+            self._kernel.link(self._interface)
+        except AddressError as e:
+            return str(e)
+        return ""
 
     async def clean(self) -> None:
         """See `IFloatingAddress.clean`."""
@@ -245,6 +288,7 @@ class OwnAddress(_OnThisHost):
         finally:
             reading.close()
         if found:
+            self.conflicts += 1
             raise AddressInUse(self.text, mac_text(found[0]))
 
     async def announce(self) -> None:
@@ -258,7 +302,10 @@ class OwnAddress(_OnThisHost):
         """Answer who claims what is ours; it may be a master that was stopped and is about to find out."""
         claim = claim_of(frame, self._address)
         now = self._reactor.seconds()
-        if claim is None or not claim.owns or claim.mac == link.mac or now - self._defended < DEFENDED:
+        if claim is None or not claim.owns or claim.mac == link.mac:
+            return
+        self.conflicts += 1
+        if now - self._defended < DEFENDED:
             return
         self._defended = now
         self._log.error("{address} is also claimed by {mac}", address=self.text, mac=mac_text(claim.mac))

@@ -14,6 +14,7 @@ class IFloatingAddress(Interface):
     """
 
     text = Attribute("The address, as people write it.")
+    conflicts = Attribute("How often another host had it, or claimed it, when it was to be only ours.")
 
     async def clean() -> None:
         """
@@ -58,6 +59,15 @@ class IFloatingAddress(Interface):
         Not have the address, whatever was done with it; it is quick, and may be called at any time.
 
         :raises AddressError: it is still there, or that could not be found out; to be tried again.
+        """
+
+    async def able(tell: Callable[[str], None]) -> None:
+        """
+        Tell why this host could not have the address now, "" when it could; again whenever that is another.
+
+        It goes on until it is cancelled.
+
+        :raises AddressError: the kernel refused to tell.
         """
 
     async def arrival() -> None:

@@ -43,6 +43,7 @@ class Metrics:
         self._rpc_time = Histogram(
             "rapi_rpc_seconds", "Time a node took.", ["step"], buckets=LONG, registry=new
         )
+        self._terms = Counter("rapi_terms", "Terms that this candidate was master for.", registry=new)
         self._commits = Counter("rapi_store_commits", "Commits to the store.", ["outcome"], registry=new)
         self._commit_time = Histogram(
             "rapi_store_commit_seconds", "Until a commit was durable.", buckets=SHORT, registry=new
@@ -76,6 +77,10 @@ class Metrics:
         """The store was asked to commit."""
         self._commits.labels(outcome).inc()
         self._commit_time.observe(seconds)
+
+    def term_began(self) -> None:
+        """This candidate has become master."""
+        self._terms.inc()
 
     def gauge(self, name: str, text: str, labels: Iterable[str], values: Gauges) -> None:
         """Show what `values` gives, asked whenever metrics are read; keyed by the values of `labels`."""

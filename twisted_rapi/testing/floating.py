@@ -71,6 +71,20 @@ class Segment:
 class _Host:
     segment: Segment
     host: str
+    conflicts: int = 0
+
+    def _hindrance(self) -> str:
+        return ""
+
+    async def able(self, tell: Callable[[str], None]) -> None:
+        """See `IFloatingAddress.able`."""
+        told: str | None = None
+        while True:
+            why = self._hindrance()
+            if why != told:
+                told = why
+                tell(why)
+            await self.segment.changed()
 
     @property
     def text(self) -> str:
@@ -92,6 +106,9 @@ class _Host:
 @attrs.define(eq=False)
 class PassedAround(_Host):
     """An address that the test moves, by `Segment.put` and `Segment.remove`."""
+
+    def _hindrance(self) -> str:
+        return "" if self.segment.has(self.host) else f"{self.text} is not on this host"
 
     async def clean(self) -> None:
         """Nothing."""
@@ -134,6 +151,7 @@ class OwnedInMemory(_Host):
         await deferLater(self.segment.clock, _PROBING)
         for other in self.segment.owners:
             if other != self.host and self.segment.has(other):
+                self.conflicts += 1
                 raise AddressInUse(self.text, f"the host {other}")
         if releases != self._releases or not certain():
             raise AddressError("it is no longer to be had")

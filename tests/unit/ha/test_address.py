@@ -79,8 +79,11 @@ class TermTests(Fixture):
         self.live(0.2)
         self.assertEqual(self.door.moves, [("open", True)])
         self.assertEqual(self.segment.heard, ["a"])
+        self.assertAlmostEqual(self.duty.since or 0.0, 0.1, places=1)
         self.live(5 * LIFETIME)
         self.assertEqual((self.segment.has("a"), self.segment.heard), (True, ["a", "a"]))
+        self.duty.stopService()
+        self.assertIsNone(self.duty.since)
 
     def test_duplicate(self) -> None:
         """While another host has it nothing is served there; it is taken soon after that gave it up."""

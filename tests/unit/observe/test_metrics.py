@@ -46,6 +46,11 @@ class MetricsTests(SynchronousTestCase):
         self.assertIn('rapi_job_seconds_sum{operation="OP_TAGS_SET"} 1.5', text)
         self.assertIn("rapi_job_start_seconds_sum 0.5", text)
 
+    def test_terms(self) -> None:
+        """Each term that begins is counted."""
+        self.metrics.term_began()
+        self.assertIn("rapi_terms_total 1.0", self.get("metrics")[1])
+
     def test_gauge(self) -> None:
         """A gauge is asked for when metrics are read, not before."""
         asked: list[int] = []

@@ -2,7 +2,13 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred
+
 from tests.unit.web.test_groups import ObjectCase
+from twisted_rapi.model.records import key_of
+from twisted_rapi.state.codec import encode
+from twisted_rapi.state.interface import Commit
 from twisted_rapi.testing.cluster import NODES
 
 
@@ -19,6 +25,20 @@ class MasterTests(ObjectCase):
         self.assertEqual((found["term"], found["name"], found["switch"]), (1, "node1.example.com", None))
         self.assertEqual([c["present"] for c in found["candidates"]], [True, True])
         self.assertEqual([c["since"] for c in found["candidates"]], [None, self.browser.cluster.now()])
+
+    def test_hindered(self) -> None:
+        """A candidate whose host could not have the address says so, and is not asked to follow."""
+        cluster = self.browser.cluster
+        there = replace(cluster.snapshot.candidates[NODES[1]], hindered="192.0.2.9 is not on this host")
+        self.successResultOf(
+            Deferred.fromCoroutine(cluster.store.commit(Commit(puts={key_of(there): encode(there)})))
+        )
+        shown = [c["hindered"] for c in self.get("/2/master")["candidates"]]
+        self.assertEqual(shown, [None, "192.0.2.9 is not on this host"])
+        for body in ({}, {"node": "node2.example.com"}):
+            answer = self.browser.ask("PUT", "/2/master", body)
+            self.assertEqual(answer.status, 400)
+            self.assertIn("is not on this host", answer.json()["message"])
 
     def test_switched(self) -> None:
         """A switch is asked for by name or for any; the wish shows."""

@@ -66,6 +66,17 @@ class FloatingAddressContract:
         """It offers what it should."""
         verifyObject(IFloatingAddress, await self.address("a"))
 
+    async def test_able(self: Any) -> None:
+        """A host that could have it says so, once; who asks no longer is told no more."""
+        address, told = await self.address("a"), list[str]()
+        looking = Deferred.fromCoroutine(address.able(told.append))
+        await self.done(address.take(self._certain))
+        await self.live(0.2)
+        looking.cancel()
+        await self.assertFailure(looking, CancelledError)
+        await self.done(address.release())
+        self.assertEqual(told, [""])
+
     async def test_take(self: Any) -> None:
         """Who takes it has it; taking it again does nothing; others learn of it and do not have it."""
         arrival = Deferred.fromCoroutine((await self.address("a")).arrival())
@@ -79,6 +90,7 @@ class FloatingAddressContract:
         first, second = await self._taken("a"), await self.address("b")
         await self.done(self.assertFailure(_begun(second.take(self._certain)), AddressInUse))
         self.assertEqual((await self.has("a"), await self.has("b")), (True, False))
+        self.assertEqual(second.conflicts, 1)
         await self.done(first.release())
         await self.done(second.take(self._certain))
         self.assertEqual((await self.has("a"), await self.has("b")), (False, True))

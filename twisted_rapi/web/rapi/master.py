@@ -32,6 +32,7 @@ def _candidates(snapshot: Snapshot, master: str) -> list[dict[str, Any]]:
                 "present": there is not None or node.uuid == master,
                 "since": None if there is None else there.since,
                 "version": None if there is None else there.version,
+                "hindered": None if there is None else there.hindered or None,
             }
         )
     return sorted(found, key=lambda each: str(each["name"]))
