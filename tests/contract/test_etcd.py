@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 from tests.contract.etcd import shared_etcd
 from tests.contract.test_state_model import KEYS, PREFIXES
 from tests.requirements import missing
-from twisted_rapi.errors import RapiError, StoreError
+from twisted_rapi.errors import Compacted, RapiError, StoreClosed, StoreError
 from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.state.codec import encode
 from twisted_rapi.state.etcd import EtcdStore, open_etcd
@@ -31,7 +31,56 @@ async def _told(work: Any) -> Any:
         return type(e), str(e)
 
 
-class FakeEtcdStoreTests(StateStoreContract, TestCase):
+class Earlier:
+    """What a process is told of the time before it began to watch; mixed into the contract's tests."""
+
+    async def test_earlier(self: Any) -> None:
+        """A watch from before the process followed shows all since, in order, and then what comes, once."""
+        revisions = [await self.store.commit(put(a=str(n))) for n in range(4)]
+        feed = self.store._feed
+        follower = self.store.watch(["k/"], revisions[-1])
+        watches = [self.store.watch(["k/"], revisions[n]) for n in (2, 0, 1)]
+        found = [await self.taken(watch, n) for watch, n in zip(watches, (1, 3, 2), strict=True)]
+        self.assertEqual(found, [revisions[3:], revisions[1:], revisions[2:]])
+        for n in range(2):
+            # The first of these is told by the stream of those who came late, the second by everybody's.
+            last = await self.store.commit(put(b=str(n)))
+            self.assertEqual([await self.taken(watch, 1) for watch in (*watches, follower)], [[last]] * 4)
+        for watch in watches:
+            watch.close()
+        self.assertEqual(([each.running for each in feed._earlier if each.running], feed.running), ([], True))
+        follower.close()
+
+    async def taken(self, watch: Any, count: int) -> list[int]:
+        """So many of a watch's revisions."""
+        found: list[int] = []
+        while len(found) < count:
+            found += [change.revision for change in await watch.next()]
+        return found
+
+    async def test_earlier_closed(self: Any) -> None:
+        """Who watches from before is told that the store was closed."""
+        first = await self.store.commit(put(a="1"))
+        last = await self.store.commit(put(a="2"))
+        follower, watch = (self.store.watch(["k/"], after) for after in (last, first))
+        self.assertEqual(await self.taken(watch, 1), [last])
+        waiting = Deferred.fromCoroutine(watch.next())
+        await self.store.close()
+        await self.assertFailure(waiting, StoreClosed)
+        watch.close()
+        follower.close()
+
+    async def test_earlier_forgotten(self: Any) -> None:
+        """Where etcd has compacted that says so."""
+        await self.forget()
+        follower = self.store.watch(["k/"], self.store.revision)
+        watch = self.store.watch(["k/"], 1)
+        await self.fails(Compacted, watch.next())
+        watch.close()
+        follower.close()
+
+
+class FakeEtcdStoreTests(Earlier, StateStoreContract, TestCase):
     """The same over a gateway in memory, which so is like the real one."""
 
     kept = 300
@@ -50,7 +99,7 @@ class FakeEtcdStoreTests(StateStoreContract, TestCase):
         await self.etcd.call("kv/compaction", {"revision": self.etcd.revision}, 1.0)
 
 
-class EtcdStoreTests(StateStoreContract, TestCase):
+class EtcdStoreTests(Earlier, StateStoreContract, TestCase):
     """The one that candidates share."""
 
     skip = missing("etcd")

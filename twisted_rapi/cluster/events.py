@@ -128,8 +128,10 @@ class Reader:
                     raise
         self._place = self._events.place
         self._told = True
-        kind = "reset" if last else "hello"
-        self._sink.send(written(kind, self._events.standing(), str(self._place.after)))
+        kind, data = "hello", self._events.standing()
+        if last:
+            kind, data["after"] = "reset", None if place is None else place.after
+        self._sink.send(written(kind, data, str(self._place.after)))
         await self._follow(self._place)
 
     async def _follow(self, place: Place) -> None:

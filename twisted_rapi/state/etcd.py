@@ -42,8 +42,7 @@ from twisted_rapi.state.etcd_wire import (
     transaction,
     written_at,
 )
-from twisted_rapi.state.history import Watch
-from twisted_rapi.state.interface import LARGEST, Commit, Entry, ILeases, IStateStore, Page
+from twisted_rapi.state.interface import LARGEST, Commit, Entry, ILeases, IStateStore, IWatch, Page
 
 SCHEMA = 1
 KEYS_AT_ONCE = 100  # asked for in one transaction; etcd takes 128 if it was not told otherwise
@@ -181,7 +180,7 @@ class EtcdStore:
             self.doubtful()
             raise
 
-    def watch(self, prefixes: Sequence[str], after: int) -> Watch:
+    def watch(self, prefixes: Sequence[str], after: int) -> IWatch:
         """See `IStateStore.watch`."""
         return self._feed.watch(prefixes, after)
 

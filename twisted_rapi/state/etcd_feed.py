@@ -9,6 +9,10 @@ Note [Silence].  A member that hangs, or is cut off from the others, is silent a
 tell.  So the member the stream is from is asked something once in a while that it can only answer together
 with the others; a stream from one that does not answer is given up for another.  What was asked so also tells
 how old, at most, the watchers' knowledge is (`Feed.verified`).
+
+Note [Earlier].  This process knows the changes since somebody began to watch; etcd knows those since it
+compacted last.  Who watches from before the former is told by a stream of its own from there on, until what
+it is told is known here, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,6 +22,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from twisted_rapi.errors import Compacted, StoreError
 from twisted_rapi.state.etcd_asking import Asker
@@ -33,7 +38,7 @@ from twisted_rapi.state.etcd_wire import (
     revision_of,
 )
 from twisted_rapi.state.history import History, Watch
-from twisted_rapi.state.interface import Changes
+from twisted_rapi.state.interface import Changes, IWatch
 
 ASK = 1.0  # seconds between questions to the member the stream is from
 PATIENCE = 1.5  # seconds it has to answer them, or to begin a stream
@@ -53,6 +58,7 @@ class Feed:
     _log = Logger()
 
     def __init__(self, asker: Asker, space: Space, base: int, length: int) -> None:
+        self._asker = asker
         self._gateway: IGateway = asker.gateway
         self._clock: IReactorTime = asker.clock
         self._space, self._base, self._length = space, base, length
@@ -63,18 +69,35 @@ class Feed:
         self._running: Deferred[None] = succeed(None)
         self._awaited: list[tuple[int, Deferred[None]]] = []
         self._closed: Exception | None = None
+        self._earlier: list[Feed] = []
 
     @property
     def running(self) -> bool:
         """Whether somebody watches."""
         return self._history is not None
 
-    def watch(self, prefixes: Sequence[str], after: int) -> Watch:
+    def watch(self, prefixes: Sequence[str], after: int) -> IWatch:
         """See `IStateStore.watch`."""
         history = self._history
         if history is None:
             history = self._begin(after)
+        if after < history.begun:
+            return _Earlier(self, prefixes, after)
         return history.watch(prefixes, after)
+
+    def knows(self, after: int) -> bool:
+        """Whether all changes after a revision are known here."""
+        return self._history is not None and after >= self._history.begun
+
+    def earlier(self, after: int) -> "Feed":
+        """One that is told all changes after a revision; it lasts as long as somebody watches it."""
+        self._earlier = [feed for feed in self._earlier if feed.running]
+        for feed in self._earlier:
+            if feed.knows(after):
+                return feed
+        found = Feed(self._asker, self._space, self._base, self._length)
+        self._earlier.append(found)
+        return found
 
     async def reached(self, revision: int) -> None:
         """Wait until watchers have been told of a commit of this process; not when nobody watches."""
@@ -87,6 +110,8 @@ class Feed:
         """End the stream and tell the watchers; those that come later are told, too."""
         self._closed = why
         self._end(why)
+        for feed in self._earlier:
+            feed.close(why)
 
     def _begin(self, after: int) -> History:
         history = _Watched(self._left, first=after, length=self._length)
@@ -215,3 +240,27 @@ class _Watched(History):
         super().forget(watch)
         if not self.watched:
             self._left(self)
+
+
+@implementer(IWatch)
+class _Earlier:
+    """A watch from before what a feed knows, until it is one of the feed's own."""
+
+    def __init__(self, feed: Feed, prefixes: Sequence[str], after: int) -> None:
+        self._feed, self._prefixes = feed, prefixes
+        self._joined = False
+        self._inner = feed.earlier(after).watch(prefixes, after)
+
+    async def next(self) -> Sequence[Changes]:
+        """See `IWatch.next`."""
+        changes = await self._inner.next()
+        last = changes[-1].revision
+        if not self._joined and self._feed.knows(last):
+            self._joined = True
+            before, self._inner = self._inner, self._feed.watch(self._prefixes, last)
+            before.close()
+        return changes
+
+    def close(self) -> None:
+        """See `IWatch.close`."""
+        self._inner.close()

@@ -126,6 +126,11 @@ class History:
             self._kept -= _size(oldest)
             self._begun = oldest.revision
 
+    @property
+    def begun(self) -> int:
+        """The revision before the oldest change that is kept."""
+        return self._begun
+
     def watch(self, prefixes: Sequence[str], after: int) -> Watch:
         """A watch from after a revision; its first `Watch.next` raises when that is too old."""
         watch = Watch(self, prefixes, after)

@@ -299,6 +299,7 @@ class PlaceTests(EventsCase):
             stream = self.read(last=last)
             self.assertEqual([e.kind for e in stream.events], ["reset"], last)
             self.assertEqual(stream.events[0].data["revision"], self.browser.cluster.store.revision)
+            self.assertEqual(stream.events[0].data["after"], 999999 if last == "999999" else None)
             self.changed(0)
             self.assertEqual(len(stream.stored), 2)
 
@@ -309,7 +310,8 @@ class PlaceTests(EventsCase):
         store._history._length = 3
         for n in range(10):
             self.changed(n)
-        self.assertEqual([e.kind for e in self.read(last="2").events], ["reset"])
+        found = [(e.kind, e.data["after"]) for e in self.read(last="2:0").events]
+        self.assertEqual(found, [("reset", 1)])
         last = str(store.revision - 3)
         self.assertEqual([e.kind for e in self.read(last=last).events], ["node"] * 6)
 
