@@ -24,7 +24,7 @@ from twisted_rapi.errors import ServiceUnavailable, StaleTerm, StoreError
 from twisted_rapi.jobs.admission import Admission
 from twisted_rapi.jobs.archive import PAGE, archive_page, archived
 from twisted_rapi.jobs.gathering import Gatherer
-from twisted_rapi.jobs.life import Canceled, Life
+from twisted_rapi.jobs.life import Life
 from twisted_rapi.jobs.queue import Failpoint, Queue
 from twisted_rapi.jobs.slices import Slices
 from twisted_rapi.jobs.table import JobTable
@@ -343,4 +343,4 @@ class Executor(Service):
         return {"held": len(self.locks.holders()), "waiting": len(self.locks.waiting())}
 
 
-__all__ = ["Canceled", "Executor", "Means"]
+__all__ = ["Executor", "Means"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import attrs
 from msgspec.structs import replace
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_rapi.errors import (
@@ -23,11 +23,11 @@ from twisted_rapi.errors import (
     prereq,
 )
 from twisted_rapi.jobs import ends
-from twisted_rapi.jobs.archive import archived
 from twisted_rapi.jobs.commits import Commits
 from twisted_rapi.jobs.hooks import OperationHooks
 from twisted_rapi.jobs.queue import timestamp
 from twisted_rapi.jobs.sizes import room_for, size_of
+from twisted_rapi.jobs.turn import Canceled, Turn, read
 from twisted_rapi.jobs.work import Worker
 from twisted_rapi.model.opcodes import Opcode, from_wire, summary, to_wire
 from twisted_rapi.model.records import FINAL, JobRecord, JobStatus, job_status
@@ -37,13 +37,8 @@ from twisted_rapi.plan.stage import Change, DryRun, Finish, Gather, Perform, Pro
 if TYPE_CHECKING:
     from twisted_rapi.jobs.executor import Executor, Means
 
-_Read = TypeVar("_Read")
 MOST_CONFLICTS = 20  # about names that are taken; about records each means that another job came on
 DRY_RUN = " - INFO: dry-run mode requested, not actually executing the operation"
-
-
-class Canceled(Exception):
-    """The job was cancelled while it waited."""
 
 
 class _Stored(Exception):
@@ -64,9 +59,7 @@ class Life:
         self._means = attrs.evolve(means, owner=job.id)
         self._commits = Commits(means)
         self._executor = executor
-        self._waits: Deferred[None] | None = None
-        self._canceled = False
-        self._in_slot = False
+        self._turn = Turn(job.id, self._means, executor)
         self._gone: list[Deferred[None]] = []
 
     async def live(self) -> None:
@@ -102,55 +95,25 @@ class Life:
                 await self._end_in_error(index, self._incident())
                 return
             finally:
-                self._leave()
+                self._turn.leave()
 
     def _incident(self) -> OpExecError:
         incident = str(UUID(int=self._means.chance.getrandbits(128), version=4))
         self._log.failure("job {job} met a bug, incident {incident}", job=self.job.id, incident=incident)
         return OpExecError(f"Internal error, incident {incident}; the log of the master has the details")
 
-    def _leave(self) -> None:
-        self._executor.release(self.job.id)
-        if self._in_slot:
-            self._in_slot = False
-            self._executor.leave_slot()
-
-    # Waiting: dependencies, locks, the limit.
-
     async def _wait_turn(self, index: int, op: Opcode) -> None:
-        await self._waiting(self._executor.settled())
-        await self._leave_queue(index)
-        if not self.job.ops[index].stage:
+        turn, begun = self._turn, bool(self.job.ops[index].stage)
+        await turn.settle()
+        await turn.admit(self.job, first=not index and not begun)
+        if not begun:
             # As observed, a job is queued still while it depends on others.
-            await self._waiting(self._depend(op))
-            await self._waiting(self._executor.room(self.job.id, op.priority))
-            self._show(index, status="waiting", wait_ts=timestamp(self._means.now()))
+            await turn.depend(op)
+            self._show(index, status="waiting", wait_ts=self._now())
         # One that had begun under an earlier master goes on: what it depended on was well then, and what it
         # has half made must not be left by cancelling it.
-        await self._waiting(self._locks(op))
-        held = self._means.locks_for(op, self._means.view())
-        await self._waiting(self._slot(op))
-        while self._means.locks_for(op, self._means.view()) != held:
-            # While it waited for its slot a name came to mean another object.
-            self._leave()
-            await self._waiting(self._locks(op))
-            held = self._means.locks_for(op, self._means.view())
-            await self._waiting(self._slot(op))
-        now = timestamp(self._means.now())
-        self._show(index, status="running", start_ts=self.job.ops[index].start_ts or now)
-
-    async def _leave_queue(self, index: int) -> None:
-        """Wait until the rules about jobs let it; one that has begun has left it before."""
-        admission = self._executor.admission
-        if index or self.job.ops[index].stage:
-            admission.note(self.job)
-            return
-
-        async def admitted() -> None:
-            if not await admission.admit(self.job):
-                self._canceled = True
-
-        await self._waiting(admitted())
+        await turn.take(op)
+        self._show(index, status="running", start_ts=self.job.ops[index].start_ts or self._now())
 
     def _begun(self, index: int, op: Opcode) -> Opcode:
         """The opcode with all names in full; jobs show it so from now on."""
@@ -158,68 +121,6 @@ class Life:
         found = replace(found, debug_level=found.debug_level or 0)
         self._set(ends.with_op(self.job, index, input=to_wire(found), summary=summary(found)))
         return found
-
-    async def _waiting(self, coroutine: Any) -> None:
-        """Wait in a way that `cancel` ends."""
-        self._waits = Deferred.fromCoroutine(coroutine)
-        try:
-            await self._waits
-        except CancelledError:
-            if self._canceled:
-                raise Canceled from None
-            raise
-        finally:
-            self._waits = None
-        if self._canceled:
-            raise Canceled
-
-    async def _slot(self, op: Opcode) -> None:
-        await self._executor.slot(self.job.id, op.priority)
-        self._in_slot = True
-
-    async def _locks(self, op: Opcode) -> None:
-        wanted = self._means.locks_for(op, self._means.view())
-        while True:
-            await self._executor.acquire(self.job.id, op.priority, wanted)
-            needed = self._means.locks_for(op, self._means.view())
-            if needed == wanted:
-                return
-            # What it is about has changed while it waited, such as an instance's node.
-            self._executor.release(self.job.id)
-            wanted = needed
-
-    async def _depend(self, op: Opcode) -> None:
-        for number, statuses in op.depends or []:
-            await self._depend_on(int(number), statuses or ["success", "error"])
-
-    async def _depend_on(self, number: int, statuses: list[Any]) -> None:
-        if number == self.job.id:
-            raise OpExecError("Job depends on itself")
-        table = self._means.table
-        while True:
-            other = table.get(number) or await self._read(archived(self._means.store, number))
-            if other is None:
-                raise OpExecError(f"Dependency error: Job {number} not found")
-            status = job_status(other)
-            if status in FINAL:
-                break
-            await table.change(number)
-        if status in statuses:
-            return
-        if status == "canceled":
-            self._canceled = True
-            raise Canceled
-        wanted = ", ".join(f"'{s}'" for s in statuses)
-        raise OpExecError(
-            f"Dependency job {number} finished with status '{status}', not one of {wanted} as required"
-        )
-
-    async def _read(self, reading: Coroutine[Any, Any, _Read]) -> _Read:
-        """What is read of the archive; what cannot be read is this job's failure and not the term's."""
-        try:
-            return await reading
-        except StoreError as e:
-            raise OpExecError(f"Archived jobs cannot be read: {e}") from e
 
     # Cancelling.
 
@@ -230,14 +131,12 @@ class Life:
         :raises ServiceUnavailable: the term ended before.
         """
         status = job_status(self.job)
-        waits = self._waits
-        if not self._canceled and (waits is None or status not in ("queued", "waiting")):
+        turn = self._turn
+        if not turn.canceled and not (turn.waits and status in ("queued", "waiting")):
             return False, "Job no longer waiting, can't cancel (informed it anyway)"
-        self._canceled = True
         gone: Deferred[None] = Deferred()
         self._gone.append(gone)
-        if waits is not None:
-            waits.cancel()
+        turn.cancel()
         await gone
         return True, "Job successfully cancelled" if status == "waiting" else f"Dequeued job {self.job.id}"
 
@@ -262,7 +161,7 @@ class Life:
             view = self._means.view()
             stage: Stage = plan(op, progress, view)
             if isinstance(stage, Gather):
-                stage = await self._read(self._means.gatherer().carry_out(stage.work, view))
+                stage = await read(self._means.gatherer().carry_out(stage.work, view))
             again = await hooks.around(stage)
             self._note(index, *hooks.remarks)
             hooks.remarks.clear()

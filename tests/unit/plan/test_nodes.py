@@ -15,7 +15,8 @@ from twisted_rapi.model.steps import Ping, Powercycle
 from twisted_rapi.plan.candidates import pool_size
 from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.soundness import complaints
-from twisted_rapi.testing.world import DRY_RUN, Ended, World
+from twisted_rapi.testing.world import Ended, World
+from twisted_rapi.testing.world_life import DRY_RUN
 
 N1, N2, N3 = NODES
 ALREADY = " - INFO: Ignoring request to unset flag {}, already unset"
