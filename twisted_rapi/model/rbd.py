@@ -15,7 +15,7 @@ USUAL_USER = "admin"
 # No name begins with "-": it would be taken for an option where it is an argument.
 NAME = re.compile(r"(?!\.\.?$)[\w.+][\w.+-]{0,127}", re.ASCII)
 _SPECIAL = re.compile(r"([\\:=@])")
-_PART = re.compile(r"((?:\\.|[^\\:])*\\?)(?::|$)", re.DOTALL)
+_PART = re.compile(r"((?:\\.|[^\\:])*\\?)(:|$)", re.DOTALL)
 
 
 class RbdImage(Struct, frozen=True, kw_only=True):
@@ -70,7 +70,7 @@ def _parts(text: str) -> list[str]:
     while match := _PART.match(text, at):
         found.append(match[1])
         at = match.end()
-        if not match[0].endswith(":"):
+        if not match[2]:
             break
     return found
 
