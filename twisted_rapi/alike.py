@@ -23,7 +23,7 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
     "store": ("kind", "endpoints", "prefix", "lease"),
     "jobs": ("archive_age",),
     "address": ("mode", "ip"),
-    "death": ("silence", "restart"),
+    "death": ("silence", "restart", "fence", "fence_after", "fence_most", "fence_interval", "recover"),
     "watchdog": ("enabled", "wait", "starts"),
 }
 """The settings that are the cluster's; all others are a machine's."""

@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from twisted_rapi.admin.check_address import check_address, effective
 from twisted_rapi.admin.check_candidates import check_candidates
 from twisted_rapi.admin.check_etcd import Looked
+from twisted_rapi.admin.check_fencing import check_fencing
 from twisted_rapi.admin.clocks import MOST_APART, ask_clocks, other_nodes, others
 from twisted_rapi.admin.files import users
 from twisted_rapi.agent.os_definitions import discover
@@ -110,6 +111,8 @@ def _agent(path: Path) -> Iterator[Finding]:
     if "kvm" in settings.hypervisors:
         yield _libvirt(settings)
         yield _acceleration()
+    for line in check_fencing(Path(settings.fencing)):
+        yield Finding(*line)
     for found in discover([*map(Path, settings.os_search_path)]):
         text = found.invalid or f"in {found.path}"
         yield Finding(f"OS definition {found.name}", not found.invalid, text)

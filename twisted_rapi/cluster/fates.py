@@ -1,5 +1,7 @@
 """What becomes of nodes that fall silent."""
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -18,6 +20,7 @@ from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.steps import Ping
 from twisted_rapi.plan.fate import DeathRules, Signs, next_fate, role_of, stays
 from twisted_rapi.plan.watchdog import under_way, words
+from twisted_rapi.state.snapshot import Observed
 
 LOOK = 5.0
 """Seconds between two looks; silence has no event of its own, nor has a node that is not watched."""
@@ -43,6 +46,7 @@ class Fates(Service):
         self._not_before: dict[str, float] = {}  # by node: when it may be tried again to mark it offline
         self._heard: dict[str, float] = {}  # by node: when it was last known to report
         self._fencing, self._recovery = Fencing(attended), Recovery(attended)
+        self._unobserve: Callable[[], None] = lambda: None
         self._looking = LoopingCall(self._look)
         self._looking.clock = attended.clock
         self._busy: dict[str, Deferred[None]] = {}
@@ -55,11 +59,14 @@ class Fates(Service):
     def startService(self) -> None:
         """Begin to look; silence counts from now on."""
         super().startService()
+        self._unobserve = self._with.snapshot.observe(self._records_changed)
         self._looking.start(LOOK)
 
     def stopService(self) -> Deferred[None]:
         """End; jobs that were submitted go on."""
         super().stopService()
+        self._unobserve()
+        self._unobserve = lambda: None
         if self._looking.running:
             self._looking.stop()
         busy = list(self._busy.values())
@@ -68,25 +75,45 @@ class Fates(Service):
         return DeferredList(busy, consumeErrors=True).addCallback(lambda _: None)
 
     def _look(self) -> None:
-        now, snapshot = self._with.clock.seconds(), self._with.snapshot
+        snapshot = self._with.snapshot
         for uuid in list(self._heard):
             if uuid not in snapshot.nodes:
                 del self._heard[uuid]
-        for uuid in list(snapshot.nodes):
-            if uuid in self._with.nodes.reports or snapshot.nodes[uuid].offline:
-                self._heard[uuid] = now
-            silent = now - self._heard.setdefault(uuid, now)
+        for uuid in {**snapshot.nodes, **snapshot.fates}:
+            silent = self._silent(uuid)
             if uuid not in self._busy and (silent or uuid in snapshot.fates):
-                self._begin(uuid, silent)
-        for uuid in [u for u in snapshot.fates if u not in snapshot.nodes and u not in self._busy]:
-            self._begin(uuid, 0.0)
+                self._begin(uuid)
 
-    def _begin(self, uuid: str, silent: float) -> None:
-        d = Deferred.fromCoroutine(self._attend(uuid, silent))
+    def _silent(self, uuid: str) -> float:
+        """For how many seconds a node has been silent."""
+        now, node = self._with.clock.seconds(), self._with.snapshot.nodes.get(uuid)
+        if node is None:
+            return 0.0
+        if uuid in self._with.nodes.reports or node.offline:
+            self._heard[uuid] = now
+        return now - self._heard.setdefault(uuid, now)
+
+    def _records_changed(self, changed: Observed) -> None:
+        """A dead node that was marked offline, or is no longer, need not wait for the next look."""
+        for _, before, after in changed:
+            if isinstance(before, NodeRecord) and isinstance(after, NodeRecord):
+                concerned = before.offline != after.offline and after.uuid in self._with.snapshot.fates
+                if concerned and after.uuid not in self._busy:
+                    self._begin(after.uuid)
+
+    def _begin(self, uuid: str) -> None:
+        before = self._with.snapshot.fates.get(uuid)
+        d = Deferred.fromCoroutine(self._attend(uuid, self._silent(uuid)))
         if not d.called:
             self._busy[uuid] = d
             d.addBoth(self._done, uuid)
+        d.addCallback(lambda _: self._attended(uuid, before))
         d.addErrback(self._failed, uuid)
+
+    def _attended(self, uuid: str, before: NodeFateRecord | None) -> None:
+        """What comes next after something has changed is not kept waiting."""
+        if self.running and self._with.snapshot.fates.get(uuid) not in (None, before):
+            self._begin(uuid)
 
     def _done(self, result: Failure | None, uuid: str) -> Failure | None:
         self._busy.pop(uuid, None)
@@ -207,8 +234,7 @@ class Fates(Service):
         node, record = self._with.snapshot.nodes[uuid], self._with.snapshot.fates.get(uuid)
         if record is None or record.fate not in ("suspect", "fencing"):
             return ""
-        now = self._with.clock.seconds()
-        return self._fencing.waits(node, record, now - self._heard.get(uuid, now))
+        return self._fencing.waits(node, record, self._silent(uuid))
 
     def instances(self, node: str) -> list[InstanceRecord]:
         """The instances whose primary node it is, by name."""

@@ -82,7 +82,8 @@ class Fencing:
         """What an attempt has come to; nothing where somebody else has decided meanwhile."""
         snapshot = self._with.snapshot
         record, by = snapshot.fates.get(node.uuid), snapshot.nodes.get(attempt.by)
-        if record is None or record.fate != "fencing":
+        now = snapshot.nodes.get(node.uuid)
+        if now is None or record is None or record.fate != "fencing":
             return
         who = attempt.by if by is None else by.name
         if not error and node.uuid in self._with.nodes.reports:
@@ -94,8 +95,6 @@ class Fencing:
             self._log.warn("{who} has not switched {node} off: {why}", who=who, node=node.name, why=error)
             return
         told = f"{proof} (by {who})"
-        dead = replace(
-            record, fate="fenced", since=self._with.now(), proof=told, role=role_of(snapshot.nodes[node.uuid])
-        )
+        dead = replace(record, fate="fenced", since=self._with.now(), proof=told, role=role_of(now))
         await self._with.commit([dead])
         self._log.warn("node {node} is off: {proof}", node=node.name, proof=told)
