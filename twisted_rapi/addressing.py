@@ -159,6 +159,11 @@ class Addressing(Service):
                 return None
         return Passage(self._reactor, in_thread, wanted.ip, port, listener)
 
+    def term_begins(self) -> None:
+        """A term was won: the address is soon to be taken."""
+        if self._address is not None:
+            Deferred.fromCoroutine(self._address.look())
+
     def shown(self) -> dict[str, Any]:
         """What the cluster's record says of it; nothing where there is none."""
         if self._address is None:

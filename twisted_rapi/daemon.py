@@ -183,7 +183,7 @@ class Master(MultiService):
             death=DeathRules(**msgspec.structs.asdict(config.death)),
             watchdog=WatchdogRules(**msgspec.structs.asdict(config.watchdog)),
         )
-        self._leadership = Leadership(election, partial(_duties, office, nodes), reactor)
+        self._leadership = Leadership(election, partial(self._duties, office, nodes), reactor)
         self._leadership.setServiceParent(self)
         listener.setServiceParent(self)
         self._measure(resource)
@@ -237,6 +237,12 @@ class Master(MultiService):
     def _deposed(self) -> None:
         if self._leadership is not None:
             self._leadership.deposed_from_within()
+
+    def _duties(self, office: Office, nodes: Nodes, term: int) -> Duties:
+        """What a term consists of; its nodes are watched from now on, its address is sought."""
+        nodes.term_begins()
+        self._addressing.term_begins()
+        return Duties(office, term)
 
     async def _begin_term(
         self, resource: ApiResource, api: Api, address: Service | None, table: JobTable, executor: Executor
@@ -343,12 +349,6 @@ class Master(MultiService):
             Port(
                 endpoint_of(self._reactor, config.metrics.listen), site, config.metrics.listen
             ).setServiceParent(self)
-
-
-def _duties(office: Office, nodes: Nodes, term: int) -> Duties:
-    """What a term consists of; its nodes are watched from now on."""
-    nodes.term_begins()
-    return Duties(office, term)
 
 
 def _here(snapshot: Snapshot, name: str) -> str:

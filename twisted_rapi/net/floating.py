@@ -11,6 +11,9 @@ Note [Detection].  RFC 5227 asks for three probes a second apart, RFC 4862 for o
 within a millisecond, a bridge that begins to forward late is waited for by trying again: two probes a tenth
 of a second apart, and a tenth more for the answer.
 
+That can be begun when the mastership was won, while what else the master needs is loaded (`look`): the link is
+listened to from then until the address is taken.
+
 Note [Turns].  What changes the kernel's addresses takes turns, and a turn is not given up when who waits for
 it is cancelled: what `release` removes cannot be added by a request that was on its way.  Whether the address
 is still to be had is looked at in the thread, right before the kernel is asked: a process that was stopped in
@@ -30,12 +33,13 @@ from twisted_rapi.deadline import first_of
 from twisted_rapi.errors import AddressElsewhere, AddressError, AddressInUse
 from twisted_rapi.net.interface import IFloatingAddress
 from twisted_rapi.net.kernel import Kernel, MakeSocket
-from twisted_rapi.net.packets import announcements, claim_of, mac_text, probes
+from twisted_rapi.net.packets import Address, announcements, claim_of, mac_text, probes
 from twisted_rapi.net.rtnetlink import Assigned, Link
 from twisted_rapi.net.sockets import Reading, open_link, watch_addresses
 
 PROBES = 2
 PROBE_PAUSE = 0.1  # seconds
+FRESH = 1.0  # seconds for which what was looked for early is listened to after it was asked
 ANNOUNCED = (0.0, 0.1, 0.4, 1.5)  # seconds before each
 DEFENDED = 10.0  # seconds between answers to who claims the address, too (RFC 5227 §2.4)
 
@@ -133,6 +137,9 @@ class FollowedAddress(_OnThisHost):
         if not await self._in_thread(self._kernel.find, self._address):
             raise AddressElsewhere(f"{self.text} is not on this host")
 
+    async def look(self) -> None:
+        """Who moves it does that."""
+
     async def announce(self) -> None:
         """Who moves it does that."""
 
@@ -171,6 +178,7 @@ class OwnAddress(_OnThisHost):
         self._turn: DeferredLock = DeferredLock()
         self._held: Link | None = None
         self._releases = 0
+        self._early: _Inquiry | None = None
         self._defended = -DEFENDED
 
     def _hindrance(self) -> str:
@@ -198,9 +206,29 @@ class OwnAddress(_OnThisHost):
         link = await self._in_thread(self._kernel.link, self._interface)
         # It may be here, on this interface or on another, in a way that is not ours.
         await self._changed(self._kernel.remove, self._address)
-        await self._detect(link)
-        await self._put(link, wanted)
+        inquiry = await self._inquired(link)
+        try:
+            self._judge(inquiry)
+            await self._put(link, wanted)
+        finally:
+            inquiry.close()
         self._held = link
+
+    async def look(self) -> None:
+        """See `IFloatingAddress.look`."""
+        if self._held is not None or self._early is not None:
+            return
+        try:
+            self._early = early = self._inquiry(await self._in_thread(self._kernel.link, self._interface))
+            await early.probe()
+        except AddressError as e:
+            self._log.info("who has {address} is asked later: {reason}", address=self.text, reason=str(e))
+            self._early = None
+            return
+        await deferLater(self._reactor, FRESH)
+        if self._early is early:
+            self._early = None
+            early.close()
 
     async def hold(self, certain: Callable[[], bool]) -> str:
         """See `IFloatingAddress.hold`."""
@@ -269,27 +297,28 @@ class OwnAddress(_OnThisHost):
 
     # What is said and heard on the link.
 
-    async def _detect(self, link: Link) -> None:
-        """Ask whether somebody has it."""
-        if not link.speaks:
-            return
-        found: list[bytes] = []
+    def _inquiry(self, link: Link) -> "_Inquiry":
+        return _Inquiry(self._reactor, self._make, link, self._address)
 
-        def heard(frame: bytes) -> None:
-            claim = claim_of(frame, self._address)
-            if claim is not None and claim.mac != link.mac:
-                found.append(claim.mac)
-
-        reading = open_link(self._reactor, self._make, link, self._address, heard)
-        try:
-            for _ in range(PROBES):
-                _send(reading, probes(link.mac, self._address))
-                await deferLater(self._reactor, PROBE_PAUSE)
-        finally:
-            reading.close()
-        if found:
+    def _judge(self, inquiry: "_Inquiry") -> None:
+        if inquiry.found:
             self.conflicts += 1
-            raise AddressInUse(self.text, mac_text(found[0]))
+            raise AddressInUse(self.text, mac_text(inquiry.found[0]))
+
+    async def _inquired(self, link: Link) -> "_Inquiry":
+        """One that has asked; the one that was begun early, if there is one."""
+        early, self._early = self._early, None
+        if early is not None:
+            try:
+                if early.link == link and await early.probed():
+                    return early
+            except BaseException:
+                early.close()
+                raise
+            early.close()
+        made = self._inquiry(link)
+        await made.probe()
+        return made
 
     async def announce(self) -> None:
         """See `IFloatingAddress.announce`."""
@@ -323,6 +352,62 @@ class OwnAddress(_OnThisHost):
             _send(reading, announcements(link.mac, self._address))
         finally:
             reading.close()
+
+
+class _Inquiry:
+    """
+    Asks whether somebody on a link has an address, and listens to who claims it until it is closed.
+
+    :ivar found: the hardware addresses of those who have it or are about to.
+    :raises AddressError: the kernel refused.
+    """
+
+    def __init__(self, reactor: Any, make: MakeSocket, link: Link, address: Address) -> None:
+        self.link = link
+        self._reactor, self._address = reactor, address
+        self.found: list[bytes] = []
+        self._well: bool | None = None
+        self._waiting: list[Deferred[None]] = []
+        self._reading = open_link(reactor, make, link, address, self._heard) if link.speaks else None
+
+    def _heard(self, frame: bytes) -> None:
+        claim = claim_of(frame, self._address)
+        if claim is not None and claim.mac != self.link.mac:
+            self.found.append(claim.mac)
+
+    async def probe(self) -> None:
+        """
+        Ask, and wait for answers.
+
+        :raises AddressError: nothing can be sent; it is closed then.
+        """
+        well = False
+        try:
+            for _ in range(PROBES if self._reading is not None else 0):
+                assert self._reading is not None
+                _send(self._reading, probes(self.link.mac, self._address))
+                await deferLater(self._reactor, PROBE_PAUSE)
+            well = True
+        finally:
+            self._well = well
+            if not well:
+                self.close()
+            for waiting in self._waiting:
+                if not waiting.called:
+                    waiting.callback(None)
+
+    async def probed(self) -> bool:
+        """Wait until it has asked; whether it could."""
+        if self._well is None:
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            await waiting
+        return bool(self._well)
+
+    def close(self) -> None:
+        """Listen no longer."""
+        if self._reading is not None:
+            self._reading.close()
 
 
 def _send(reading: Reading, frames: Iterable[bytes]) -> None:

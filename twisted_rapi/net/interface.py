@@ -23,6 +23,13 @@ class IFloatingAddress(Interface):
         :raises AddressError: it is there and could not be removed, or that could not be found out.
         """
 
+    async def look() -> None:
+        """
+        Begin to find out whether others on the link have it, so that `take` need not when it follows soon.
+
+        To be called when nobody is to have it any more; ends when it was for nothing.  Never fails.
+        """
+
     async def take(certain: Callable[[], bool]) -> None:
         """
         Have the address, once it is certain that nobody else on the link has it or is about to take it.

@@ -113,6 +113,9 @@ class PassedAround(_Host):
     async def clean(self) -> None:
         """Nothing."""
 
+    async def look(self) -> None:
+        """Nothing."""
+
     async def take(self, certain: Callable[[], bool]) -> None:
         """See `IFloatingAddress.take`."""
         if not self.segment.has(self.host):
@@ -141,6 +144,9 @@ class OwnedInMemory(_Host):
     async def clean(self) -> None:
         """See `IFloatingAddress.clean`."""
         await self.release()
+
+    async def look(self) -> None:
+        """Nothing: others are known at once."""
 
     async def take(self, certain: Callable[[], bool]) -> None:
         """See `IFloatingAddress.take`."""

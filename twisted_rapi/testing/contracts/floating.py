@@ -95,6 +95,26 @@ class FloatingAddressContract:
         await self.done(second.take(self._certain))
         self.assertEqual((await self.has("a"), await self.has("b")), (False, True))
 
+    async def test_look(self: Any) -> None:
+        """What was looked for early is known; who took the address meanwhile, too, and who gave it up."""
+        first, second = await self.address("a"), await self.address("b")
+        looking = [_begun(second.look())]
+        await self.live(0.3)
+        await self.done(first.take(self._certain))
+        await self.done(self.assertFailure(_begun(second.take(self._certain)), AddressInUse))
+        looking.append(_begun(second.look()))
+        await self.live(0.3)
+        await self.done(first.release())
+        for _ in range(2):
+            try:
+                await self.done(second.take(self._certain))
+            except AddressInUse:  # it was there when that was looked for
+                continue
+        self.assertEqual((await self.has("a"), await self.has("b")), (False, True))
+        await self.done(second.look())
+        for each in looking:
+            await self.done(each)
+
     async def test_release(self: Any) -> None:
         """Giving it up is well when it was never had, and more than once; it can be taken anew."""
         address = await self.address("a")

@@ -109,7 +109,7 @@ def etcd_command(layout: Layout, node: Place) -> tuple[str, ...]:
         options[f"{side}cert-file"] = folder / f"etcd-{node.short}.pem"
         options[f"{side}key-file"] = folder / f"etcd-{node.short}.key"
     told = [part for option, value in options.items() for part in (f"--{option}", str(value))]
-    return ("etcd", *told, "--client-cert-auth", "--peer-client-cert-auth")
+    return ("etcd", *told, "--pre-vote", "--client-cert-auth", "--peer-client-cert-auth")
 
 
 def found_lab(layout: Layout) -> None:
