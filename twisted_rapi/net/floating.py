@@ -11,8 +11,8 @@ Note [Detection].  RFC 5227 asks for three probes a second apart, RFC 4862 for o
 within a millisecond, a bridge that begins to forward late is waited for by trying again: two probes a tenth
 of a second apart, and a tenth more for the answer.
 
-That can be begun when the mastership was won, while what else the master needs is loaded (`look`): the link is
-listened to from then until the address is taken.
+That can be begun when the mastership was won, while what else the master needs is loaded (`look`): the link
+is listened to from then until the address is taken.
 
 Note [Turns].  What changes the kernel's addresses takes turns, and a turn is not given up when who waits for
 it is cancelled: what `release` removes cannot be added by a request that was on its way.  Whether the address
