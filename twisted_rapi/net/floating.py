@@ -20,7 +20,7 @@ is still to be had is looked at in the thread, right before the kernel is asked:
 between does not add what another one has by now.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Any
 
@@ -31,14 +31,13 @@ from zope.interface import implementer
 
 from twisted_rapi.deadline import first_of
 from twisted_rapi.errors import AddressElsewhere, AddressError, AddressInUse
+from twisted_rapi.net.inquiry import Inquiry
 from twisted_rapi.net.interface import IFloatingAddress
 from twisted_rapi.net.kernel import Kernel, MakeSocket
-from twisted_rapi.net.packets import Address, announcements, claim_of, mac_text, probes
+from twisted_rapi.net.packets import announcements, claim_of, mac_text
 from twisted_rapi.net.rtnetlink import Assigned, Link
-from twisted_rapi.net.sockets import Reading, open_link, watch_addresses
+from twisted_rapi.net.sockets import open_link, watch_addresses
 
-PROBES = 2
-PROBE_PAUSE = 0.1  # seconds
 FRESH = 1.0  # seconds for which what was looked for early is listened to after it was asked
 ANNOUNCED = (0.0, 0.1, 0.4, 1.5)  # seconds before each
 DEFENDED = 10.0  # seconds between answers to who claims the address, too (RFC 5227 §2.4)
@@ -178,7 +177,7 @@ class OwnAddress(_OnThisHost):
         self._turn: DeferredLock = DeferredLock()
         self._held: Link | None = None
         self._releases = 0
-        self._early: _Inquiry | None = None
+        self._early: Inquiry | None = None
         self._defended = -DEFENDED
 
     def _hindrance(self) -> str:
@@ -297,15 +296,15 @@ class OwnAddress(_OnThisHost):
 
     # What is said and heard on the link.
 
-    def _inquiry(self, link: Link) -> "_Inquiry":
-        return _Inquiry(self._reactor, self._make, link, self._address)
+    def _inquiry(self, link: Link) -> Inquiry:
+        return Inquiry(self._reactor, self._make, link, self._address)
 
-    def _judge(self, inquiry: "_Inquiry") -> None:
+    def _judge(self, inquiry: Inquiry) -> None:
         if inquiry.found:
             self.conflicts += 1
             raise AddressInUse(self.text, mac_text(inquiry.found[0]))
 
-    async def _inquired(self, link: Link) -> "_Inquiry":
+    async def _inquired(self, link: Link) -> Inquiry:
         """One that has asked; the one that was begun early, if there is one."""
         early, self._early = self._early, None
         if early is not None:
@@ -349,67 +348,7 @@ class OwnAddress(_OnThisHost):
             return
         reading = open_link(self._reactor, self._make, link, self._address, lambda _: None)
         try:
-            _send(reading, announcements(link.mac, self._address))
+            for frame in announcements(link.mac, self._address):
+                reading.send(frame)
         finally:
             reading.close()
-
-
-class _Inquiry:
-    """
-    Asks whether somebody on a link has an address, and listens to who claims it until it is closed.
-
-    :ivar found: the hardware addresses of those who have it or are about to.
-    :raises AddressError: the kernel refused.
-    """
-
-    def __init__(self, reactor: Any, make: MakeSocket, link: Link, address: Address) -> None:
-        self.link = link
-        self._reactor, self._address = reactor, address
-        self.found: list[bytes] = []
-        self._well: bool | None = None
-        self._waiting: list[Deferred[None]] = []
-        self._reading = open_link(reactor, make, link, address, self._heard) if link.speaks else None
-
-    def _heard(self, frame: bytes) -> None:
-        claim = claim_of(frame, self._address)
-        if claim is not None and claim.mac != self.link.mac:
-            self.found.append(claim.mac)
-
-    async def probe(self) -> None:
-        """
-        Ask, and wait for answers.
-
-        :raises AddressError: nothing can be sent; it is closed then.
-        """
-        well = False
-        try:
-            for _ in range(PROBES if self._reading is not None else 0):
-                assert self._reading is not None
-                _send(self._reading, probes(self.link.mac, self._address))
-                await deferLater(self._reactor, PROBE_PAUSE)
-            well = True
-        finally:
-            self._well = well
-            if not well:
-                self.close()
-            for waiting in self._waiting:
-                if not waiting.called:
-                    waiting.callback(None)
-
-    async def probed(self) -> bool:
-        """Wait until it has asked; whether it could."""
-        if self._well is None:
-            waiting: Deferred[None] = Deferred()
-            self._waiting.append(waiting)
-            await waiting
-        return bool(self._well)
-
-    def close(self) -> None:
-        """Listen no longer."""
-        if self._reading is not None:
-            self._reading.close()
-
-
-def _send(reading: Reading, frames: Iterable[bytes]) -> None:
-    for frame in frames:
-        reading.send(frame)
