@@ -39,6 +39,7 @@ class Fencing:
             answering=frozenset(nodes.reports),
             present=frozenset(snapshot.candidates),
             drained=snapshot.cluster.drained_queue,
+            paused=self._with.now() < snapshot.cluster.watcher_pause,
             begun=() if fencings is None else fencings.begun,
             now=self._with.now(),
         )

@@ -20,7 +20,7 @@ class Standing:
     :ivar master: uuid of its node; `nodes`: all of them by uuid.
     :ivar answering: uuids of those that report; `present`: of those whose own daemon keeps its presence in
         the store.
-    :ivar drained: whether the job queue is.
+    :ivar drained: whether the job queue is; `paused`: whether nothing is to be started by itself.
     :ivar begun: when nodes began to be fenced; `now`: seconds since the epoch.
     """
 
@@ -29,6 +29,7 @@ class Standing:
     answering: Collection[str]
     present: Collection[str] = ()
     drained: bool = False
+    paused: bool = False
     begun: Sequence[float] = ()
     now: float = 0.0
 
@@ -54,6 +55,8 @@ def unsure(node: NodeRecord, silent: float, standing: Standing, rules: DeathRule
         return "its daemon is seen in the store: only its agent is silent"
     if standing.drained:
         return "the job queue is drained"
+    if standing.paused:
+        return "the watchdog is paused"
     return "" if silent >= rules.silence else f"it is not yet silent for {rules.silence:g} s"
 
 

@@ -201,7 +201,7 @@ def _shown(capture: Capture, value: Any, dialect: Dialect) -> Any:
     if "xml" in value:
         keys = [*value] if dialect is not Dialect.SEED else sorted(value)
         return {"keys": keys, **{name: value.get(name) for name in OF_MACHINES}}
-    if capture.path.endswith("/status"):
+    if capture.path.endswith("/status") and "primary_node" in value:
         return list(value)
     if "daemon_state" in value and "memory" in value:
         return _of_node(value)

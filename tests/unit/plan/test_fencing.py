@@ -55,6 +55,7 @@ class HeldTests(SynchronousTestCase):
             (standing(1, count=2), RULES, 1e9, "1 of 2 nodes answer"),
             (attrs.evolve(well, present={"n5"}), RULES, 1e9, "only its agent is silent"),
             (attrs.evolve(well, drained=True), RULES, 1e9, "the job queue is drained"),
+            (attrs.evolve(well, paused=True), RULES, 1e9, "the watchdog is paused"),
             (well, RULES, 29.0, "not yet silent for 30 s"),
             (well, RULES, 59.0, "not yet silent for 60 s"),
             (attrs.evolve(well, begun=[9_000.0]), RULES, 1e9, "1 began to be fenced within 3600 s"),

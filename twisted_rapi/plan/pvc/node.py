@@ -30,7 +30,7 @@ def daemon_state(scene: Scene, node: NodeRecord, dialect: Dialect) -> str:
         return "fenced" if dialect is Dialect.V1_0 else "dead"
     if node.offline:
         return "stop"
-    if fate is not None and fate.fate == "suspect":
+    if fate is not None and fate.fate in ("suspect", "fencing"):
         return "dead"
     return "run" if node.uuid in scene.view.reports else "dead"
 

@@ -1,11 +1,13 @@
 """PVC's endpoints about the whole cluster."""
 
 from twisted_rapi import __version__
+from twisted_rapi.errors import BadRequest, Conflict
 from twisted_rapi.plan.pvc import status as pvc
-from twisted_rapi.plan.pvc.dialect import LATER, NEWEST
-from twisted_rapi.web.pvc.endpoints import Endpoint, PvcCall
+from twisted_rapi.plan.pvc.dialect import LATER, NEWEST, Dialect
+from twisted_rapi.web.pvc.endpoints import Endpoint, PvcCall, Value
 from twisted_rapi.web.pvc.replies import answer
 from twisted_rapi.web.pvc.scenes import busy_scene_of, scene_of
+from twisted_rapi.web.rapi.watchdog import LONGEST
 from twisted_rapi.web.reply import Reply
 
 
@@ -17,6 +19,16 @@ def status(call: PvcCall) -> Reply:
 def primary_node(call: PvcCall) -> Reply:
     """``GET /status/primary_node``."""
     return answer(call.dialect, {"primary_node": pvc.primary_node(scene_of(call.api))})
+
+
+async def set_maintenance(call: PvcCall) -> Reply:
+    """``POST /status``: the watchdog starts nothing, and no node is fenced."""
+    wanted = call.text("state") == "true"
+    try:
+        await call.api.cluster.watchdog.pause(LONGEST if wanted else 0.0)
+    except Conflict as e:
+        raise BadRequest("The cluster was changed at the same time; please ask again") from e
+    return call.told(f"Successfully set cluster in {'maintenance' if wanted else 'normal'} mode")
 
 
 def tasks(call: PvcCall) -> Reply:
@@ -37,6 +49,24 @@ ENDPOINTS = (
         method="GET",
         handler=status,
         doc="Show the state of the cluster.",
+        dialects=LATER,
+    ),
+    Endpoint(
+        path="/status",
+        method="POST",
+        handler=set_maintenance,
+        doc="Have nothing done by itself for 30 days, or again.",
+        values=tuple(
+            Value(
+                name="state",
+                doc="Whether the cluster is in maintenance",
+                required=True,
+                dialects=frozenset({dialect}),
+                choices=("true", "false"),
+                text=text,
+            )
+            for dialect, text in ((Dialect.V0_6, ""), (Dialect.V1_0, "A valid state must be specified."))
+        ),
         dialects=LATER,
     ),
     Endpoint(

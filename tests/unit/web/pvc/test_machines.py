@@ -209,6 +209,20 @@ class MachineTests(SynchronousTestCase):
         self.assertEqual(self.get("/status", agent="pvc/1.0")["maintenance"], "true")
         self.assertEqual(self.get("/status/primary_node"), {"primary_node": FIRST})
 
+    def test_maintenance(self) -> None:
+        """Maintenance pauses the watchdog, and ends that; each form has its words for a wrong state."""
+        for state, word, paused in (("true", "maintenance", True), ("false", "normal", False)):
+            found = self.browser.ask("POST", "/status", form={"state": state})
+            text = f"Successfully set cluster in {word} mode"
+            self.assertEqual((found.status, found.json()), (200, {"message": text}))
+            self.assertEqual(self.cluster.snapshot.cluster.watcher_pause > self.cluster.now(), paused)
+        for agent, text in (
+            ("pvc/0.6", "maybe is not a valid choice"),
+            ("pvc/1.0", "A valid state must be specified."),
+        ):
+            found = self.browser.ask("POST", "/status", form={"state": "maybe"}, User_Agent=agent)
+            self.assertEqual((found.status, found.json()), (400, {"message": {"state": text}}))
+
 
 class DefinitionTests(SynchronousTestCase):
     """What is read of a definition."""
