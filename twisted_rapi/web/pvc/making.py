@@ -9,6 +9,7 @@ from twisted_rapi.plan.pvc.dialect import NAMES
 from twisted_rapi.web.followed import InThread
 from twisted_rapi.web.pvc.endpoints import Endpoints
 from twisted_rapi.web.pvc.gate import Gate
+from twisted_rapi.web.pvc.openapi import with_document
 from twisted_rapi.web.pvc.routes import ENDPOINTS
 from twisted_rapi.web.pvc.side import PvcSide
 from twisted_rapi.web.pvc.tokens import Tokens
@@ -21,4 +22,4 @@ def make_side(
     """What answers as the configuration says, and the tokens, a service that is still to be started."""
     tokens = Tokens(Path(section.tokens), in_thread, watch)
     gate = Gate(tokens, clock, section.authentication)
-    return PvcSide(Endpoints(ENDPOINTS), NAMES[section.dialect], gate), tokens
+    return PvcSide(Endpoints(with_document(ENDPOINTS)), NAMES[section.dialect], gate), tokens
