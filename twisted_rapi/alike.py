@@ -22,8 +22,9 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
     "api": ("require_authentication",),
     "store": ("kind", "endpoints", "prefix", "lease"),
     "jobs": ("archive_age",),
-    "address": ("mode", "ip"),
-    "death": ("silence", "restart", "fence", "fence_after", "fence_most", "fence_interval", "recover"),
+    "address": ("mode", "ip", "redirect"),
+    "death": ("silence", "restart", "recover", "fence", "fence_after", "fence_interval", "fence_most"),
+    "pvc": ("enabled", "authentication", "dialect"),
     "watchdog": ("enabled", "wait", "starts"),
 }
 """The settings that are the cluster's; all others are a machine's."""

@@ -25,6 +25,7 @@ from twisted_rapi.cluster.duties import Duties, Office
 from twisted_rapi.cluster.events import Events
 from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.config import Config
+from twisted_rapi.distributing import Distribution
 from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.failpoint import from_environment
 from twisted_rapi.gauges import Gauges
@@ -224,6 +225,8 @@ class Master(MultiService):
         self._addressing.look(
             lambda why: presence.update(msgspec.structs.replace(presence.record, hindered=why))
         )
+        file = Path(self._config.api.users)
+        Distribution(self._store, snapshot, here, file, self.in_thread, self._reactor).setServiceParent(self)
         cluster = snapshot.cluster.uuid
         show_alike(presence, users, self._config, node.primary_ip, cluster, self.in_thread)
         local = of_hosts(node.primary_ip, node.secondary_ip, node.agent_host)

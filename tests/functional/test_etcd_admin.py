@@ -5,14 +5,13 @@ import json
 import re
 import shutil
 import ssl
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from twisted.trial.unittest import TestCase
 
 from tests.requirements import missing
@@ -27,6 +26,7 @@ from twisted_rapi.state.codec import decode, encode
 from twisted_rapi.state.database import Database
 from twisted_rapi.state.interface import Commit
 from twisted_rapi.testing.etcd import EtcdCluster
+from twisted_rapi.testing.forked_admin import ForkedAdmin
 from twisted_rapi.testing.local import LocalCluster
 from twisted_rapi.testing.nursery import Nursery
 from twisted_rapi.testing.processes import Daemon, await_true, free_port, port_open, twistd
@@ -51,7 +51,12 @@ class CertificatesTests(TestCase):
         )
         self.assertEqual({f.stat().st_mode & 0o777 for f in folder.glob("*.key")}, {0o600})
         self.assertRaises(ConfigurationError, certify_etcd, folder, ["n3=192.0.2.3"], time.time())
+        made = certify_etcd(folder, ["n3=192.0.2.3"], time.time(), further=True)
+        self.assertEqual({file.name for file in made}, {"etcd-n3.pem", "etcd-n3.key"})
+        ca = x509.load_pem_x509_certificate((folder / "etcd-ca.pem").read_bytes())
+        x509.load_pem_x509_certificate(made[0].read_bytes()).verify_directly_issued_by(ca)
         other = Path(self.mktemp())
+        self.assertRaises(ConfigurationError, certify_etcd, other, ["n3=192.0.2.3"], time.time(), True)
         for wrong in ("n1", "=x", "n1=", "n1=not a host", "../x=h"):
             self.assertRaises(ConfigurationError, certify_etcd, other, [wrong], time.time())
         self.assertFalse(other.exists())
@@ -72,13 +77,16 @@ class EtcdCase(TestCase):
         self.etcd.set_up()
         self.etcd.start()
         self.said: list[str] = []
+        self.loaded: ForkedAdmin | None = None
 
     def admin(self, *arguments: str) -> int:
         """Run ``rapi-admin``; what it says is in `said`."""
-        command = [sys.executable, "-c", "from twisted_rapi.admin.command import main; main()", *arguments]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        self.said += [*ran.stdout.splitlines(), *ran.stderr.splitlines()]
-        return ran.returncode
+        if self.loaded is None:
+            self.loaded = ForkedAdmin()
+            self.addCleanup(self.loaded.end)
+        status, told = self.loaded.run(arguments, self.folder / "told")
+        self.said += told
+        return status
 
     def give_keys(self, folder: Path) -> None:
         """Put etcd's certificates where the configuration looks for them."""
@@ -241,9 +249,9 @@ class AdminTests(EtcdCase):
         cluster.await_nodes()
 
 
-def ask(port: int, path: str, body: Any = None, method: str = "") -> Any:
-    """Ask as the user who may write; with a body it is a PUT unless another method is named."""
-    credentials = base64.b64encode(b"op:secret").decode()
+def ask(port: int, path: str, body: Any = None, method: str = "", user: str = "op") -> Any:
+    """Ask as a user who may write; with a body it is a PUT unless another method is named."""
+    credentials = base64.b64encode(f"{user}:secret".encode()).decode()
     headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     method = method or ("GET" if body is None else "PUT")

@@ -12,6 +12,8 @@ FAKE = "\n[simulated]\nmemory = 1024\ncpus = 2\ndisk = 1024\nbridges = []\n"
 class CandidatesTests(EtcdCase):
     """A machine becomes a candidate by a token alone."""
 
+    timeout = 600
+
     def setUp(self) -> None:
         super().setUp()
         self.cluster = self.in_etcd()
@@ -84,8 +86,59 @@ class CandidatesTests(EtcdCase):
                 *("etcd-ca.pem", "etcd-client.pem"),
             },
         )
-        _, port = self.begin(node)
+        daemons, port = self.begin(node)
         self.cluster.await_nodes()
+        self.distribute(folder / "users")
         self.assertEqual(self.admin("failover", "-c", str(self.config), node), 0, self.said)
         await_true("the new one is master", lambda: master_of(port) == node)
-        self.assertEqual(ask(port, "/2/nodes/" + node)["role"], "M")
+        self.assertEqual(ask(port, f"/2/nodes/{node}")["role"], "M")
+        for user in ("second", "third"):
+            self.assertGreater(int(ask(port, "/2/jobs", [{"OP_ID": "OP_CLUSTER_QUERY"}], "POST", user)), 0)
+
+        self.replace(node, daemons)
+
+    def replace(self, node: str, daemons: list[Daemon]) -> None:
+        """The master's machine is lost, with a member of etcd; another one takes the place of both."""
+        dead, config = self.etcd.members[2], ("-c", str(self.config))
+        for daemon in (*daemons, dead.daemon):
+            daemon.kill()
+        await_true("the first is master", lambda: master_of(self.cluster.port) == "node1.example.com", 60)
+        self.assertEqual(self.admin("etcd", "add", *config, "etcd4", "https://127.0.0.1:1"), 1)
+        self.assertIn("etcd3 does not answer", self.said[-1])
+        self.assertEqual(self.admin("etcd", "remove", *config, "etcd2"), 1)
+        self.assertIn("etcd2 answers", self.said[-1])
+        self.assertEqual(self.admin("etcd", "remove", *config, "etcd3"), 0, self.said)
+        job = int(ask(self.cluster.port, "/2/jobs", [{"OP_ID": "OP_NODE_REMOVE", "node_name": node}], "POST"))
+        self.ended(job)
+        self.etcd.replace(dead, "etcd4", self.added)
+        endpoints, new = ",".join(self.etcd.endpoints), "node5.example.com"
+        options = ("--candidate", "--etcd", endpoints)
+        self.assertEqual(self.join(new, self.token("--candidate"), *options), 0, self.said)
+        _, port = self.begin(new)
+        self.said.clear()
+        self.assertEqual(self.admin("etcd", "list", "-c", str(self.folder / new / "rapi.toml")), 0, self.said)
+        self.assertEqual([line.split()[0] for line in self.said], ["etcd1", "etcd2", "etcd4"])
+        self.assertEqual([line.split()[-1] for line in self.said], ["answers"] * 3)
+        self.assertEqual(self.admin("failover", *config, new), 0, self.said)
+        await_true("the new one is master", lambda: master_of(port) == new)
+        self.assertNotIn(node, [found["id"] for found in ask(port, "/2/nodes")])
+
+    def added(self, name: str, url: str) -> str:
+        """Make a member known; answers its ``initial-cluster``."""
+        self.assertEqual(self.admin("etcd", "add", "-c", str(self.config), name, url), 0, self.said)
+        return self.said[-1].removeprefix("initial-cluster: ")
+
+    def ended(self, job: int) -> None:
+        """Wait until a job has ended well."""
+        port, done = self.cluster.port, ("success", "error")
+        await_true("the job ends", lambda: ask(port, f"/2/jobs/{job}")["status"] in done, 60)
+        self.assertEqual(ask(port, f"/2/jobs/{job}")["status"], "success", ask(port, f"/2/jobs/{job}"))
+
+    def distribute(self, other: Path) -> None:
+        """Users that are added on one candidate get to another one, by the command."""
+        self.cluster.add_user("second", "secret")
+        self.assertEqual(self.admin("user", "distribute", "-c", str(self.config)), 0, self.said)
+        await_true("the other knows the second", lambda: "second" in other.read_text())
+        self.cluster.add_user("third", "secret")
+        self.assertEqual(self.admin("user", "distribute", "-c", str(self.config)), 0, self.said)
+        await_true("the other knows the third", lambda: "third" in other.read_text())

@@ -19,6 +19,7 @@ OWN = {
     *("node", "api.listen", "api.certificate", "api.key", "api.users", "proxy.listen", "metrics.listen"),
     *("rpc.authority", "rpc.certificate", "rpc.key", "authority.key", "address.interface"),
     *("store.path", "store.authority", "store.certificate", "store.key", "log.file", "log.level"),
+    "pvc.tokens",
 }
 """The settings that are a machine's own."""
 

@@ -51,7 +51,8 @@ class UnitTests(SynchronousTestCase):
         """``systemd-analyze verify`` has nothing to say, but that the program is not installed there."""
         folder = Path(self.mktemp())
         folder.mkdir()
-        for name in ("rapi.service", "rapi-agent.service", "rapi-etcd.service"):
+        services = ("rapi.service", "rapi-agent.service", "rapi-etcd.service", "rapi-backup.service")
+        for name in (*services, "rapi-backup.timer"):
             text = (ETC / name).read_text()
             for program in ("/opt/twisted_rapi/bin/twistd", "/usr/bin/etcd"):
                 text = text.replace(program, shutil.which("true") or "")

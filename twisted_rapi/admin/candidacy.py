@@ -14,6 +14,7 @@ from twisted_rapi.admin.founding import check_node
 from twisted_rapi.admin.joining import Found, Newcomer, find_master, request_of
 from twisted_rapi.alike import Settings
 from twisted_rapi.config import load
+from twisted_rapi.distributing import noted
 from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.rpc.authority import fingerprint, issued, new_key, new_request
 
@@ -142,6 +143,7 @@ def _write(undo: Undo, new: Newcomer, answer: Mapping[str, Any], files: Sequence
     for name in files:
         content = answer["files"][name].encode()
         (undo.public if name.endswith(".pem") else undo.private)(directory / name, content)
+    undo.private(noted(directory / "users"), f"{float(answer['distributed'])!r}\n".encode())
     for name in ("api.key", "api.pem"):
         undo.other(directory / name)
     # The master's clock is what other certificates go by.

@@ -82,6 +82,7 @@ def _differences(
             yield what, True, "not known: it runs a release that does not say, or has just begun"
         elif different := unlike(alike, record.alike):
             text = f"{', '.join(different)} are not as there"
-            yield what, False, f"{text}: copy users with scp, mend rapi.toml and restart rapi"
+            mend = "rapi-admin user distribute where they are right; mend rapi.toml and restart rapi"
+            yield what, False, f"{text}: {mend}"
         else:
             yield what, True, "users and settings"

@@ -1,6 +1,5 @@
 """``rapi-admin``: founding a cluster, joining nodes, users, backup, checks."""
 
-import getpass
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from twisted_rapi.admin.addressing import ApiCertificate, address_settings
 from twisted_rapi.admin.backing import Backup, Restore
 from twisted_rapi.admin.check import check_all, etcd_of
 from twisted_rapi.admin.check_etcd import Looked, look_at_etcd
-from twisted_rapi.admin.files import remove_user, set_user, users
+from twisted_rapi.admin.etcd_members import Etcd
 from twisted_rapi.admin.founding import ClusterPlan, NodePlan, found
 from twisted_rapi.admin.membership import Join, JoinToken
 from twisted_rapi.admin.nodes import Node
@@ -25,8 +24,9 @@ from twisted_rapi.admin.secret import DomainSecret
 from twisted_rapi.admin.storing import EtcdCertificates, Store, fill_new_etcd, store_settings
 from twisted_rapi.admin.switching import Failover
 from twisted_rapi.admin.tokens import TokenCommand
-from twisted_rapi.config import StoreSection, load
-from twisted_rapi.errors import ConfigurationError, RapiError
+from twisted_rapi.admin.user import User
+from twisted_rapi.config import StoreSection
+from twisted_rapi.errors import RapiError
 
 INTERRUPTED = 130  # as shells have it
 _TOLD = (usage.UsageError, RapiError, OSError, UnicodeDecodeError, CancelledError)
@@ -93,75 +93,6 @@ class Init(Command):
         return 0
 
 
-class _UserCommand(Command):
-    optParameters = [["config", "c", f"{CONFIG}/rapi.toml", "The master's configuration."]]
-
-    def file(self) -> Path:
-        """The users file."""
-        return Path(load(Path(self["config"])).api.users)
-
-
-class UserAdd(_UserCommand):
-    """``user add``."""
-
-    synopsis = "[options] NAME"
-    optFlags = [
-        ["write", "w", "May change things."],
-        ["read", "r", "May see consoles and query."],
-        ["password-stdin", None, "Read the password from standard input."],
-    ]
-
-    def parseArgs(self, name: str) -> None:  # type: ignore[override]
-        """Take the name."""
-        self["name"] = name
-
-    def run(self) -> int:
-        """Do it."""
-        options = ",".join(option for option in ("write", "read") if self[option])
-        password = sys.stdin.readline().rstrip("\n") if self["password-stdin"] else _ask_twice()
-        set_user(self.file(), self["name"], password, options)
-        return 0
-
-
-class UserRemove(_UserCommand):
-    """``user remove``."""
-
-    synopsis = "[options] NAME"
-
-    def parseArgs(self, name: str) -> None:  # type: ignore[override]
-        """Take the name."""
-        self["name"] = name
-
-    def run(self) -> int:
-        """Do it."""
-        remove_user(self.file(), self["name"])
-        return 0
-
-
-class UserList(_UserCommand):
-    """``user list``."""
-
-    def run(self) -> int:
-        """Do it."""
-        for name, options in sorted(users(self.file()).items()):
-            say_out(f"{name} {options}".rstrip())
-        return 0
-
-
-class User(Command):
-    """``user``: who may use the API."""
-
-    subCommands = [
-        ["add", None, UserAdd, "Add a user, or give one a new password and rights."],
-        ["remove", None, UserRemove, "Remove a user."],
-        ["list", None, UserList, "List users and their rights."],
-    ]
-
-    def run(self) -> int | Work:
-        """Do what was named after it."""
-        return run_sub(self)
-
-
 class Check(Command):
     """``check``: whether this machine is set up well."""
 
@@ -201,6 +132,7 @@ class Options(Command):
         ["store", None, Store, "Move the cluster from one store into another."],
         ["node", None, Node, "Show what has become of a node, or confirm that it is dead."],
         ["failover", None, Failover, "Hand the mastership to another candidate."],
+        ["etcd", None, Etcd, "Show, remove and add members of etcd."],
         ["etcd-certificates", None, EtcdCertificates, "Make certificates for etcd and its clients."],
         ["domain-secret", None, DomainSecret, "Show or change what clusters share to move instances."],
         ["api-certificate", None, ApiCertificate, "Make a candidate's certificate for the API."],
@@ -210,13 +142,6 @@ class Options(Command):
     def run(self) -> int | Work:
         """Do what was named."""
         return run_sub(self)
-
-
-def _ask_twice() -> str:
-    password = getpass.getpass()
-    if getpass.getpass("Again: ") != password:
-        raise ConfigurationError("the two passwords differ")
-    return password
 
 
 def run(arguments: Sequence[str], say: Callable[[str], None]) -> int | Work:

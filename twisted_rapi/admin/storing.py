@@ -79,6 +79,7 @@ class EtcdCertificates(Command):
     synopsis = "[options] NAME=HOST[,HOST...] ..."
     longdesc = "Make an authority for etcd, a certificate for each member, and one for the candidates."
     optParameters = [["directory", None, CONFIG, "Folder for them."]]
+    optFlags = [["further", None, "Use the authority in the folder, for members that come to others."]]
 
     def parseArgs(self, *members: str) -> None:
         """Take the members."""
@@ -88,7 +89,9 @@ class EtcdCertificates(Command):
 
     def run(self) -> int:
         """Do it."""
-        for file in certify_etcd(Path(self["directory"]), self["members"], time.time()):
+        for file in certify_etcd(
+            Path(self["directory"]), self["members"], time.time(), bool(self["further"])
+        ):
             say_out(str(file))
         say_out("Members need etcd-ca.pem and their own two files; candidates etcd-ca.pem and the client's.")
         say_out(

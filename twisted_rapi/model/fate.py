@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.record_base import Record, SingleRecord
 
 Fate = Literal["suspect", "fencing", "fenced", "recovering"]
 
@@ -62,7 +62,7 @@ class NodeFateRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     back: bool = False
 
 
-class FencingsRecord(Record, frozen=True, kw_only=True):
+class FencingsRecord(SingleRecord, frozen=True, kw_only=True):
     """When the master began to fence nodes, seconds since the epoch; the latest are enough."""
 
     KIND = "fencings"

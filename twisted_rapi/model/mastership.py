@@ -2,10 +2,10 @@
 
 from msgspec import field
 
-from twisted_rapi.model.record_base import Record
+from twisted_rapi.model.record_base import Record, SingleRecord
 
 
-class ElectionRecord(Record, frozen=True, kw_only=True):
+class ElectionRecord(SingleRecord, frozen=True, kw_only=True):
     """Who is master: every commit of a master is fenced by this record's `term`."""
 
     KIND = "election"
@@ -34,7 +34,7 @@ class CandidateRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     hindered: str = ""
 
 
-class SwitchRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+class SwitchRecord(SingleRecord, frozen=True, kw_only=True, omit_defaults=True):
     """
     The wish that another candidate be master; it means nothing in a later term.
 
@@ -50,3 +50,19 @@ class SwitchRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     asked: float
     who: str
     refused: str = ""
+
+
+class DistributionRecord(SingleRecord, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    What candidates take over from one of them: the users, for the present.
+
+    :ivar at: when it was asked for, in seconds since the epoch; later ones are above earlier ones.
+    :ivar source: uuid of the node whose files are to be everywhere.
+    :ivar users: the text of its users file; ``None`` until its daemon has put it here.
+    """
+
+    KIND = "distribution"
+
+    at: float
+    source: str
+    users: str | None = None

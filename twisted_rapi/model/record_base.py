@@ -28,3 +28,7 @@ class ObjectRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     mtime: float = 0.0
     serial_no: int = 1
     tags: tuple[str, ...] = ()
+
+
+class SingleRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """One of its kind in a cluster, kept under the kind alone."""

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from twisted_rapi.model.fate import FencingsRecord, NodeFateRecord, WatchdogRecord
-from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, SwitchRecord
-from twisted_rapi.model.record_base import ObjectRecord, Record
+from twisted_rapi.model.mastership import CandidateRecord, DistributionRecord, ElectionRecord, SwitchRecord
+from twisted_rapi.model.record_base import ObjectRecord, Record, SingleRecord
 from twisted_rapi.model.session import SessionKeyRecord
 from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
 
@@ -359,6 +359,7 @@ RECORDS: tuple[type[Record], ...] = (
     CandidateRecord,
     SwitchRecord,
     SessionKeyRecord,
+    DistributionRecord,
 )
 
 
@@ -372,7 +373,7 @@ def key_of(record: Record) -> str:
     match record:
         case JobRecord():
             return job_key(record.id, record.KIND)
-        case ClusterRecord() | ElectionRecord() | SwitchRecord() | FencingsRecord() | SessionKeyRecord():
+        case ClusterRecord() | SingleRecord():
             return record.KIND
         case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord():
             return f"{record.KIND}/{record.uuid}"

@@ -18,7 +18,12 @@ from twisted.logger import Logger
 
 from twisted_rapi.errors import Compacted, StoreClosed, StoreError
 from twisted_rapi.model.fate import FencingsRecord, NodeFateRecord, WatchdogRecord
-from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord, SwitchRecord
+from twisted_rapi.model.mastership import (
+    CandidateRecord,
+    DistributionRecord,
+    ElectionRecord,
+    SwitchRecord,
+)
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import (
     ClusterRecord,
@@ -42,7 +47,7 @@ from twisted_rapi.state.order import NaturalOrder
 PREFIXES = (
     *("cluster", "group/", "node/", "instance/", "network/", "filter/", "disk/"),
     *("leftover/", "jointoken/", "election", "candidate/", "switch", "watchdog/", "fate/"),
-    *("fencings", "vnet/", "dhcp/", "sessionkey"),
+    *("fencings", "vnet/", "dhcp/", "sessionkey", "distribution"),
 )
 
 Observed = Sequence[tuple[str, Record | None, Record | None]]
@@ -58,6 +63,7 @@ _SINGLE = {
     "switch": "switch",
     "fencings": "fencings",
     "sessionkey": "session_key",
+    "distribution": "distribution",
 }
 """Kinds of which there is one, and the attribute that has it."""
 
@@ -114,6 +120,7 @@ class Snapshot(Service):
     switch: SwitchRecord | None = None
     fencings: FencingsRecord | None = None
     session_key: SessionKeyRecord | None = None
+    distribution: DistributionRecord | None = None
     names: dict[str, dict[str, str]] = attrs.field(factory=lambda: {kind: {} for kind in NAMED})
     order: dict[str, NaturalOrder] = attrs.field(factory=lambda: {kind: NaturalOrder() for kind in NAMED})
     _cluster: ClusterRecord | None = None

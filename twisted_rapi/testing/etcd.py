@@ -64,31 +64,43 @@ class EtcdCluster:
     more: Sequence[str] = ("--max-txn-ops", "10000", "--max-request-bytes", "10485760")
     members: list[Member] = attrs.field(factory=list)
     keys: Keys = attrs.field(init=False)
+    _authority: tuple[bytes, bytes] = attrs.field(init=False)
 
     def set_up(self) -> None:
         """Make certificates, choose ports."""
         self.directory.mkdir(parents=True)
-        now = time.time()
-        authority, authority_key = new_authority("etcd", now)
-
-        def certified(role: Role, name: str) -> tuple[bytes, bytes]:
-            key = new_key()
-            hosts = [HOST, "localhost"] if role is Role.ETCD else []
-            return issue(authority, authority_key, role, name, hosts, new_request(key, name), now), key
-
-        self.keys = Keys(authority, *certified(Role.MASTER, "candidate"))
+        self._authority = new_authority("etcd", time.time())
+        authority = self._authority[0]
+        self.keys = Keys(authority, *self._certified(Role.MASTER, "candidate"))
         (self.directory / "ca.pem").write_bytes(authority)
         for name, content in (("client.pem", self.keys.certificate), ("client.key", self.keys.key)):
             (self.directory / name).write_bytes(content)
         ports = [(f"etcd{n}", free_port(), free_port()) for n in range(1, self.size + 1)]
-        for name, _, _ in ports:
-            for file, content in zip(("pem", "key"), certified(Role.ETCD, name), strict=True):
-                (self.directory / f"{name}.{file}").write_bytes(content)
         peers = ",".join(f"{name}=https://{HOST}:{peer}" for name, _, peer in ports)
         self.members = [self._member(name, client, peer, peers) for name, client, peer in ports]
 
-    def _member(self, name: str, client: int, peer: int, peers: str) -> Member:
+    def _certified(self, role: Role, name: str) -> tuple[bytes, bytes]:
+        key, hosts = new_key(), [HOST, "localhost"] if role is Role.ETCD else []
+        return issue(*self._authority, role, name, hosts, new_request(key, name), time.time()), key
+
+    def replace(self, dead: Member, name: str, added: Callable[[str, str], str]) -> Member:
+        """
+        Have another member in the place of one that is dead; waits until all agree.
+
+        :param added: makes it known to the others, by its name and URL, and answers ``initial-cluster``.
+        """
+        client, peer = free_port(), free_port()
+        peers = added(name, f"https://{HOST}:{peer}")
+        member = self._member(name, client, peer, peers, "existing")
+        self.members[self.members.index(dead)] = member
+        member.daemon.start()
+        self.leader()
+        return member
+
+    def _member(self, name: str, client: int, peer: int, peers: str, state: str = "new") -> Member:
         folder, url = self.directory, f"https://{HOST}:{client}"
+        for file, content in zip(("pem", "key"), self._certified(Role.ETCD, name), strict=True):
+            (folder / f"{name}.{file}").write_bytes(content)
         ca, certificate, key = folder / "ca.pem", folder / f"{name}.pem", folder / f"{name}.key"
         arguments: dict[str, object] = {
             "name": name,
@@ -98,7 +110,7 @@ class EtcdCluster:
             "listen-peer-urls": f"https://{HOST}:{peer}",
             "initial-advertise-peer-urls": f"https://{HOST}:{peer}",
             "initial-cluster": peers,
-            "initial-cluster-state": "new",
+            "initial-cluster-state": state,
             **{f"{side}trusted-ca-file": ca for side in ("", "peer-")},
             **{f"{side}cert-file": certificate for side in ("", "peer-")},
             **{f"{side}key-file": key for side in ("", "peer-")},

@@ -11,6 +11,7 @@ from twisted_rapi.cluster.candidacy import Applicant, accept, judge
 from twisted_rapi.cluster.joining import Joining
 from twisted_rapi.config import Config
 from twisted_rapi.errors import BadRequest, OpPrereqError, ServiceUnavailable
+from twisted_rapi.model.mastership import DistributionRecord
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.web.call import Call, Endpoint, Route
 from twisted_rapi.web.doc import TEXT, Body, Doc
@@ -39,6 +40,7 @@ class _CandidatesDesk:
                 return success(await self._shown(joining, who))
             # What can fail fails before the token is used up.
             told = {**await self._shown(joining, who), "files": await self._files()}
+            told["distributed"] = _distributed(joining.snapshot.distribution)
             return success({**told, **await accept(joining, token, who)})
         except OpPrereqError as e:
             raise BadRequest(e.text) from e
@@ -64,6 +66,11 @@ class _CandidatesDesk:
         except OSError as e:
             raise ServiceUnavailable(f"This master cannot make candidates: {file}: {e.strerror}") from e
         return content
+
+
+def _distributed(record: DistributionRecord | None) -> float:
+    """When the users that are handed out were distributed; those that are on their way come later."""
+    return 0.0 if record is None or record.users is None else record.at
 
 
 def _applicant(body: dict[str, Any]) -> Applicant:

@@ -24,7 +24,7 @@ from twisted_rapi.testing.lab.history import (
 
 Rule = Callable[[History], Iterator[str]]
 
-NO_MASTERS = frozenset({"election", "seat", "moved", "candidate", "switch"})
+NO_MASTERS = frozenset({"election", "seat", "moved", "candidate", "switch", "distribution"})
 """Kinds of keys that are written by who is not, or not yet, master."""
 
 
