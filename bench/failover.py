@@ -10,15 +10,18 @@ import os
 import random
 import sys
 import time
+from collections.abc import Mapping, Sequence
 
 import attrs
 
 from bench.client import percentile
 from twisted_rapi.testing.lab.campaign import Campaign
-from twisted_rapi.testing.lab.history import outage
+from twisted_rapi.testing.lab.checker import complaints
+from twisted_rapi.testing.lab.history import History, failures, outage
 from twisted_rapi.testing.lab.lab import Lab
 from twisted_rapi.testing.lab.layout import NAME, Layout
 from twisted_rapi.testing.lab.probe import missing
+from twisted_rapi.testing.lab.timeline import in_order, timeline, typical
 from twisted_rapi.testing.processes import await_true
 
 SETTLE = 1.0  # seconds between a fault that was mended and the next
@@ -63,18 +66,35 @@ def await_accepted(campaign: Campaign, since: float) -> None:
     await_true("a job is accepted", known, 120)
 
 
-def once(campaign: Campaign, kind: Kind) -> tuple[float, float]:
-    """The longest stretches without any answer, and without a job being accepted, of one failover."""
+@attrs.frozen
+class Failover:
+    """
+    One that was caused.
+
+    :ivar begun: when.
+    :ivar silent: the longest stretch without any answer, in seconds; `late`: without a job being accepted.
+    :ivar failed: how many requests that can be repeated had to be.
+    """
+
+    begun: float
+    silent: float
+    late: float
+    failed: int
+
+
+def once(campaign: Campaign, kind: Kind) -> Failover:
+    """Cause one and mend it."""
     _, begun = campaign.cause(kind.fault)
     await_accepted(campaign, time.monotonic())
     # The next answers tell that those of before the fault were not the last.
     time.sleep(0.5)
     seen, now = campaign.recent(begun), time.monotonic()
     silent, late = outage(seen, begun, now), outage([a for a in seen if a.mark], begun, now)
+    failed = len(failures(seen, begun, now))
     campaign.mend()
     campaign.await_jobs(2)
     time.sleep(SETTLE)
-    return silent, late
+    return Failover(begun, silent, late, failed)
 
 
 def told(name: str, seconds: list[float]) -> str:
@@ -83,14 +103,26 @@ def told(name: str, seconds: list[float]) -> str:
     return f"{name} p50 {half:.2f} s, p99 {most:.2f} s, longest {max(seconds):.2f} s"
 
 
-def measure(campaign: Campaign, kind: Kind, runs: int) -> None:
+def measure(campaign: Campaign, kind: Kind, runs: int) -> list[Failover]:
     """Cause it so often, and say what was seen."""
     found = [once(campaign, kind) for _ in range(runs)]
-    silent, late = [a for a, _ in found], [b for _, b in found]
+    silent, late = [each.silent for each in found], [each.late for each in found]
     held = "held" if percentile(silent, 0.99) <= kind.goal else "NOT HELD"
     say(f"{kind.about}, {runs} times (goal {kind.goal:g} s: {held})")
     say(f"    {told('without answers:', silent)}")
     say(f"    {told('without a job accepted:', late)}")
+    say(f"    requests that had to be repeated: {sum(each.failed for each in found)}")
+    return found
+
+
+def say_when(history: History, caused: Mapping[str, Sequence[Failover]]) -> None:
+    """Tell the timeline of each kind."""
+    ordered = in_order(history.events)
+    for about, failovers in caused.items():
+        say(f"{about}: median of what happened when")
+        times = [timeline(ordered, each.begun) for each in failovers]
+        for moment, seconds in typical(times).items():
+            say(f"    {seconds:6.2f} s  {moment}")
 
 
 def chosen() -> list[Kind]:
@@ -112,12 +144,13 @@ def main() -> int:
         lab.start()
         campaign = Campaign(lab)
         campaign.begin()
-        for kind in chosen() if runs else ():
-            measure(campaign, kind, runs)
+        caused = {kind.about: measure(campaign, kind, runs) for kind in (chosen() if runs else ())}
         if kills:
             campaign.kill_at_random(kills, random.Random(SEED))
             say(f"{kills} daemons were killed at random")
-        wrong = campaign.judge()
+        history = campaign.end()
+        say_when(history, caused)
+        wrong = complaints(history)
         jobs = len(lab.read("/2/jobs"))
     finally:
         lab.remove()
