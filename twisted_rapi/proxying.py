@@ -90,7 +90,7 @@ def make_forwarder(
         if any(isinstance(before or after, CandidateRecord) for _, before, after in told):
             forwarder.changed()
 
-    ways = _Ways(reactor, PeerTLS(identity))
+    ways = Ways(reactor, PeerTLS(identity))
     pool = HTTPConnectionPool(reactor, persistent=True)
     pool.maxPersistentPerHost, pool.cachedConnectionTimeout = 8, 30
     kept = Agent.usingEndpointFactory(reactor, ways, pool)
@@ -104,7 +104,7 @@ def make_forwarder(
 
 @implementer(IAgentEndpointFactory)
 @attrs.frozen
-class _Ways:
+class Ways:
     """How masters are connected to."""
 
     _reactor: Any

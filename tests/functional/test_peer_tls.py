@@ -1,20 +1,22 @@
 """Candidates that hand requests on to each other: whose certificates do, at which end."""
 
+import socket
 import time
 from types import SimpleNamespace
 from typing import Any
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from twisted.internet import reactor
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
-from twisted.web.client import Agent, HTTPConnectionPool, readBody
+from twisted.web.client import URI, Agent, HTTPConnectionPool, readBody
 from twisted.web.iweb import IPolicyForHTTPS
 from twisted.web.resource import Resource
 from zope.interface import implementer
 
-from twisted_rapi.proxying import internal_port
+from twisted_rapi.proxying import DEAD, Ways, internal_port
 from twisted_rapi.rpc import authority
 from twisted_rapi.rpc.authority import Role, issue, new_authority, new_key, new_request
 from twisted_rapi.rpc.tls import Identity, PeerTLS
@@ -117,6 +119,19 @@ class PeerTLSTests(TestCase):
         answers = {name: await self.ask(port, policy) for name, policy in policies.items()}
         self.assertEqual(answers, dict.fromkeys(policies))
         self.assertEqual(self.greeting.count, 1)
+
+    async def test_watched(self) -> None:
+        """The kernel ends a connection to a machine that is gone, also one on which nothing is sent."""
+        port = await self.serve(self.identity(Role.MASTER))
+        way = Ways(CLOCK, PeerTLS(self.identity(Role.MASTER)))
+        endpoint = way.endpointForURI(URI.fromBytes(b"https://127.0.0.1:%d/" % port))
+        protocol: Any = await endpoint.connect(Factory.forProtocol(Protocol))
+        connection = protocol.transport.transport.getHandle()
+        options = (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
+        found = [connection.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+        self.assertEqual(found, [DEAD * 1000, 2, 1])
+        self.assertTrue(connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        protocol.transport.abortConnection()
 
     async def test_servers(self) -> None:
         """A request is sent only to who has a master's certificate, in time and made for servers."""
