@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +15,21 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
 
 from tests.contract.test_volumes import at_once
 from tests.requirements import missing
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor.domain_xml import from_xml
 from twisted_rapi.model.steps import DiskSpec
+from twisted_rapi.storage.ceph import Ceph
+from twisted_rapi.storage.ceph_interface import ICeph, IOsdDevices
 from twisted_rapi.storage.ceph_tools import Tools
 from twisted_rapi.storage.interface import IVolumeDriver
 from twisted_rapi.storage.program import TOO_LATE, Ended, Programs
 from twisted_rapi.storage.rbd import RbdDriver
 from twisted_rapi.testing.ceph import CephCluster
+from twisted_rapi.testing.contracts.ceph import CephContract
 from twisted_rapi.testing.contracts.hypervisor import HypervisorContract
 from twisted_rapi.testing.contracts.rbd import RbdContract
 from twisted_rapi.testing.libvirtd import LibvirtDaemon
@@ -72,6 +77,47 @@ class RbdTests(RbdContract, SynchronousTestCase):
 
     def snapshot(self, disk: DiskSpec) -> None:
         self.ceph.tool("rbd", "snap", "create", "--no-progress", "/".join(disk.logical_id) + "@s")
+
+
+@implementer(IOsdDevices)
+class Files:
+    """OSDs of the cluster in files: `device` is but a word."""
+
+    def __init__(self, cluster: CephCluster) -> None:
+        self._cluster = cluster
+        self._made: dict[str, int] = {}
+
+    async def make(self, device: str) -> int:
+        """See `IOsdDevices.make`."""
+        if device not in self._made:
+            self._made[device] = self._cluster.add_osd()
+        return self._made[device]
+
+    async def stop(self, osd: int) -> None:
+        """See `IOsdDevices.stop`."""
+        self._cluster.end_osd(osd)
+
+    async def free(self, osd: int) -> None:
+        """See `IOsdDevices.free`."""
+
+
+class CephTests(CephContract, SynchronousTestCase):
+    """The contract of a cluster."""
+
+    skip = missing(*NEEDS)
+
+    def make(self) -> ICeph:
+        self.cluster = shared_ceph()
+        return Ceph(Tools(run_here, str(self.cluster.conf)), Files(self.cluster), socket.gethostname())
+
+    def device(self) -> str:
+        return "a new file"
+
+    def await_drained(self, osd: int) -> None:
+        await_true("the OSD is drained", lambda: bool(self.done(self.ceph.drained(osd))), 90)
+
+    def lock(self, pool: str, volume: str) -> None:
+        self.cluster.tool("rbd", "lock", "add", f"{pool}/{volume}", "by somebody")
 
 
 SECRET = """<secret ephemeral='yes' private='yes'><uuid>{0}</uuid>

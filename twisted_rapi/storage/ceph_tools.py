@@ -1,5 +1,6 @@
 """The tools ``rbd`` and ``ceph``, asked for JSON."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +23,29 @@ class ToolFailed(StepFailed):
         self.status = status
 
 
+def checked(words: Sequence[str], ended: Ended) -> bytes:
+    """
+    What a tool printed that was run with these words.
+
+    :raises ToolFailed: it said no.
+    """
+    if ended.status:
+        raise ToolFailed(f"{' '.join(words[:3])}: {ended.why()}", ended.status)
+    return ended.output
+
+
+def decoded(words: Sequence[str], output: bytes) -> Any:
+    """
+    What it printed as JSON.
+
+    :raises StepFailed: it is none.
+    """
+    try:
+        return msgspec.json.decode(output)
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise StepFailed(f"{' '.join(words[:3])}: its answer cannot be read: {e}", "storage") from e
+
+
 class Tools:
     """
     Calls of the tools, as the users of one Ceph.
@@ -42,10 +66,7 @@ class Tools:
         :raises ToolFailed: it says no, or does not end in time.
         :raises StepFailed: it cannot be run.
         """
-        ended = await self.ended(*words, user=user, seconds=seconds)
-        if ended.status:
-            raise ToolFailed(f"{' '.join(words[:3])}: {ended.why()}", ended.status)
-        return ended.output
+        return checked(words, await self.ended(*words, user=user, seconds=seconds))
 
     async def ended(self, *words: str, user: str = "", seconds: float = CALL) -> Ended:
         """
@@ -63,8 +84,4 @@ class Tools:
 
         :raises ToolFailed, StepFailed: as `do`; what it prints is no JSON.
         """
-        output = await self.do(*words, "--format", "json", user=user, seconds=seconds)
-        try:
-            return msgspec.json.decode(output)
-        except (msgspec.DecodeError, UnicodeDecodeError) as e:
-            raise StepFailed(f"{' '.join(words[:3])}: its answer cannot be read: {e}", "storage") from e
+        return decoded(words, await self.do(*words, "--format", "json", user=user, seconds=seconds))

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model import rbd
 from twisted_rapi.model.steps import DiskSpec
-from twisted_rapi.storage.ceph_tools import ABSENT, NOT_EMPTY, THERE, ToolFailed, Tools
+from twisted_rapi.storage.ceph_tools import ABSENT, CALL, NOT_EMPTY, THERE, ToolFailed, Tools
 from twisted_rapi.storage.file import MIB, InThread
 from twisted_rapi.storage.interface import IVolumeDriver
 
@@ -86,9 +86,8 @@ class RbdDriver:
             spec, size = self._spec(disk.logical_id), found["size"] / MIB
             raise StepFailed(f"the image {spec} has {size:g} MiB instead of {disk.size}", "storage")
 
-    async def _do(self, disk: DiskSpec, *words: str, seconds: float = 0.0) -> bytes:
-        more = {"seconds": seconds} if seconds else {}
-        return await self._tools.do("rbd", *words, user=self._user(disk), **more)
+    async def _do(self, disk: DiskSpec, *words: str, seconds: float = CALL) -> bytes:
+        return await self._tools.do("rbd", *words, user=self._user(disk), seconds=seconds)
 
     # The interface.
 

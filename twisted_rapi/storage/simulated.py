@@ -97,10 +97,10 @@ class Volumes:
         if size != disk.size:
             raise StepFailed(f"{self.path(disk)} has {size} MiB instead of {disk.size}", "storage")
 
-    def _put(self, disk: DiskSpec, size: int, had: int) -> None:
+    def _put(self, disk: DiskSpec, size: int, had: int, note: Mapping[str, Any]) -> None:
         if size - had > self.space()[1]:
             raise StepFailed(f"no space is left for {self.path(disk)}", "storage")
-        self.shelf.write(self.name(disk.logical_id), {"size": size})
+        self.shelf.write(self.name(disk.logical_id), {**note, "size": size})
 
     def create(self, disk: DiskSpec, fresh: bool = False) -> str:
         """Note its size."""
@@ -108,7 +108,7 @@ class Volumes:
         if found is not None and not fresh:
             self._check_size(disk)
         else:
-            self._put(disk, disk.size, 0 if found is None else found["size"])
+            self._put(disk, disk.size, 0 if found is None else found["size"], {})
         return self.path(disk)
 
     def delete(self, disk: DiskSpec) -> None:
@@ -119,7 +119,7 @@ class Volumes:
         """Note the larger size."""
         size = self._size(disk)
         if size < disk.size:
-            self._put(disk, disk.size, size)
+            self._put(disk, disk.size, size, self.shelf.read(self.name(disk.logical_id)) or {})
 
     def activate(self, disk: DiskSpec, ignore_size: bool = False) -> str:
         """Check that it is there, and of which size."""

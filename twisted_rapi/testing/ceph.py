@@ -127,7 +127,7 @@ class CephCluster:
     def end_osd(self, number: int) -> None:
         """End the process of an OSD and remove its files; done already is well."""
         if daemon := self.daemons.pop(f"osd.{number}", None):
-            daemon.kill()
+            daemon.stop()
         shutil.rmtree(self.directory / f"osd{number}", ignore_errors=True)
 
     def _daemon(self, name: str, program: str, *arguments: str) -> None:

@@ -15,6 +15,11 @@ _FULL = (
     "rbd: image has snapshots - these must be deleted with 'rbd snap purge'"
     " before the image can be removed.\n"
 )
+_WATCHED = (
+    "rbd: error: image still has watchers\n"
+    "This means the image is still open or the client using it crashed. Try again after closing/unmapping it"
+    " or waiting 30s for the crashed client to timeout.\n"
+)
 _SHRINKING = "rbd: shrinking an image is only allowed with the --allow-shrink flag\n"
 
 
@@ -141,7 +146,7 @@ class RbdTool:
         if self.snapshots.get(spec):
             return Ended(39, b"", _FULL)
         if spec in self.mapped:
-            return Ended(16, b"", "rbd: error: image still has watchers\n")
+            return Ended(16, b"", _WATCHED)
         del self.images[spec]
         return Ended(0)
 
