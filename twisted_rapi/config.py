@@ -1,7 +1,7 @@
 """The master's configuration, as ``rapi.toml`` holds it."""
 
 import re
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
@@ -101,6 +101,18 @@ class AddressSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=T
     redirect: bool = True
 
 
+class DnsSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    ``[dns]``: the authoritative name server for virtual networks.
+
+    :ivar listen: where the master answers, usually the floating address; empty for nowhere.
+    :ivar transfer: addresses, and networks in CIDR form, of who may have whole zones.
+    """
+
+    listen: str = ""
+    transfer: tuple[str, ...] = ()
+
+
 class DeathSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     ``[death]``: nodes that fall silent.
@@ -172,6 +184,7 @@ class Config(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
     metrics: MetricsSection = field(default_factory=MetricsSection)
     jobs: JobsSection = field(default_factory=JobsSection)
     address: AddressSection = field(default_factory=AddressSection)
+    dns: DnsSection = field(default_factory=DnsSection)
     death: DeathSection = field(default_factory=DeathSection)
     watchdog: WatchdogSection = field(default_factory=WatchdogSection)
     pvc: PvcSection = field(default_factory=PvcSection)
@@ -227,6 +240,7 @@ def _check(found: Config, path: Path) -> None:
         listen_address(found.metrics.listen, f"{path}: metrics.listen")
     _check_store(found.store, f"{path}: store")
     check_address_section(found.address, f"{path}: address")
+    _check_dns(found.dns, f"{path}: dns")
     if not 0 <= found.jobs.archive_age <= 10**9:
         raise ConfigurationError(f"{path}: jobs.archive_age: seconds, zero or more")
     _check_death(found.death, f"{path}: death")
@@ -268,6 +282,23 @@ def check_address_section(address: AddressSection, where: str) -> None:
         raise ConfigurationError(f"{where}.interface: needed where the address is ours to add")
     if not all("!" <= c <= "~" and c not in "/:" for c in address.interface) or len(address.interface) > 15:
         raise ConfigurationError(f"{where}.interface: {address.interface!r} is no interface's name")
+
+
+def _check_dns(dns: DnsSection, where: str) -> None:
+    if not dns.listen:
+        return
+    host, _ = listen_address(dns.listen, f"{where}.listen")
+    try:
+        found = ip_address(host)
+    except ValueError as e:
+        raise ConfigurationError(f"{where}.listen: an address is needed: {e}") from e
+    if found.is_unspecified or found.is_multicast or getattr(found, "scope_id", None):
+        raise ConfigurationError(f"{where}.listen: the one address that is asked, such as the floating one")
+    for text in dns.transfer:
+        try:
+            ip_network(text)
+        except ValueError as e:
+            raise ConfigurationError(f"{where}.transfer: {e}") from e
 
 
 def _check_store(store: StoreSection, where: str) -> None:

@@ -23,6 +23,7 @@ from twisted_rapi.addressing import Addressing
 from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.cluster.duties import Duties, Office
 from twisted_rapi.cluster.events import Events
+from twisted_rapi.cluster.names import as_dnsmasq, name_service
 from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.config import Config
 from twisted_rapi.distributing import Distribution
@@ -181,8 +182,7 @@ class Master(MultiService):
             quiet=resource.quiet,
             failpoint=self._failpoint,
             archive_age=config.jobs.archive_age,
-            death=DeathRules(**msgspec.structs.asdict(config.death)),
-            watchdog=WatchdogRules(**msgspec.structs.asdict(config.watchdog)),
+            **_rules(config),
         )
         self._leadership = Leadership(election, partial(self._duties, office, nodes), reactor)
         self._leadership.setServiceParent(self)
@@ -259,6 +259,9 @@ class Master(MultiService):
             Apart(self._apart, self._reactor).setServiceParent(whole)
         if address is not None:
             address.setServiceParent(whole)
+        names = name_service(self._reactor, self._config.dns, api.cluster.snapshot)
+        if names is not None:
+            names.setServiceParent(whole)
         _Term(resource, api).setServiceParent(whole)
         return whole
 
@@ -352,6 +355,15 @@ class Master(MultiService):
             Port(
                 endpoint_of(self._reactor, config.metrics.listen), site, config.metrics.listen
             ).setServiceParent(self)
+
+
+def _rules(config: Config) -> dict[str, Any]:
+    """What an `Office` knows of the configuration."""
+    return {
+        "death": DeathRules(**msgspec.structs.asdict(config.death)),
+        "watchdog": WatchdogRules(**msgspec.structs.asdict(config.watchdog)),
+        "names_at": as_dnsmasq(config.dns.listen),
+    }
 
 
 def _here(snapshot: Snapshot, name: str) -> str:

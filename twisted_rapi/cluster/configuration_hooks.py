@@ -17,12 +17,13 @@ from twisted_rapi.errors import RapiError
 from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.model.records import JoinTokenRecord, LeftoverRecord
 from twisted_rapi.model.steps import RunHooks
+from twisted_rapi.model.virtual_network import DhcpLeaseRecord
 from twisted_rapi.plan.hooks import common
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.snapshot import Observed, Snapshot
 
 PATH = "config-update"
-_NOT_CONFIGURATION = (ElectionRecord, JoinTokenRecord, LeftoverRecord)
+_NOT_CONFIGURATION = (ElectionRecord, JoinTokenRecord, LeftoverRecord, DhcpLeaseRecord)
 
 
 class ConfigurationHooks(Service):

@@ -15,6 +15,8 @@ from twisted.python.failure import Failure
 from twisted_rapi.cluster.attended import Attended
 from twisted_rapi.cluster.configuration_hooks import ConfigurationHooks
 from twisted_rapi.cluster.fates import Fates
+from twisted_rapi.cluster.network_duty import NetworkDuty
+from twisted_rapi.cluster.networks import VirtualNetworks
 from twisted_rapi.cluster.reconciler import Reconciler
 from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.cluster.session_keys import SessionKeys
@@ -45,6 +47,7 @@ class Office:
     :ivar opened: told the cluster once it can be used; what it gives runs until the term ends.
     :ivar quiet: fires when no request is being answered.
     :ivar archive_age: seconds after which an ended job is archived.
+    :ivar names_at: where names of virtual networks are answered, as dnsmasq has it; empty: nowhere.
     :ivar shown: what the cluster's record has to say of the floating address, as configured.
     """
 
@@ -60,6 +63,7 @@ class Office:
     failpoint: Failpoint = lambda _: None
     archive_age: float = 6 * 3600.0
     shown: Mapping[str, Any] = {}
+    names_at: str = ""
     watchdog: WatchdogRules = attrs.field(factory=WatchdogRules)
     death: DeathRules = attrs.field(factory=DeathRules)
 
@@ -162,8 +166,15 @@ class Duties(Ladder):
         cluster.watchdog.setServiceParent(self)
         cluster.fates = self._fates(cluster)
         cluster.fates.setServiceParent(self)
+        self._begin_networks(cluster)
         (await office.opened(cluster, table, executor)).setServiceParent(self)
         switching.setServiceParent(self)
+
+    def _begin_networks(self, cluster: Cluster) -> None:
+        office, term = self._office, self._term
+        parts = (office.store, office.snapshot, office.nodes)
+        cluster.networks = VirtualNetworks(*parts, office.now, office.chance, term)
+        NetworkDuty(*parts, office.clock, term, office.names_at).setServiceParent(self)
 
     def _means(self, queue: Queue) -> Means:
         office = self._office

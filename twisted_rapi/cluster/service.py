@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from twisted_rapi.cluster.fates import Fates
 from twisted_rapi.cluster.interface import ICluster
+from twisted_rapi.cluster.networks import VirtualNetworks
 from twisted_rapi.cluster.session_keys import SessionKeys
 from twisted_rapi.cluster.switching import Switching
 from twisted_rapi.cluster.watchdog import Watchdog
@@ -35,6 +36,7 @@ class Cluster:
 
     watchdog: Watchdog
     fates: Fates
+    networks: VirtualNetworks
     session_keys: SessionKeys
 
     def __init__(

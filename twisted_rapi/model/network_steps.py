@@ -13,7 +13,8 @@ class MakeNetworks(Step, frozen=True, kw_only=True, tag="networks.make", omit_de
     :ivar local: this node's address, `peers`: those of the nodes that VXLANs lead to.
     :ivar serving: for how many seconds this node has the gateways, DHCP and so on; it gives them up when it
         is not told so again by then.  0: it has not got them.
-    :ivar dns: the address of the authoritative name server; empty: there is none.
+    :ivar dns: the address of the authoritative name server, and its port after a ``#`` where that is another
+        than 53; empty: there is none.
     :ivar leases: those that are known; a DHCP server that is started begins with them.
     """
 

@@ -12,6 +12,7 @@ from twisted_rapi.model import steps
 from twisted_rapi.model.records import Params
 from twisted_rapi.model.seen import CertificateSeen, DomainSeen, NodeReport, OsSeen, ProviderSeen
 from twisted_rapi.model.steps import Outcome, Step
+from twisted_rapi.model.virtual_network import DhcpLeaseRecord
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.storage.simulated import Volumes
 from twisted_rapi.storage.simulated_driver import SHARED
@@ -41,6 +42,7 @@ _LIVE = (
 
 _ABOUT_MACHINE = (
     *(steps.Ping, steps.ResolveName, steps.ProbeAddress, steps.Powercycle, steps.FenceNode),
+    *(steps.CheckAcls, steps.MakeNetworks),
     *(steps.ListUnits, steps.ListVolumes, steps.ChangeUnit, steps.RepairUnit),
 )
 
@@ -62,6 +64,7 @@ class FakeNode(NodeExports):
     :ivar hosts: addresses by the names that resolve; `aliases`: names that are others' by alias;
         `answering`: addresses at which somebody is.
     :ivar allocators: by name, what allocator scripts answer to a request.
+    :ivar leases: those of the virtual networks it serves; ``None``: it serves none.
     :ivar providers: of external storage; `certificates`: those in use.
     """
 
@@ -84,6 +87,7 @@ class FakeNode(NodeExports):
     answering: set[str] = attrs.field(factory=set)
     allocators: dict[str, Callable[[Params], str]] = attrs.field(factory=dict)
     hooks: dict[str, tuple[tuple[str, bool, str], ...]] = attrs.field(factory=dict)
+    leases: tuple[DhcpLeaseRecord, ...] | None = None
 
     def fork(self, shared: Shared) -> "FakeNode":
         """Another node that is as this one is now."""
@@ -115,6 +119,7 @@ class FakeNode(NodeExports):
             exports=tuple(sorted(self.exports)),
             providers=self.providers,
             certificates=self.certificates,
+            leases=self.leases,
         )
 
     def carry_out(self, step: Step) -> Outcome:
@@ -170,6 +175,10 @@ class FakeNode(NodeExports):
 
     def _on_machine(self, step: Step) -> Outcome:
         match step:
+            case steps.CheckAcls():
+                return Outcome(reason=next((a.rule for a in step.acls if "nonsense" in a.rule), ""))
+            case steps.MakeNetworks():
+                self.leases = (self.leases or step.leases) if step.serving else None
             case steps.Ping() if step.address in self.missing:
                 raise StepFailed(f"the node does not have address {step.address}", "network")
             case steps.ResolveName():
