@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 from msgspec.structs import replace
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -230,3 +231,44 @@ class ServingTests(NodesCase):
         self.assertEqual(await b.leases(), known)
         self.assertEqual(await deferToThread(self.leased, "six"), address)
         self.assertFalse((self.folder / "a" / "101").exists())
+
+
+class FailingTests(NodesCase):
+    """What cannot be had."""
+
+    async def test_no_programs(self) -> None:
+        """
+        Without nft and dnsmasq their names are told, all else is there; nothing is known of leases then.
+        """
+        tools = attrs.evolve(self.tools("a"), nft="/no/nft", dnsmasq="/no/dnsmasq")
+        networks = NodeNetworks(tools, REACTOR, deferToThread)
+        self.begun.append(networks)
+        serving = MakeNetworks(instance="", local=ADDRESSES["a"], networks=(LAB,), serving=60.0)
+        trying = Deferred.fromCoroutine(networks.make(serving))
+        error: Any = await self.assertFailure(trying, StepFailed)
+        for text in ("nft is not installed", "dnsmasq is not installed"):
+            self.assertIn(text, str(error))
+        self.assertIn("10.77.2.1/24", self.link.run("a", "ip address show dev vmbr102"))
+        trying = Deferred.fromCoroutine(networks.check(()))
+        await self.assertFailure(trying, StepFailed)
+
+    async def test_vlan(self) -> None:
+        """
+        A VLAN is on the interface with the node's address, or the kernel that has no VLANs says so.
+        """
+        networks = self.begin("a")
+        lan = VirtualNetworkRecord(uuid="b1", name="lan", kind="bridged", vni=7)
+        step = MakeNetworks(instance="", local=ADDRESSES["a"], networks=(lan,))
+        try:
+            await networks.make(step)
+        except StepFailed as e:
+            self.assertIn("not supported", str(e))
+            return
+        self.assertIn("vlan7@eth0", self.link.run("a", "ip -d link show master vmbr7"))
+
+    async def test_no_address(self) -> None:
+        """A node that has not the address it is said to have makes nothing."""
+        networks = self.begin("a")
+        step = MakeNetworks(instance="", local="203.0.113.1", networks=(LAB,))
+        error: Any = await self.assertFailure(Deferred.fromCoroutine(networks.make(step)), StepFailed)
+        self.assertIn("203.0.113.1", str(error))

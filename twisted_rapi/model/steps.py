@@ -211,6 +211,7 @@ DEADLINES: dict[type[Step], float] = {
     SendStream: 86500.0,
     RemoveExport: 600.0,
     FinishExport: 600.0,
+    MakeNetworks: 300.0,
     LookAtDomain: 7260.0,  # it waits for a migration
 }
 """Seconds a step may take before the node counts as unreachable; 60 for others, plus a step's own timeout."""

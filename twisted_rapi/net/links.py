@@ -111,7 +111,7 @@ class Links:
 
     def announce(self, name: str, address: str) -> None:
         """Have everybody on the interface send to us what is for the address."""
-        mac = self.shown()[name].mac
+        mac = self._found(name).mac
         found = ip_interface(address).ip
         with contextlib.closing(self._make(socket.AF_PACKET, socket.SOCK_RAW, 0)) as made:
             for frame in announcements(mac, found):
@@ -122,10 +122,15 @@ class Links:
         return Assigned(self._index(name), found.ip, found.network.prefixlen)
 
     def _index(self, name: str) -> int:
-        shown = self.shown().get(name)
-        if shown is None:
-            raise AddressError(f"there is no interface {name}")
-        return shown.index
+        return self._found(name).index
+
+    def _found(self, name: str) -> Shown:
+        sequence = next(self._sequence)
+        for told in self._kernel.ask(sequence, rtnetlink.find_link(sequence, name)):
+            shown = link_messages.shown_of(told)
+            if shown is not None and shown.name == name:
+                return shown
+        raise AddressError(f"there is no interface {name}")
 
     def _done(self, sequence: int, request: bytes) -> None:
         list(self._kernel.ask(sequence, request))

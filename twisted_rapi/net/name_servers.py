@@ -105,8 +105,17 @@ class NameServers:
         shutil.rmtree(self.folder(vni), ignore_errors=True)
 
     def leases(self, vni: int, network: str) -> tuple[DhcpLeaseRecord, ...]:
-        """Those in its file, as of the network with this uuid."""
+        """Those in its file, as of the network with this uuid; none where there is no file."""
         return read_leases(self._read(vni, LEASES), network)
+
+    def kept(self, vni: int, network: str) -> tuple[DhcpLeaseRecord, ...]:
+        """
+        The same.
+
+        :raises OSError: there is no file.
+        """
+        text = (self.folder(vni) / LEASES).read_text(encoding="utf-8", errors="replace")
+        return read_leases(text, network)
 
     def _read(self, vni: int, name: str) -> str:
         try:

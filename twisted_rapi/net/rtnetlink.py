@@ -99,6 +99,12 @@ def list_links(sequence: int) -> bytes:
     return message(GET_LINK, REQUEST | DUMP, sequence, _LINK.pack(0, 0, 0, 0, 0))
 
 
+def find_link(sequence: int, name: str) -> bytes:
+    """Ask for the interface of this name."""
+    body = _LINK.pack(0, 0, 0, 0, 0) + attribute(_IFLA_NAME, name.encode() + b"\0")
+    return message(GET_LINK, REQUEST | ACKNOWLEDGE, sequence, body)
+
+
 def messages(data: bytes) -> Iterator[Message]:
     """What one read from the kernel holds; ends at what is malformed."""
     while len(data) >= _HEADER.size:

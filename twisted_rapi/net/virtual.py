@@ -7,6 +7,7 @@ is (see `floating`): a node whose agent nobody talks to any more loses them by i
 
 import json
 import os
+import shutil
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -89,6 +90,8 @@ class KernelNetworks:
 
     def _tables(self) -> dict[int, str]:
         found: dict[int, str] = {}
+        if shutil.which(self._tools.nft) is None:
+            return found  # who wants some is told when they are loaded
         listed = json.loads(run([self._tools.nft, "-j", "list", "chains"], self._tools.within) or "{}")
         for each in listed.get("nftables", ()):
             chain = each.get("chain", {})
@@ -196,12 +199,16 @@ class KernelNetworks:
         return ""
 
     def leases(self, step: MakeNetworks) -> tuple[DhcpLeaseRecord, ...]:
-        """Those of the networks that a step has served."""
+        """
+        Those of the networks that a step has served.
+
+        :raises OSError: one has no file, so that nothing is known of its leases.
+        """
         found = [
             replace(lease, network=network.uuid)
             for network in step.networks
             if served(network)
-            for lease in self.servers.leases(network.vni, network.uuid)
+            for lease in self.servers.kept(network.vni, network.uuid)
         ]
         return tuple(sorted(found, key=lambda lease: lease.uuid))
 
@@ -274,8 +281,8 @@ class NodeNetworks:
             await self._in_thread(self._kernel.make, step)
         finally:
             if step.serving:
-                await self._follow(step)
                 self._expiry = self._reactor.callLater(step.serving, self._give_up)
+                await self._follow_safely(step)
             self._tell()
 
     async def check(self, acls: tuple[Acl, ...]) -> str:
@@ -305,6 +312,12 @@ class NodeNetworks:
             self._step = None
 
     # What is followed.
+
+    async def _follow_safely(self, step: MakeNetworks) -> None:
+        try:
+            await self._follow(step)
+        except Exception:  # noqa: BLE001 -- too many watches, for one: leases are read when it is asked again
+            self._log.failure("changes of leases are not told")
 
     async def _follow(self, step: MakeNetworks) -> None:
         """Be told of ends and of leases."""
