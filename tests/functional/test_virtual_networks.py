@@ -177,9 +177,20 @@ class ServingTests(NodesCase):
             self.assertTrue(await deferToThread(self.reaches, guest, there), (guest, there))
         answer = await deferToThread(self.link.run, "six", "busybox nslookup five.office.local 10.77.1.1")
         self.assertIn("10.77.1.5", answer)
+        await self._addressed("six")
         await self._ruled(a, serving)
         await self._killed(a, address)
         await self._taken_over(a, b, on_a, on_b, address)
+
+    async def _addressed(self, guest: str) -> None:
+        """The guest has made itself an address of what the router advertises, and reaches the gateway."""
+        for _ in range(120):
+            if "fd00:77:1:" in self.link.run(guest, "ip -6 address show dev eth0 scope global -tentative"):
+                break
+            await deferLater(REACTOR, 0.5, lambda: None)
+        self.assertTrue(await deferToThread(self.reaches, guest, "fd00:77:1::1"))
+        # Guests on it have changed nothing about who the gateway is.
+        self.assertIn("link/ether 0e:", self.link.run("a", "ip link show dev vmbr101"))
 
     async def _ruled(self, a: NodeNetworks, serving: MakeNetworks) -> None:
         """A rule stops what it names on its way out of the network, and nothing else."""
@@ -249,8 +260,7 @@ class FailingTests(NodesCase):
         for text in ("nft is not installed", "dnsmasq is not installed"):
             self.assertIn(text, str(error))
         self.assertIn("10.77.2.1/24", self.link.run("a", "ip address show dev vmbr102"))
-        trying = Deferred.fromCoroutine(networks.check(()))
-        await self.assertFailure(trying, StepFailed)
+        await self.assertFailure(Deferred.fromCoroutine(networks.check(())), StepFailed)
 
     async def test_vlan(self) -> None:
         """

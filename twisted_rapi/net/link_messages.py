@@ -32,7 +32,7 @@ _NEIGHBOUR = struct.Struct("=BxxxiHBB")
 _EXCLUSIVE, _APPEND = 0x200, 0x800
 _BRIDGE_FAMILY = 7
 _UP = 0x1
-_NAME, _MTU, _BELOW, _MASTER, _INFO, _ALIAS = 3, 4, 5, 10, 18, 20
+_ADDRESS, _NAME, _MTU, _BELOW, _MASTER, _INFO, _ALIAS = 1, 3, 4, 5, 10, 18, 20
 _INFO_KIND, _INFO_DATA = 1, 2
 _VLAN_ID = 1
 _VXLAN_ID, _VXLAN_LOCAL, _VXLAN_LEARNING, _VXLAN_PORT, _VXLAN_LOCAL6 = 1, 4, 7, 15, 17
@@ -63,9 +63,9 @@ class Shown:
     mac: bytes = b""
 
 
-def make_bridge(sequence: int, name: str) -> bytes:
-    """Make a bridge."""
-    return _make(sequence, name, "bridge")
+def make_bridge(sequence: int, name: str, mac: bytes) -> bytes:
+    """Make a bridge; it keeps the MAC address whatever is connected to it."""
+    return _make(sequence, name, "bridge", more=attribute(_ADDRESS, mac))
 
 
 def make_vlan(sequence: int, name: str, number: int, below: int) -> bytes:
@@ -147,7 +147,7 @@ def shown_of(told: Message) -> Shown | None:
         mtu=_number(found.get(_MTU, b"")),
         up=bool(flags & _UP),
         alias=_word(found.get(_ALIAS, b"")),
-        mac=found.get(1, b""),
+        mac=found.get(_ADDRESS, b""),
     )
 
 

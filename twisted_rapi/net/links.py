@@ -4,6 +4,7 @@ import contextlib
 import errno
 import itertools
 import socket
+from hashlib import sha256
 from ipaddress import ip_address, ip_interface
 
 from twisted_rapi.errors import AddressError
@@ -64,8 +65,12 @@ class Links:
                 return each
         raise AddressError(f"no interface has the address {address}")
 
-    def create(self, name: str, wanted: Interface) -> None:
-        """Make an interface, off and connected to nothing."""
+    def create(self, name: str, wanted: Interface, local: str) -> None:
+        """
+        Make an interface, off and connected to nothing.
+
+        :param local: this node's address: bridges of one name have another MAC address on each node.
+        """
         sequence = next(self._sequence)
         if wanted.kind == "vxlan":
             request = link_messages.make_vxlan(sequence, name, wanted.number, ip_address(wanted.local))
@@ -73,7 +78,7 @@ class Links:
             below = self._index(wanted.below)
             request = link_messages.make_vlan(sequence, name, wanted.number, below)
         else:
-            request = link_messages.make_bridge(sequence, name)
+            request = link_messages.make_bridge(sequence, name, _mac_of(name, local))
         self._done(sequence, request)
         sequence = next(self._sequence)
         self._done(sequence, link_messages.set_alias(sequence, self._index(name), OURS))
@@ -134,6 +139,11 @@ class Links:
 
     def _done(self, sequence: int, request: bytes) -> None:
         list(self._kernel.ask(sequence, request))
+
+
+def _mac_of(name: str, local: str) -> bytes:
+    """A locally administered address; the kernel's own would change with what is connected."""
+    return b"\x0e" + sha256(f"{local}/{name}".encode()).digest()[:5]
 
 
 def as_interface(shown: Shown, every: dict[str, Shown]) -> Interface:

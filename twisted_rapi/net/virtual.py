@@ -164,7 +164,7 @@ class KernelNetworks:
             case topology.RemoveInterface(name):
                 links.delete(name)
             case topology.MakeInterface(name, wish):
-                links.create(name, wish)
+                links.create(name, wish, step.local)
             case topology.SetInterface(name, wish):
                 links.adjust(name, wish)
             case topology.Flood(name, peer, there):

@@ -1,11 +1,12 @@
 """Tests of the steps about virtual networks."""
 
+import msgspec
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from tests.unit.agent.test_machine import MachineCase
 from twisted_rapi.model import steps
-from twisted_rapi.model.seen import FullReport, Sighting
+from twisted_rapi.model.seen import FullReport, NodeReport, Sighting
 from twisted_rapi.model.virtual_network import Acl, DhcpLeaseRecord
 from twisted_rapi.net.simulated import SimulatedNetworks
 from twisted_rapi.testing.contracts.virtual_networks import OFFICE
@@ -28,6 +29,13 @@ class NetworkStepsTests(MachineCase):
         self.begun(networks=again)
         self.assertEqual(set(again.topology.interfaces), {"vmbr101", "vxlan101"})
         self.assertEqual((again.topology.servers, again.topology.addresses), ({}, {}))
+
+    def test_sent(self) -> None:
+        """The step arrives as it was sent, with all of its networks and leases; so do those that are told."""
+        step = replace(STEP, leases=(LEASE,), peers=("192.0.2.1", "192.0.2.2"))
+        self.assertEqual(msgspec.json.decode(msgspec.json.encode(step), type=steps.AnyStep), step)
+        report = NodeReport(leases=(LEASE,))
+        self.assertEqual(msgspec.json.decode(msgspec.json.encode(report), type=NodeReport), report)
 
     def test_none(self) -> None:
         """A node without virtual networks says so; an odd note keeps no agent from beginning."""

@@ -29,6 +29,14 @@ class LinkTests(SynchronousTestCase):
         )
         self.assertIn(attribute(15, struct.pack("!H", 4789)), told.body)
 
+    @given(NAMES, st.binary(min_size=6, max_size=6))
+    def test_bridge(self, name: str, mac: bytes) -> None:
+        """A bridge has the MAC address it was made with."""
+        [told] = messages(link_messages.make_bridge(1, name, mac))
+        self.assertEqual(
+            link_messages.shown_of(told), link_messages.Shown(index=0, name=name, kind="bridge", mac=mac)
+        )
+
     @given(NAMES, st.integers(1, 4094), INDEXES)
     def test_vlan(self, name: str, number: int, below: int) -> None:
         """A VLAN is on another interface.  The module may not be here: this is all there is to test."""
