@@ -86,6 +86,7 @@ class NetworkDuty(Service):
         self._known: dict[str, _Node] = {}
         self._ends: list[Callable[[], None]] = []
         self._keeping: Deferred[Any] | None = None
+        self._looked_at: object = None  # the leases a report had when they were last looked at
         self._networks: tuple[VirtualNetworkRecord, ...] = ()
         self._peers: tuple[str, ...] = ()
 
@@ -155,7 +156,8 @@ class NetworkDuty(Service):
             if not self._networks and not _has_some(report):
                 return
             node = self._known[uuid] = _Node()
-        if report.leases is not None and uuid == self._snapshot.cluster.master_node:
+        if uuid == self._snapshot.cluster.master_node and report.leases is not self._looked_at:
+            self._looked_at = report.leases
             self._keep()
         if node.busy is None and self.running and node.sent != self.wanted(uuid) and not self._waits(node):
             self._begin(uuid, node)
@@ -180,7 +182,7 @@ class NetworkDuty(Service):
             self._log.failure("telling a node of its networks met a bug", failure)
 
     def _told(self, _: object, uuid: str, node: _Node) -> None:
-        node.busy = None
+        node.busy, self._looked_at = None, None
         if self.running:
             self._look_at(uuid)
 
@@ -245,6 +247,7 @@ class NetworkDuty(Service):
     def _not_kept(self, failure: Failure) -> bool:
         if failure.check(CancelledError) is None:
             self._log.warn("leases could not be kept: {reason}", reason=failure.getErrorMessage())
+        self._looked_at = None
         return False
 
     def _kept(self, well: bool) -> None:

@@ -37,7 +37,7 @@ class Datagrams(DatagramProtocol):
 
 
 class Stream(Int16StringReceiver, TimeoutMixin):
-    """Questions by TCP, one after the other."""
+    """Questions by TCP, one after the other; who does not read answers is not listened to."""
 
     transport: Any
     factory: "Streams"
@@ -46,8 +46,14 @@ class Stream(Int16StringReceiver, TimeoutMixin):
         """Somebody is there."""
         self.factory.open += 1
         self.setTimeout(IDLE)
+        # The transport says when too much waits to be read, and when no longer.
+        self.transport.registerProducer(self, True)
         if self.factory.open > AT_ONCE:
             self.transport.abortConnection()
+
+    def timeoutConnection(self) -> None:
+        """Nothing came for too long, or nothing could be sent."""
+        self.transport.abortConnection()
 
     def stringReceived(self, string: bytes) -> None:
         """Answer it."""
