@@ -66,7 +66,7 @@ class EtcdCase(TestCase):
     """A test with a real etcd."""
 
     skip = missing("etcd")
-    timeout = 120
+    timeout = 300
     size = 3  # members of etcd
 
     def setUp(self) -> None:
