@@ -93,7 +93,7 @@ class CandidatesTests(EtcdCase):
         await_true("the new one is master", lambda: master_of(port) == node)
         self.assertEqual(ask(port, f"/2/nodes/{node}")["role"], "M")
         for user in ("second", "third"):
-            self.assertGreater(int(ask(port, "/2/jobs", [{"OP_ID": "OP_CLUSTER_QUERY"}], "POST", user)), 0)
+            self.assertGreater(int(ask(port, "/2/redistribute-config", {}, user=user)), 0)
 
         self.replace(node, daemons)
 
@@ -135,9 +135,9 @@ class CandidatesTests(EtcdCase):
         self.assertEqual(ask(port, f"/2/jobs/{job}")["status"], "success", ask(port, f"/2/jobs/{job}"))
 
     def distribute(self, other: Path) -> None:
-        """Users that are added on one candidate get to another one, by the command."""
+        """Users that are added on one candidate get to another one, by the API and by the command."""
         self.cluster.add_user("second", "secret")
-        self.assertEqual(self.admin("user", "distribute", "-c", str(self.config)), 0, self.said)
+        ask(self.cluster.port, "/2/redistribute-config", {})
         await_true("the other knows the second", lambda: "second" in other.read_text())
         self.cluster.add_user("third", "secret")
         self.assertEqual(self.admin("user", "distribute", "-c", str(self.config)), 0, self.said)

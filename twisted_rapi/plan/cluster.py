@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model import group_params, params
 from twisted_rapi.model import param_tables as tables
+from twisted_rapi.model.mastership import DistributionRecord
 from twisted_rapi.model.opcodes.cluster import (
     ClusterActivateMasterIp,
     ClusterDeactivateMasterIp,
@@ -48,8 +49,13 @@ _AS_LISTS = ("reserved_lvs", "compression_tools", "enabled_hypervisors", "enable
 
 
 def plan_redistribute(op: ClusterRedistConf, progress: Progress, view: View) -> Stage:
-    """Nothing is left to do: nodes keep no copy of the configuration, the store is the only one."""
-    return Finish()
+    """
+    The master's daemon sees in the record that its files are to be on all candidates, and puts them there.
+
+    Nodes keep no copy of the configuration: the store is the only one.
+    """
+    at = max(view.now, view.distributed + 1)
+    return Finish(puts=(DistributionRecord(at=at, source=view.cluster.master_node),))
 
 
 def plan_activate(op: ClusterActivateMasterIp, progress: Progress, view: View) -> Stage:

@@ -41,6 +41,7 @@ class View:
     :ivar owner: the job that looks, whose locks are among `locks`; 0: none.
     :ivar certificates: those the master's daemon uses.
     :ivar fates: of the nodes that fell silent; `leftovers`: what is to be done on nodes once they answer.
+    :ivar distributed: when files were distributed last, in seconds since the epoch; 0: never.
     :ivar order: per kind, the uuids in the natural order of the names, where that is known.
     """
 
@@ -62,6 +63,7 @@ class View:
     locks: LockTable = attrs.field(factory=LockTable)
     owner: int = 0
     certificates: Sequence[CertificateSeen] = ()
+    distributed: float = 0.0
     order: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
     fates: Mapping[str, NodeFateRecord] = attrs.field(factory=dict)
     leftovers: Mapping[str, LeftoverRecord] = attrs.field(factory=dict)

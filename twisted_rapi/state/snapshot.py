@@ -176,6 +176,7 @@ class Snapshot(Service):
             certificates=self.certificates,
             fates=self.fates,
             leftovers=self.leftovers,
+            distributed=0.0 if self.distribution is None else self.distribution.at,
             order={kind: order.uuids for kind, order in self.order.items()},
             **more,
         )

@@ -2,16 +2,20 @@
 
 from typing import Any
 
+import attrs
 from msgspec import structs
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.model import params
+from twisted_rapi.model.mastership import DistributionRecord
 from twisted_rapi.model.opcodes import from_wire
 from twisted_rapi.model.opcodes.base import Opcode
-from twisted_rapi.model.opcodes.cluster import ClusterSetParams
+from twisted_rapi.model.opcodes.cluster import ClusterRedistConf, ClusterSetParams
 from twisted_rapi.model.records import ClusterRecord, InstanceRecord, NodeRecord
+from twisted_rapi.plan.cluster import plan_redistribute
+from twisted_rapi.plan.stage import Finish, Progress
 from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.world import Ended, World
 
@@ -371,6 +375,15 @@ class EffectTests(ClusterCase):
             self.assertEqual((cluster.master_ip_active, cluster.master_ip_announced), (active, announced))
 
     def test_redistribute(self) -> None:
-        """Nothing has to be given to nodes: it ends well and asks nobody."""
-        ended = self.world.run(from_wire({"OP_ID": "OP_CLUSTER_REDIST_CONF"}))
+        """The master's files are asked for, nodes for nothing; it is later than any time before."""
+        op, view = from_wire({"OP_ID": "OP_CLUSTER_REDIST_CONF"}), self.world.view()
+        ended = self.world.run(op)
         self.assertEqual((ended.error, ended.steps, ended.result), (None, [], None))
+        wanted = DistributionRecord(at=self.world.now, source=self.world.cluster.master_node)
+        self.assertEqual(self.world.records["distribution"], wanted)
+        assert isinstance(op, ClusterRedistConf)
+        stage = plan_redistribute(op, Progress(), attrs.evolve(view, distributed=self.world.now + 100))
+        assert isinstance(stage, Finish)
+        [record] = stage.puts
+        assert isinstance(record, DistributionRecord)
+        self.assertGreater(record.at, self.world.now + 100)
