@@ -51,6 +51,7 @@ file_storage_dir = "{files}"
 shared_file_storage_dir = "{shared}"
 export_dir = "{folder}/export"
 hooks_dir = "{folder}/hooks"
+networks_dir = "{folder}/networks"
 os_search_path = []
 log_file = "{folder}/agent.log"
 """
