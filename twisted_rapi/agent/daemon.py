@@ -1,6 +1,7 @@
 """The agent put together: everything built once, inside out."""
 
 import os
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -46,13 +47,17 @@ from twisted_rapi.notify import Notifier
 from twisted_rapi.observe.service import LogToFile
 from twisted_rapi.rpc.authority import seen
 from twisted_rapi.rpc.tls import Identity, agent_tls
+from twisted_rapi.storage.ceph import Ceph
+from twisted_rapi.storage.ceph_interface import ICeph
 from twisted_rapi.storage.ceph_tools import Tools
+from twisted_rapi.storage.ceph_volume import CephVolume
 from twisted_rapi.storage.file import FileDriver, InThread
 from twisted_rapi.storage.interface import IVolumeDriver
 from twisted_rapi.storage.program import Programs
 from twisted_rapi.storage.rbd import RbdDriver
 from twisted_rapi.storage.shelf import FolderShelf
 from twisted_rapi.storage.simulated import Volumes
+from twisted_rapi.storage.simulated_ceph import CephNotes, SimulatedCeph
 from twisted_rapi.storage.simulated_driver import simulated_drivers
 from twisted_rapi.storage.units import FolderUnits, Groups, IStorageUnits, SimulatedUnits
 
@@ -96,6 +101,24 @@ def _tools(settings: AgentSettings, reactor: Any, in_thread: InThread) -> Tools 
     return Tools(Programs(reactor, reactor, in_thread).run, settings.ceph.conf, settings.ceph.user)
 
 
+def _ceph(settings: AgentSettings, reactor: Any, in_thread: InThread) -> ICeph | None:
+    """The Ceph that is reached from here; a simulated node has a simulated one."""
+    tools = _tools(settings, reactor, in_thread)
+    if tools is not None:
+        return Ceph(tools, CephVolume(Programs(reactor, reactor, in_thread).run))
+    if settings.simulated is None:
+        return None
+    shared = _shared(settings, settings.simulated)
+    notes = CephNotes(FolderShelf(shared / "ceph"), FolderShelf(shared / "rbd"), socket.gethostname())
+    return SimulatedCeph(notes, in_thread)
+
+
+def _shared(settings: AgentSettings, simulated: Simulated) -> Path:
+    """Where it is noted what all nodes have in common."""
+    folder = simulated.shared_dir
+    return Path(folder) if folder else Path(settings.state_dir) / "shared-volumes"
+
+
 def _volumes(settings: AgentSettings, in_thread: InThread, tools: Tools | None) -> dict[str, IVolumeDriver]:
     folders = {"file": settings.file_storage_dir, "sharedfile": settings.shared_file_storage_dir}
     simulated, state = settings.simulated, Path(settings.state_dir)
@@ -108,7 +131,7 @@ def _volumes(settings: AgentSettings, in_thread: InThread, tools: Tools | None) 
         return found | real
     made = simulated_drivers(
         state / "volumes",
-        Path(simulated.shared_dir) if simulated.shared_dir else state / "shared-volumes",
+        _shared(settings, simulated),
         simulated.disk,
         time.time,
         in_thread,
@@ -283,6 +306,7 @@ def _parts(
         hypervisors=_hypervisors(settings, reactor, random, threads.general),
         volumes=_volumes(settings, threads.storage.run, _tools(settings, reactor, threads.storage.run)),
         units=_units(settings, threads.storage.run),
+        ceph=_ceph(settings, reactor, threads.storage.run),
         powercycle=_powercycle(settings, reactor),
         fencer=runners.fencing,
         os_runner=runners.os,

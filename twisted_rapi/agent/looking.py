@@ -265,4 +265,5 @@ class Sight:
             leases=self._leases,
             providers=self._providers,
             certificates=self._certificates,
+            ceph=self._parts.ceph is not None,
         )

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_rapi.agent import ceph
 from twisted_rapi.agent.disks import DiskSteps
 from twisted_rapi.agent.looking import Sight
 from twisted_rapi.agent.machine import MachineSteps
@@ -26,7 +27,15 @@ from twisted_rapi.rpc.interface import INodeAgent
 
 Handler = Callable[[Any], Coroutine[Any, Any, Outcome]]
 
-_APART = (steps.AwaitSync, steps.FenceNode, steps.RunAllocator, steps.ResolveName, steps.ProbeAddress, *APART)
+_APART = (
+    steps.AwaitSync,
+    steps.FenceNode,
+    steps.RunAllocator,
+    steps.ResolveName,
+    steps.ProbeAddress,
+    *APART,
+    *ceph.APART,
+)
 
 
 @implementer(INodeAgent)
@@ -49,6 +58,7 @@ class Node:
             **self._disks.handlers,
             **TransferSteps(parts, self._disks).handlers,
             **self._machine.handlers,
+            **ceph.CephSteps(parts.ceph, parts.clock).handlers,
             **self._networks.handlers,
             steps.StartDomain: self._start_domain,
             steps.StopDomain: self._stop_domain,

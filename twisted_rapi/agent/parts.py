@@ -14,6 +14,7 @@ from twisted_rapi.agent.term import InThread
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.model.seen import CertificateSeen, ProviderSeen
 from twisted_rapi.net.virtual_interface import IVirtualNetworks
+from twisted_rapi.storage.ceph_interface import ICeph
 from twisted_rapi.storage.interface import IVolumeDriver
 from twisted_rapi.storage.units import IStorageUnits
 
@@ -30,6 +31,7 @@ class Parts:
     :ivar simulated: sizes to report instead of the machine's own.
     :ivar fencer: switches other nodes off; ``None``: none does.
     :ivar migration: by kind, how other nodes reach a hypervisor with a guest that comes here.
+    :ivar ceph: the Ceph cluster that is reached from here; ``None``: none is.
     :ivar names: what host names stand for.
     :ivar streams: carries the bytes of disks; `exports`: the folder with exports; `certificates`: keys for
         exports to other clusters.
@@ -54,6 +56,7 @@ class Parts:
     powercycle: Callable[[], None] | None = None
     fencer: IFencer | None = None
     migration: Mapping[str, str] = attrs.field(factory=dict)
+    ceph: ICeph | None = None
     streams: IStreams | None = None
     exports: Exports | None = None
     certificates: Certificates | None = None

@@ -120,6 +120,7 @@ class NodeReport(Struct, frozen=True, kw_only=True):
     software_version: str = ""
     clock: float = 0.0
     migration: dict[str, str] = field(default_factory=dict)  # kind -> uri other nodes reach a hypervisor by
+    ceph: bool = False  # whether it reaches a Ceph cluster
     leases: tuple[DhcpLeaseRecord, ...] | None = None  # of the virtual networks; None: it serves none
 
 

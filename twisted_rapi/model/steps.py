@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from twisted_rapi.model.ceph_steps import AwaitDrained, ChangeCeph, LookAtCeph
 from twisted_rapi.model.domain_steps import (
     AttachDisk,
     AttachNic,
@@ -74,9 +75,11 @@ __all__ = [
     "AnyStep",
     "AttachDisk",
     "AttachNic",
+    "AwaitDrained",
     "AwaitStream",
     "AwaitSync",
     "BeginExport",
+    "ChangeCeph",
     "ChangeUnit",
     "CheckAcls",
     "ConfirmStream",
@@ -97,6 +100,7 @@ __all__ = [
     "InspectDisks",
     "ListUnits",
     "ListVolumes",
+    "LookAtCeph",
     "LookAtDomain",
     "MakeNetworks",
     "MigrateDomain",
@@ -181,6 +185,9 @@ AnyStep = (
     | RepairUnit
     | MakeNetworks
     | CheckAcls
+    | LookAtCeph
+    | ChangeCeph
+    | AwaitDrained
 )
 
 
@@ -212,6 +219,8 @@ DEADLINES: dict[type[Step], float] = {
     RemoveExport: 600.0,
     FinishExport: 600.0,
     MakeNetworks: 300.0,
+    LookAtCeph: 120.0,
+    ChangeCeph: 3600.0,
     LookAtDomain: 7260.0,  # it waits for a migration
 }
 """Seconds a step may take before the node counts as unreachable; 60 for others, plus a step's own timeout."""
@@ -222,7 +231,7 @@ def deadline(step: Step) -> float:
     extra = 0.0
     if isinstance(step, StopDomain):
         extra = float(step.timeout)
-    elif isinstance(step, AwaitSync):
+    elif isinstance(step, AwaitSync | AwaitDrained):
         extra = step.at_most
     elif isinstance(step, FenceNode):
         extra = step.seconds
