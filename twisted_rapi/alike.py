@@ -23,6 +23,7 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
     "store": ("kind", "endpoints", "prefix", "lease"),
     "jobs": ("archive_age",),
     "address": ("mode", "ip", "redirect"),
+    "dns": ("listen", "transfer"),
     "death": ("silence", "restart", "recover", "fence", "fence_after", "fence_interval", "fence_most"),
     "pvc": ("enabled", "authentication", "dialect"),
     "watchdog": ("enabled", "wait", "starts"),
