@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,12 +50,10 @@ class NodesCase(TestCase):
         self.link = Link()
         self.addCleanup(self.link.remove)
         self.link.make({host: (f"{address}/24",) for host, address in ADDRESSES.items()})
-        self.folder = Path(self.mktemp()).resolve()
-        self.folder.mkdir()
-        # dnsmasq gives up being root and reads its files again.
-        for above in (self.folder, *self.folder.parents):
-            if not above.stat().st_mode & 0o005:
-                above.chmod(above.stat().st_mode | 0o005)
+        # dnsmasq gives up being root and reads its files again: all folders above have to be open to it.
+        self.folder = Path(tempfile.mkdtemp(prefix="rapi-networks-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.folder.chmod(0o755)
         self.begun: list[NodeNetworks] = []
         self.addCleanup(self._end)
 
