@@ -5,7 +5,15 @@ import gc
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.testing.simulation.daemon import CertainCandidate
-from twisted_rapi.testing.simulation.schedule import COUNT, first_trouble, play, schedule, shrunk, trouble
+from twisted_rapi.testing.simulation.schedule import (
+    COUNT,
+    Schedule,
+    first_trouble,
+    play,
+    schedule,
+    shrunk,
+    trouble,
+)
 from twisted_rapi.testing.simulation.simulation import Broken, Program
 from twisted_rapi.testing.simulation.store import UnfencedStore
 
@@ -70,15 +78,28 @@ class FaultTests(SynchronousTestCase):
 
     def test_no_fence(self) -> None:
         """A store that takes the commits of old masters."""
-        self.check(Program(store=UnfencedStore), "wrote", 170)
+        self.check(Program(store=UnfencedStore), "wrote", 10)
 
     def test_no_standing(self) -> None:
         """Candidates that go for the seat though they may not."""
-        self.check(Program(standing=False), "may not be master", 100)
+        self.check(Program(standing=False), "may not be master", 30)
 
     def test_lax_agents(self) -> None:
-        """Agents that carry out what old masters ask for."""
-        self.check(Program(strict=False), "after one of", 115)
+        """Agents that carry out what old masters ask for, here over a slow way after a planned switch."""
+        actions: Schedule = [
+            ("advance", 0.129),
+            ("cut_node", 0, 1, True, True, 2.81),
+            ("submit", 2, 5),
+            ("switch", 2),
+            ("advance", 0.214),
+        ]
+        rates = (0.9917, 1.0017, 0.998)
+        self.assertIn("after one of", trouble(actions, rates, Program(strict=False)))
+        self.assertEqual(trouble(actions, rates), "")
+
+    def test_no_proof(self) -> None:
+        """Machines that are said to have no power, and have it."""
+        self.check(Program(honest=False), "runs twice", 260)
 
     def test_shrunk(self) -> None:
         """What is told of a fault is a schedule of which nothing can be left out."""

@@ -10,7 +10,7 @@ from zope.interface import implementer
 from twisted_rapi.agent.term import TermKeeper
 from twisted_rapi.errors import NodeUnreachable, StaleTerm
 from twisted_rapi.model.seen import FullReport, Sighting
-from twisted_rapi.model.steps import Outcome, Step
+from twisted_rapi.model.steps import FenceNode, Outcome, Step
 from twisted_rapi.rpc.interface import INodeAgent
 from twisted_rapi.testing.nodes import FakeNode
 from twisted_rapi.testing.simulation.process import Line, Process
@@ -26,6 +26,7 @@ class Host:
     :ivar slow: seconds a step takes; `down`: whether it is; what it had begun is lost then.
     :ivar complaints: what it should not have done, in words.
     :ivar strict: whether it refuses older terms; without, it has a fault.
+    :ivar cut_power: takes the power from a node.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Host:
         self.slow, self.lives = 0.0, 0
         self.complaints = complaints
         self.watchers: list[Callable[[], None]] = []
+        self.cut_power: Callable[[str], None] = lambda _: None
         # The thread writes to nothing: this agent's disk is its memory, which a restart leaves alone.
         self.terms = TermKeeper(None, 0, lambda *_: succeed(None))  # type: ignore[arg-type]
         self._begun = 0
@@ -83,7 +85,11 @@ class Host:
                 await deferLater(self.world, self.slow)
             if life != self.lives:
                 await Deferred()
-            outcome = self.node.carry_out(step)
+            if isinstance(step, FenceNode):
+                self.cut_power(step.uuid)
+                outcome = Outcome(text="it has no power")
+            else:
+                outcome = self.node.carry_out(step)
         for watcher in tuple(self.watchers):
             watcher()
         self._count()

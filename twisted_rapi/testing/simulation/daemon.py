@@ -20,12 +20,18 @@ from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.mastership import CandidateRecord
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import NodeRecord
+from twisted_rapi.plan.fate import DeathRules
 from twisted_rapi.rpc.nodes import Nodes
 from twisted_rapi.state.snapshot import load
 from twisted_rapi.testing.cluster import NOW
 from twisted_rapi.testing.simulation.agent import FarAgent, Host
 from twisted_rapi.testing.simulation.process import Line, Process
 from twisted_rapi.testing.simulation.store import FarStore, JudgedStore
+
+DEATH = DeathRules(
+    silence=2.0, restart="all", fence=True, fence_after=4.0, fence_most=2, fence_interval=60.0, recover="auto"
+)
+"""What masters do about nodes that fall silent."""
 
 
 @attrs.frozen(kw_only=True)
@@ -105,6 +111,7 @@ class Daemon:
         snapshot.startService()
         nodes = Nodes(self._connect, process, self._chance, lambda: self.term, self.deposed)
         nodes.set_nodes(snapshot.nodes.values())
+        snapshot.observe(lambda _: nodes.set_nodes(snapshot.nodes.values()))
         nodes.startService()
         self.far.doubtful = self.deposed
         record = CandidateRecord(uuid=around.name, since=NOW, version="1")
@@ -122,6 +129,7 @@ class Daemon:
             chance=self._chance,
             opened=self._opened,
             deposed=self.deposed,
+            death=DEATH,
         )
 
         def duties(term: int) -> Duties:
@@ -154,3 +162,7 @@ class Daemon:
     async def switch(self, target: str) -> None:
         """Have another one be master, as master."""
         await self._in_office().switch_master(target, "client")
+
+    async def confirm(self, node: str) -> None:
+        """Take the word that a node is dead, as master."""
+        await self._in_office().fates.confirm(node, "client")

@@ -20,7 +20,7 @@ from twisted_rapi.testing.simulation.simulation import KINDS, Broken, Program, S
 Action = tuple[Any, ...]
 Schedule = list[Action]
 
-COUNT = int(os.environ.get("RAPI_SCHEDULES", "300"))
+COUNT = int(os.environ.get("RAPI_SCHEDULES", "1000"))
 """How many schedules are tried; any further ones begin where these end."""
 
 LENGTH = (5, 40)
@@ -55,6 +55,10 @@ _KINDS: tuple[tuple[int, Callable[[Random], Action]], ...] = (
     (3, lambda c: ("restart", _number(c))),
     (2, lambda c: ("switch", _number(c))),
     (3, lambda c: ("node", _number(c), c.random() < 0.7, c.choice([0.0, 0.0, 0.5, 4.0]))),
+    (1, lambda c: ("die", _number(c))),
+    (2, lambda c: ("lose", _number(c))),
+    (1, lambda c: ("confirm", _number(c))),
+    (1, lambda c: ("advance", round(c.uniform(5.0, 15.0), 3))),
     (1, lambda c: ("able", _number(c), c.random() < 0.6)),
 )
 """How often an action comes, and what it is."""

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from twisted_rapi.errors import RapiError
 from twisted_rapi.ha.leased import SEAT, LeasedCandidate
+from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.model.opcodes import from_wire
 from twisted_rapi.model.record_base import Record
@@ -24,6 +25,7 @@ from twisted_rapi.model.records import (
     NodeRecord,
     job_status,
 )
+from twisted_rapi.plan.succession import may_be_master
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.writer import commit_of
 from twisted_rapi.testing.clock import SwiftClock
@@ -53,12 +55,14 @@ class Program:
     What the simulation is made of; parts with faults show that it finds them.
 
     :ivar strict: whether agents refuse older terms.
+    :ivar honest: whether what is said to have no power has none.
     """
 
     store: type[JudgedStore] = JudgedStore
     election: type[LeasedCandidate] = LeasedCandidate
     standing: bool = True
     strict: bool = True
+    honest: bool = True
 
 
 class Simulation:
@@ -82,12 +86,15 @@ class Simulation:
         self.history: list[str] = []
         self.processes: list[Process] = []
         self._rates, self._marks, self._lives = rates, 0, 0
+        self._honest, self._dark = program.honest, set[str]()
+        for host in self.hosts.values():
+            host.cut_power = self._cut_power
         self._unable: dict[str, float] = {}
         self._stopped: dict[str, float] = {}
         self._found()
         self.around = [self._machine(uuid, program) for uuid in NODES]
         self.daemons = [self._begin(number, True) for number in range(len(NODES))]
-        self.store.won = self._judge_winner
+        self.store.won, self.store.node_changed = self._judge_winner, self._node_changed
 
     def _found(self) -> None:
         records, names = founding()
@@ -175,6 +182,13 @@ class Simulation:
         if now - self._unable.get(won.node, now) > SLACK:
             self._complaints.append(f"{won.node[-1]} may not be master, and has term {won.term}")
 
+    def _node_changed(self, record: NodeRecord) -> None:
+        """Note since when a node may not be the master's."""
+        if may_be_master(record):
+            self._unable.pop(record.uuid, None)
+        else:
+            self._unable.setdefault(record.uuid, self.clock.seconds())
+
     # What can happen.
 
     def cut(self, number: int, there: bool, back: bool, delay: float) -> None:
@@ -204,28 +218,49 @@ class Simulation:
             self.processes.remove(process)
 
     def restart(self, number: int) -> None:
-        """Begin a new daemon, if there is none."""
-        if not self.daemons[number].process.alive:
+        """Begin a new daemon, if there is none and the machine has power."""
+        if not self.daemons[number].process.alive and NODES[number] not in self._dark:
             self.daemons[number] = self._begin(number)
 
     def node(self, number: int, up: bool, slow: float) -> None:
         """Have a node's agent go, come back, be slow."""
         host = self.hosts[NODES[number]]
         host.slow = slow
+        if up:
+            self._dark.discard(NODES[number])
         if host.down and up:
             host.begin()
         elif not host.down and not up:
             host.end()
 
+    def lose(self, number: int) -> None:
+        """A machine is seen by nobody any more; its guests run on."""
+        self.kill(number)
+        self.node(number, False, 0.0)
+
+    def die(self, number: int) -> None:
+        """A machine loses its power, and all that ran on it."""
+        self.lose(number)
+        self._dark.add(NODES[number])
+        self.hosts[NODES[number]].node.domains.clear()
+
+    def _cut_power(self, uuid: str) -> None:
+        if self._honest:
+            self.die(NODES.index(uuid))
+
+    def confirm(self, number: int) -> None:
+        """A person takes the power from a machine and tells the master that it is dead."""
+        self._cut_power(NODES[number])
+        for daemon in self.daemons:
+            if daemon.term is not None:
+                self._ask(daemon, partial(daemon.confirm, NODES[number]), lambda _: None)
+
     def able(self, number: int, able: bool) -> None:
-        """Say whether a node may be master."""
+        """Say whether a node may be master; one that is offline may not."""
         [record] = self._records(f"{NodeRecord.KIND}/{NODES[number]}")
         assert isinstance(record, NodeRecord)
-        self.now(self.store.commit(commit_of([replace(record, master_candidate=able)])))
-        if able:
-            self._unable.pop(NODES[number], None)
-        else:
-            self._unable.setdefault(NODES[number], self.clock.seconds())
+        if not record.offline:
+            self.now(self.store.commit(commit_of([replace(record, master_candidate=able)])))
 
     def switch(self, target: int) -> None:
         """Ask the master for another one."""
@@ -282,6 +317,9 @@ class Simulation:
         end = self.clock.seconds() + HEALED
         while wrong and self.clock.seconds() < end:
             self.advance(5.0)
+            for uuid in sorted(self._dark):  # a master may have taken the power of one a moment ago
+                self.node(NODES.index(uuid), True, 0.0)
+                self.restart(NODES.index(uuid))
             wrong = self._unsettled()
         wrong = wrong or self._unsound()
         if wrong:
@@ -300,12 +338,15 @@ class Simulation:
             for job in records
             if isinstance(job, JobRecord) and job_status(job) not in FINAL
         ]
-        return wrong + [f"left over: {record}" for record in records if isinstance(record, LeftoverRecord)]
+        wrong += [f"{r.name} is offline" for r in records if isinstance(r, NodeRecord) and r.offline]
+        left = (LeftoverRecord, NodeFateRecord)
+        return wrong + [f"left over: {record}" for record in records if isinstance(record, left)]
 
     def _unsound(self) -> list[str]:
         records = self.everything()
         jobs = [r for r in records.values() if isinstance(r, JobRecord | ArchivedJobRecord)]
-        marks = {job.id: str(job.ops[0].input.get("comment")) for job in jobs if isinstance(job, JobRecord)}
+        told = {job.id: job.ops[0].input.get("comment") for job in jobs if isinstance(job, JobRecord)}
+        marks = {job: mark for job, mark in told.items() if mark}  # masters submit jobs of their own, too
         wrong = [
             f"job {job_id} ({mark}) is lost"
             for job_id, mark in self.acknowledged.items()

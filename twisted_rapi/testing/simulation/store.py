@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from twisted_rapi.errors import StoreUnreachable, Unanswered
 from twisted_rapi.model.mastership import ElectionRecord
+from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import Changes, Commit, Entry, ILeases, IStateStore, IWatch, Page
 from twisted_rapi.testing.memory_store import MemoryStore
@@ -24,6 +25,7 @@ class JudgedStore(MemoryStore):
     A store that keeps what is wrong with the commits it took.
 
     :ivar complaints: in words; `won`: told of each term before it begins.
+    :ivar node_changed: told of the nodes' records.
     """
 
     def __init__(self, clock: Clock, complaints: list[str]) -> None:
@@ -32,6 +34,7 @@ class JudgedStore(MemoryStore):
         self.complaints = complaints
         self.term = 0
         self.won: Callable[[ElectionRecord], None] = lambda _: None
+        self.node_changed: Callable[[NodeRecord], None] = lambda _: None
 
     async def commit(self, change: Commit) -> int:
         """Make the change, and judge it."""
@@ -42,6 +45,11 @@ class JudgedStore(MemoryStore):
             if before is None or change.expect.get(ElectionRecord.KIND) == before.revision:
                 self.won(record)
         revision = await super().commit(change)
+        for key, value in change.puts.items():
+            if key.startswith(f"{NodeRecord.KIND}/"):
+                node = decode(key, value)
+                assert isinstance(node, NodeRecord)
+                self.node_changed(node)
         if change.term is not None and change.term < self.term:
             self.complaints.append(f"term {change.term} wrote {sorted(change.puts)} after {self.term} began")
         if isinstance(record, ElectionRecord):
