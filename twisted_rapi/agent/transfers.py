@@ -9,7 +9,7 @@ from twisted_rapi.agent.exports import Exports
 from twisted_rapi.agent.interface import Foreign, IStreams, Listener
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.errors import StepFailed
-from twisted_rapi.model import steps
+from twisted_rapi.model import rbd, steps
 from twisted_rapi.model.steps import DumpEnd, Outcome, ScriptEnd, Step, VolumeEnd
 
 Handler = Callable[[Any], Coroutine[Any, Any, Outcome]]
@@ -118,6 +118,10 @@ class TransferSteps:
         filed = end.disk.template in FILES
         if self._parts.simulated is not None and not filed:
             return NOTHING  # its volumes are notes
+        if path.startswith(rbd.PREFIX):
+            raise StepFailed(
+                f"{path} is no device of the node: with kernelspace it could be copied", "stream"
+            )
         if not target:
             return {"kind": "file", "path": path}
         # From a simulated volume nothing comes: the file stays as empty as it was made.

@@ -12,7 +12,10 @@ from twisted_rapi.agent.certificates import Certificates
 from twisted_rapi.agent.exports import Exports
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model import steps
+from twisted_rapi.storage.ceph_tools import Tools
+from twisted_rapi.storage.rbd import RbdDriver
 from twisted_rapi.testing.agents import at_once, make_node
+from twisted_rapi.testing.rbd_tool import RbdTool
 
 NAME = "inst1.example.com"
 
@@ -122,6 +125,24 @@ class CertificateTests(TransferCase):
             self.fails(certificates.remove(name))
             if name:
                 self.fails(certificates.make("n", 60.0, name))
+
+
+class UserspaceTests(TransferCase):
+    """Disks that are no devices of the node."""
+
+    def test_refused(self) -> None:
+        """What guests reach by librbd is neither sent nor received as a file."""
+        driver = RbdDriver(Tools(RbdTool(images={"rbd/x": 1 << 20}).run), at_once)
+        node = make_node(self.folder, Clock(), volumes={"rbd": driver}, simulated=None)
+        self.now(node.begin())
+        self.addCleanup(lambda: self.now(node.end()))
+        access = {"access": "userspace"}
+        disk = steps.DiskSpec(
+            uuid="u", index=0, template="rbd", size=1, logical_id=("rbd", "x"), params=access
+        )
+        step = steps.OpenStream(instance=NAME, token="t", into=steps.VolumeEnd(disk=disk))
+        error = self.fails(node.perform(step, 1))
+        self.assertEqual((error.kind, error.text[:11]), ("stream", "rbd:rbd/x i"))
 
 
 class StepTests(TransferCase):
