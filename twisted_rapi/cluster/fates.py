@@ -134,6 +134,8 @@ class Fates(Service):
             if record is not None:
                 await self._with.commit(deletes=[record])
             return
+        if record is not None and record.fate == "fenced" and not node.offline and self._spoken_of(node):
+            return  # it is about to be marked offline: were it forgotten now, nothing would bring it back
         signs = await self._signs(node, silent, record)
         now = next_fate(None if record is None else record.fate, signs, self.rules)
         if now != (None if record is None else record.fate):
@@ -147,6 +149,9 @@ class Fates(Service):
                 await self._with.commit([replace(record, fate=now, since=since)])
         elif record is not None:
             await self._go_on(node, record, silent)
+
+    def _spoken_of(self, node: NodeRecord) -> bool:
+        return not {node.uuid, node.name}.isdisjoint(words(self._with.table))
 
     async def _go_on(self, node: NodeRecord, record: NodeFateRecord, silent: float) -> None:
         match record.fate:

@@ -39,6 +39,14 @@ class ScheduleTests(SynchronousTestCase):
         """
         self.assertEqual(first_trouble(range(COUNT)), "")
 
+    def test_back_too_soon(self) -> None:
+        """A dead node that answers before the job ends that marks it offline is online in the end, too."""
+        actions: Schedule = [
+            *(("stop", 2), ("advance", 0.286), ("switch", 1), ("advance", 0.698), ("confirm", 2)),
+            *(("advance", 3.556), ("advance", 0.759), ("submit", 2, 1), ("die", 0), ("advance", 0.357)),
+        ]
+        self.assertEqual(trouble(actions, (0.993, 1.0069, 0.9956)), "")
+
     def test_same_again(self) -> None:
         """A schedule that is played again goes the same way."""
         rates, actions = schedule(7)
