@@ -165,7 +165,7 @@ class StateMachineTests(SynchronousTestCase):
 
     def play(self, machines: type[Machines], examples: int) -> None:
         """Few but long ones."""
-        few = settings(max_examples=examples, stateful_step_count=40, deadline=None, database=None)
+        few = settings(max_examples=examples, stateful_step_count=40, deadline=None, derandomize=True)
         run_state_machine_as_test(machines, settings=few)
 
     def test_all_holds(self) -> None:
