@@ -33,6 +33,10 @@ def refused(text: str) -> StepFailed:
     return StepFailed(text, "fencing")
 
 
+_NOT_RUN = {126: "it cannot be executed", 127: "not found"}
+"""What a shell's exit status says of a program."""
+
+
 @attrs.frozen
 class Ran:
     """How a program ended: its exit status or `TOO_LATE`, and what it printed."""
@@ -47,6 +51,7 @@ class Ran:
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         lines = [line for line in lines if not line.startswith(_NOISE)]
         told = lines[-1][:_TOLD] if lines else "it printed nothing"
+        told = _NOT_RUN.get(self.status, told)
         return told if self.status == 0 else f"{told} (exit status {self.status})"
 
 
