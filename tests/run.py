@@ -23,7 +23,12 @@ from pathlib import Path
 SUITES = ("acceptance", "conformance", "contract", "functional", "unit")
 MEASURED = ("unit", "contract", "functional")
 LINT = "lint"
-FIRST = ("tests.acceptance.test_commit_boundaries", "tests.unit.plan")
+FIRST = (
+    "tests.acceptance.test_commit_boundaries",
+    "tests.acceptance.test_schemathesis",
+    "tests.unit.plan",
+    "tests.unit.simulation",
+)
 """What takes longest."""
 LABS = ("tests.acceptance.test_lab_", "tests.functional.test_lab")
 AT_ONCE = (os.cpu_count() or 1) + 2

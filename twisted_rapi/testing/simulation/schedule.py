@@ -20,7 +20,7 @@ from twisted_rapi.testing.simulation.simulation import KINDS, Broken, Program, S
 Action = tuple[Any, ...]
 Schedule = list[Action]
 
-COUNT = int(os.environ.get("RAPI_SCHEDULES", "1000"))
+COUNT = int(os.environ.get("RAPI_SCHEDULES", "2000"))
 """How many schedules are tried; any further ones begin where these end."""
 
 LENGTH = (5, 40)
