@@ -175,7 +175,7 @@ class ConfigurationTests(JobCase):
         self.fake.nodes.nodes[NODE1].hooks = {"config-update-post": WELL}
         self.run_job(group_add())
         self.assertEqual(self.paths(), ["config-update-post"])
-        self.run_job(from_wire({"OP_ID": "OP_CLUSTER_REDIST_CONF"}))
+        self.run_job(from_wire({"OP_ID": "OP_CLUSTER_QUERY"}))
         self.assertEqual(self.paths(), ["config-update-post"])
 
     def test_begin(self) -> None:
