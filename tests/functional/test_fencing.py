@@ -15,7 +15,7 @@ CLOCK: Any = reactor
 PASSWORD = "kept-from-others"
 
 # What ipmitool 1.8.19 printed for a simulated board (ipmi_sim of OpenIPMI 2.0.33), in each of these cases.
-# "present" is the answer of boards that refuse to switch off what is off.
+# "present" is not recorded: boards are said to refuse like that to switch off what is off.
 IPMITOOL = """#!/bin/sh
 cd @FOLDER@
 echo "$@" >>arguments

@@ -1,6 +1,7 @@
-"""What the fates of nodes are attended to with."""
+"""What duties work with that watch nodes and submit jobs: the watchdog, and the fates of nodes."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -8,27 +9,25 @@ from twisted.internet.interfaces import IReactorTime
 from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.record_base import Record
-from twisted_rapi.plan.fate import DeathRules
 from twisted_rapi.plan.locks import LockTable
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.state.snapshot import Snapshot
 from twisted_rapi.state.writer import commit_of
 
-SOURCE = "rapi:fates"
-"""What the reason trails of the jobs name."""
+RulesT = TypeVar("RulesT")
 
 
 @attrs.frozen(kw_only=True)
-class Attended:
+class Attended(Generic[RulesT]):
     """
-    What the fates of nodes are attended to with, for one term.
+    What a duty works with for one term, and the rules that it has.
 
     :ivar now: seconds since the epoch.
     :ivar submit: accepts a job of some opcodes; answers its id.
     """
 
-    rules: DeathRules
+    rules: RulesT
     store: IStateStore
     snapshot: Snapshot
     nodes: INodes

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_rapi.cluster.attended import Attended
+from twisted_rapi.cluster.attended import Attended, RulesT
 from twisted_rapi.cluster.configuration_hooks import ConfigurationHooks
 from twisted_rapi.cluster.fates import Fates
 from twisted_rapi.cluster.network_duty import NetworkDuty
@@ -21,7 +21,7 @@ from twisted_rapi.cluster.reconciler import Reconciler
 from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.cluster.session_keys import SessionKeys
 from twisted_rapi.cluster.switching import Handing, Switching
-from twisted_rapi.cluster.watchdog import Watchdog, Watched
+from twisted_rapi.cluster.watchdog import Watchdog
 from twisted_rapi.ha.ladder import Ladder
 from twisted_rapi.jobs.archive import Archive
 from twisted_rapi.jobs.executor import Executor, Means
@@ -162,9 +162,9 @@ class Duties(Ladder):
         parts = (office.store, office.snapshot, office.nodes, table, queue, executor, rules, switching)
         cluster = Cluster(*parts)
         cluster.session_keys = SessionKeys(office.store, office.snapshot, term)
-        cluster.watchdog = self._watchdog(cluster)
+        cluster.watchdog = Watchdog(self._attended(self._office.watchdog, cluster))
         cluster.watchdog.setServiceParent(self)
-        cluster.fates = self._fates(cluster)
+        cluster.fates = Fates(self._attended(self._office.death, cluster))
         cluster.fates.setServiceParent(self)
         self._begin_networks(cluster)
         (await office.opened(cluster, table, executor)).setServiceParent(self)
@@ -194,10 +194,10 @@ class Duties(Ladder):
             failpoint=office.failpoint,
         )
 
-    def _fates(self, cluster: Cluster) -> Fates:
+    def _attended(self, rules: RulesT, cluster: Cluster) -> Attended[RulesT]:
         office = self._office
-        attended = Attended(
-            rules=office.death,
+        return Attended(
+            rules=rules,
             store=office.store,
             snapshot=office.snapshot,
             nodes=office.nodes,
@@ -208,23 +208,6 @@ class Duties(Ladder):
             term=self._term,
             submit=cluster.submit,
         )
-        return Fates(attended)
-
-    def _watchdog(self, cluster: Cluster) -> Watchdog:
-        office = self._office
-        watched = Watched(
-            rules=office.watchdog,
-            store=office.store,
-            snapshot=office.snapshot,
-            nodes=office.nodes,
-            table=self._table,
-            locks=cluster.locks,
-            clock=office.clock,
-            now=office.now,
-            term=self._term,
-            submit=cluster.submit,
-        )
-        return Watchdog(watched)
 
     def _switching(self, executor: Executor) -> Switching:
         office = self._office

@@ -9,7 +9,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_rapi.cluster.attended import SOURCE, Attended
+from twisted_rapi.cluster.attended import Attended
 from twisted_rapi.cluster.fencing import Fencing
 from twisted_rapi.cluster.recovery import Recovery
 from twisted_rapi.errors import BadRequest, Conflict, RapiError
@@ -18,7 +18,7 @@ from twisted_rapi.model.opcodes.moving import InstanceFailover
 from twisted_rapi.model.opcodes.node import NodeSetParams
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.steps import Ping
-from twisted_rapi.plan.fate import DeathRules, Signs, next_fate, role_of, stays
+from twisted_rapi.plan.fate import SOURCE, DeathRules, Signs, next_fate, role_of, stays
 from twisted_rapi.plan.watchdog import under_way, words
 from twisted_rapi.state.snapshot import Observed
 
@@ -41,7 +41,7 @@ class Fates(Service):
 
     _log = Logger()
 
-    def __init__(self, attended: Attended) -> None:
+    def __init__(self, attended: Attended[DeathRules]) -> None:
         self._with = attended
         self._not_before: dict[str, float] = {}  # by node: when it may be tried again to mark it offline
         self._heard: dict[str, float] = {}  # by node: when it was last known to report

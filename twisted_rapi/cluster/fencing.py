@@ -9,7 +9,7 @@ from twisted_rapi.model.fate import FenceAttempt, FencingsRecord, NodeFateRecord
 from twisted_rapi.model.params import ndparams
 from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.model.steps import FenceNode
-from twisted_rapi.plan.fate import role_of
+from twisted_rapi.plan.fate import DeathRules, role_of
 from twisted_rapi.plan.fencing import Standing, begun_now, fencers, held, next_fencer, unsure
 
 KEPT = 10
@@ -26,7 +26,7 @@ class Fencing:
 
     _log = Logger()
 
-    def __init__(self, attended: Attended) -> None:
+    def __init__(self, attended: Attended[DeathRules]) -> None:
         self._with = attended
 
     def standing(self) -> Standing:

@@ -5,11 +5,11 @@ from typing import Any
 from msgspec.structs import replace
 from twisted.logger import Logger
 
-from twisted_rapi.cluster.attended import SOURCE, Attended
+from twisted_rapi.cluster.attended import Attended
 from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.opcodes.node import NodeSetParams
 from twisted_rapi.model.records import NodeRecord
-from twisted_rapi.plan.fate import old_copies
+from twisted_rapi.plan.fate import SOURCE, DeathRules, old_copies
 from twisted_rapi.plan.watchdog import words
 
 AGAIN = 60.0
@@ -31,7 +31,7 @@ class Recovery:
 
     _log = Logger()
 
-    def __init__(self, attended: Attended) -> None:
+    def __init__(self, attended: Attended[DeathRules]) -> None:
         self._with = attended
         self._not_before: dict[str, float] = {}  # by node: when it may be tried again to set it online
 

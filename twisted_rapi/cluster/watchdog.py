@@ -1,24 +1,22 @@
 """The watchdog: what should run and does not is started again."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import attrs
 from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_rapi.cluster.attended import Attended
 from twisted_rapi.errors import RapiError
-from twisted_rapi.jobs.table import JobTable
 from twisted_rapi.model.fate import WatchdogRecord
-from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.opcodes.instance import InstanceStartup
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.plan.fate import not_yet_online
-from twisted_rapi.plan.locks import LockTable
 from twisted_rapi.plan.watchdog import (
     Stranger,
     WatchdogRules,
@@ -29,34 +27,10 @@ from twisted_rapi.plan.watchdog import (
     under_way,
     words,
 )
-from twisted_rapi.rpc.interface import INodes
-from twisted_rapi.state.interface import IStateStore
-from twisted_rapi.state.snapshot import Observed, Snapshot
-from twisted_rapi.state.writer import commit_of
+from twisted_rapi.state.snapshot import Observed
 
 SOURCE = "rapi:watchdog"
 """What the reason trail of a start names."""
-
-
-@attrs.frozen(kw_only=True)
-class Watched:
-    """
-    What the watchdog works with, for one term.
-
-    :ivar now: seconds since the epoch.
-    :ivar submit: accepts a job of some opcodes; answers its id.
-    """
-
-    rules: WatchdogRules
-    store: IStateStore
-    snapshot: Snapshot
-    nodes: INodes
-    table: JobTable
-    locks: LockTable
-    clock: IReactorTime
-    now: Callable[[], float]
-    term: int
-    submit: Callable[[Sequence[Opcode], str], Awaitable[int]]
 
 
 @attrs.frozen(kw_only=True)
@@ -87,8 +61,8 @@ class Watchdog(Service):
 
     _log = Logger()
 
-    def __init__(self, watched: Watched) -> None:
-        self._with = watched
+    def __init__(self, attended: Attended[WatchdogRules]) -> None:
+        self._with = attended
         self._since: dict[str, float] = {}  # by uuid of what is down
         self._strange: dict[tuple[str, str], float] = {}  # by node and name of what runs and should not
         self._left: set[str] = set()  # what was told to be left
@@ -215,11 +189,8 @@ class Watchdog(Service):
             self._log.failure("the watchdog met a bug", failure)
 
     async def _delete(self, record: WatchdogRecord) -> None:
-        change = commit_of(
-            deletes=[record], revision_of=self._with.snapshot.revision_of, term=self._with.term
-        )
         try:
-            await self._with.store.commit(change)
+            await self._with.commit(deletes=[record])
         except RapiError as e:
             self._log.warn("what was noted of {uuid} stays: {why}", uuid=record.uuid, why=str(e))
 
@@ -253,9 +224,8 @@ class Watchdog(Service):
             return
         self._left.discard(uuid)
         noted = WatchdogRecord(uuid=uuid, starts=(*starts, given.now()))
-        change = commit_of([noted], revision_of=snapshot.revision_of, term=given.term)
         try:
-            await snapshot.reached(await given.store.commit(change))
+            await given.commit([noted])
             # A job that was accepted meanwhile goes first: it may be the one that stops it.
             if self._may_act(uuid) is None:
                 return
@@ -278,8 +248,7 @@ class Watchdog(Service):
         until = given.now() + seconds if seconds else 0.0
         serial = snapshot.cluster.serial_no + 1
         changed = replace(snapshot.cluster, watcher_pause=until, serial_no=serial, mtime=given.now())
-        change = commit_of([changed], revision_of=snapshot.revision_of, term=given.term)
-        await snapshot.reached(await given.store.commit(change))
+        await given.commit([changed])
         return until
 
     # What is shown.

@@ -18,6 +18,7 @@ from twisted_rapi.hypervisor.xml_base import (
     found_only,
     inverse,
 )
+from twisted_rapi.model.address_pool import is_address
 from twisted_rapi.model.steps import DomainSpec
 
 VIDEO = {
@@ -63,15 +64,7 @@ def named_files(hv: dict[str, Any]) -> dict[str, str]:
 def named_interfaces(hv: dict[str, Any]) -> tuple[str, ...]:
     """The network interfaces these parameters name."""
     values = (hv.get("vnc_bind_address") or "", hv.get("spice_bind") or "")
-    return tuple(v for v in values if v and not v.startswith("/") and not _is_address(v))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return tuple(v for v in values if v and not v.startswith("/") and not is_address(v))
 
 
 def write_displays(root: ET.Element, devices: ET.Element, domain: DomainSpec, found: Found) -> None:
@@ -102,7 +95,7 @@ def _words(text: str | None) -> list[str]:
 
 def _bound(parameter: str, text: str, found: Found, version: int = 0) -> str:
     """The address that a parameter names, itself or by an interface; of that IP version, if one is given."""
-    if _is_address(text):
+    if is_address(text):
         if version and ip_address(text).version != version:
             raise failed(f"{parameter} {text} is no address of IP version {version}")
         return text

@@ -16,6 +16,15 @@ class AddressRefused(ValueError):
     """An address cannot be reserved, or given back; the text says why."""
 
 
+def is_address(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def check_network(record: NetworkRecord) -> None:
     """
     Whether the addresses of a network fit together.

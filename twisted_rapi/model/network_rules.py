@@ -14,6 +14,7 @@ from ipaddress import (
 
 from msgspec.structs import replace
 
+from twisted_rapi.model.address_pool import is_address
 from twisted_rapi.model.virtual_network import Acl, StaticLease, VirtualNetworkRecord
 
 Address = IPv4Address | IPv6Address
@@ -228,16 +229,8 @@ def _check_domain(record: VirtualNetworkRecord) -> None:
     if not _is_domain(record.domain):
         raise NetworkRefused(f"'{record.domain}' is not a valid domain")
     for text in record.name_servers:
-        if not _is_domain(text) and not _is_address(text):
+        if not _is_domain(text) and not is_address(text):
             raise NetworkRefused(f"'{text}' is neither the name nor the address of a name server")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_size(found: Network, shortest: int, longest: int) -> None:

@@ -269,23 +269,27 @@ def _interfaces(want: Topology, seen: Topology, kept: Mapping[str, Interface]) -
 
 
 def _floods(want: Topology, seen: Topology, kept: Mapping[str, Interface]) -> Iterator[Change]:
-    for name, wish in want.interfaces.items():
-        if wish.kind != "vxlan":
-            continue
-        there = seen.floods.get(name, frozenset()) if name in kept else frozenset()
-        wished = want.floods.get(name, frozenset())
-        yield from (Flood(name, peer, False) for peer in sorted(there - wished))
-        yield from (Flood(name, peer, True) for peer in sorted(wished - there))
+    return _members("vxlan", want, kept, want.floods, seen.floods, Flood)
 
 
 def _addresses(want: Topology, seen: Topology, kept: Mapping[str, Interface]) -> Iterator[Change]:
-    for name, wish in want.interfaces.items():
-        if wish.kind != "bridge":
-            continue
-        there = seen.addresses.get(name, frozenset()) if name in kept else frozenset()
-        wished = want.addresses.get(name, frozenset())
-        yield from (Hold(name, address, False) for address in sorted(there - wished))
-        yield from (Hold(name, address, True) for address in sorted(wished - there))
+    return _members("bridge", want, kept, want.addresses, seen.addresses, Hold)
+
+
+def _members(
+    kind: str,
+    want: Topology,
+    kept: Mapping[str, Interface],
+    wished: Mapping[str, frozenset[str]],
+    seen: Mapping[str, frozenset[str]],
+    change: Callable[[str, str, bool], Change],
+) -> Iterator[Change]:
+    """What interfaces of a kind have too much, and then what they miss; a new one has nothing."""
+    for name in (name for name, wish in want.interfaces.items() if wish.kind == kind):
+        there = seen.get(name, frozenset()) if name in kept else frozenset()
+        due = wished.get(name, frozenset())
+        yield from (change(name, member, False) for member in sorted(there - due))
+        yield from (change(name, member, True) for member in sorted(due - there))
 
 
 def _servers(want: Topology, seen: Topology) -> Iterator[Change]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import attrs
 
+from twisted_rapi.model.address_pool import is_address
 from twisted_rapi.model.network_rules import NetworkRefused, valid_mac
 from twisted_rapi.model.records import InstanceRecord
 from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
@@ -116,16 +117,8 @@ def zone_of(name: str, zones: Mapping[str, object]) -> str | None:
 
 
 def _servers(network: VirtualNetworkRecord) -> list[str]:
-    named = [text for text in network.name_servers if not _is_address(text)]
+    named = [text for text in network.name_servers if not is_address(text)]
     return named or [f"ns.{network.domain}"]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _nets(network: VirtualNetworkRecord) -> list[str]:
@@ -160,7 +153,7 @@ def _hosts(
         fixed = {lease.address: lease.hostname for lease in network.static_leases if lease.hostname}
         rows = [(lease.mac, lease.address, lease.hostname) for lease in network.static_leases]
         rows += [(lease.mac, lease.address, guests[lease.mac]) for lease in mine if lease.mac in guests]
-        rows += [row for row in given if _is_address(row[1]) and _inside(row[1], nets)]
+        rows += [row for row in given if is_address(row[1]) and _inside(row[1], nets)]
         rows += [(lease.mac or lease.client, lease.address, _label(lease.hostname)) for lease in mine]
         placed: set[str] = set()
         for owner, address, label in rows:

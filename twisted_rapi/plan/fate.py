@@ -16,6 +16,10 @@ TAG = "rapi:restart-elsewhere"
 """What an instance is tagged with that is to start on another node when its own is dead."""
 
 
+SOURCE = "rapi:fates"
+"""What the reason trails of jobs about dead nodes name."""
+
+
 @attrs.frozen(kw_only=True)
 class DeathRules:
     """

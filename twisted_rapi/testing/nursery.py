@@ -2,27 +2,22 @@
 Starts daemons by forking a process that has loaded the program already.
 
 A suite that kills daemons starts hundreds; most of what each start costs is loading the same modules.  What
-is forked is a process like any other: a session, a log, an environment, a pid file of its own.
-
-Note [Fork].  The process that is forked has one thread, no reactor and no open file but its socket; OpenSSL
-and `random` take new seeds in a child.
+is forked is a process like any other: a session, a log, an environment, a pid file of its own
+(`twisted_rapi.testing.forking`).
 """
 
-import gc
-import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from io import BufferedRWPair
 from pathlib import Path
 from typing import Any
 
 import attrs
+
+from twisted_rapi.testing.forking import Loaded, load, serve, write_to
 
 LOADED = (
     "twisted_rapi.tap",
@@ -91,61 +86,33 @@ class Nursery:
     """A loaded process that waits for what to become."""
 
     def __init__(self) -> None:
-        self._asking, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                (sys.executable, "-m", "twisted_rapi.testing.nursery", str(theirs.fileno())),
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        self._answers = self._asking.makefile("rb")
+        self._loaded = Loaded("twisted_rapi.testing.nursery", start_new_session=True)
 
     def start(self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Born:
         """Run ``twistd`` with these arguments."""
         asked = {"arguments": list(arguments), "log": str(log), "environment": dict(environment)}
-        self._asking.sendall(json.dumps(asked).encode() + b"\n")
-        return Born.of(int(self._answers.readline()))
+        return Born.of(self._loaded.ask(**asked))
 
     def end(self) -> None:
         """It is no longer needed; what it has started goes on."""
-        self._answers.close()
-        self._asking.close()
-        self._process.wait()
+        self._loaded.end()
 
 
 def main(descriptor: int) -> None:
     """Fork for each line that comes; in the child, become what it says."""
-    loaded = {name: import_module(name) for name in LOADED}
-    assert "twisted.internet.reactor" not in sys.modules, "a reactor cannot be shared"
+    loaded = load(LOADED)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    gc.freeze()
-    with socket.socket(fileno=descriptor) as asking, asking.makefile("rwb") as lines:
-        asked = _child_asked(lines)
+    asked = serve(descriptor, lambda pid: pid)
     if asked is not None:
-        _become(json.loads(asked))
+        _become(asked)
         loaded["twisted.scripts.twistd"].run()
-
-
-def _child_asked(lines: BufferedRWPair) -> bytes | None:
-    """In each child, what it is to be; in the parent, at the end, nothing."""
-    for line in lines:
-        pid = os.fork()
-        if not pid:
-            return line
-        lines.write(b"%d\n" % pid)
-        lines.flush()
-    return None
 
 
 def _become(asked: Mapping[str, Any]) -> None:
     """Leave what the parent had."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
-    out = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
-    os.close(out)
+    write_to(asked["log"], os.O_APPEND, 0o644)
     os.environ.clear()
     os.environ.update(asked["environment"])
     sys.argv = ["twistd", *asked["arguments"]]
