@@ -22,11 +22,16 @@ class EndTests(SynchronousTestCase):
         self.note = self.folder / "note"
 
     def leave(self, script: str) -> int:
-        """Run a script to its end; answers the process it leaves, which has no environment at first."""
-        pid = self.folder / "pid"
-        left = ("/usr/bin/env", "-i", "/bin/sh", "-c", script)
-        script = 'pid=$1; shift; "$@" & echo $! >"$pid"'
-        command = ["/bin/sh", "-c", script, "sh", str(pid), *left]
+        """
+        Run a script to its end; answers the process it leaves, which has no environment at first.
+
+        The script waits until that is so: before, it is the script's own copy.
+        """
+        pid, begun = self.folder / "pid", self.folder / "begun"
+        os.mkfifo(begun)
+        left = ("/usr/bin/env", "-i", "/bin/sh", "-c", f'echo $$ >"$0"; {script}', str(begun))
+        script = 'pid=$1; begun=$2; shift 2; "$@" & read -r found <"$begun"; echo "$found" >"$pid"'
+        command = ["/bin/sh", "-c", script, "sh", str(pid), str(begun), *left]
         session = os_session.command(self.folder / "log", self.note, command, MARK)
         name, _, value = MARK.partition("=")
         subprocess.run(session, env={name: value}, check=True, timeout=60)
