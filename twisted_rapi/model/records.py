@@ -10,6 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from twisted_rapi.model.fate import FencingsRecord, NodeFateRecord, WatchdogRecord
+from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.mastership import CandidateRecord, DistributionRecord, ElectionRecord, SwitchRecord
 from twisted_rapi.model.record_base import ObjectRecord, Record, SingleRecord
 from twisted_rapi.model.session import SessionKeyRecord
@@ -343,17 +344,15 @@ RECORDS: tuple[type[Record], ...] = (
     InstanceRecord,
     DetachedDiskRecord,
     NetworkRecord,
-    VirtualNetworkRecord,
-    DhcpLeaseRecord,
+    MachineRecord,
+    *(VirtualNetworkRecord, DhcpLeaseRecord),
     FilterRecord,
     JobRecord,
     ArchivedJobRecord,
     CounterRecord,
     NameRecord,
     LeftoverRecord,
-    WatchdogRecord,
-    NodeFateRecord,
-    FencingsRecord,
+    *(WatchdogRecord, NodeFateRecord, FencingsRecord),
     JoinTokenRecord,
     ElectionRecord,
     CandidateRecord,
@@ -377,7 +376,7 @@ def key_of(record: Record) -> str:
             return record.KIND
         case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord():
             return f"{record.KIND}/{record.uuid}"
-        case DetachedDiskRecord() | WatchdogRecord() | NodeFateRecord() | DhcpLeaseRecord():
+        case DetachedDiskRecord() | WatchdogRecord() | NodeFateRecord() | DhcpLeaseRecord() | MachineRecord():
             return f"{record.KIND}/{record.uuid}"
         case JoinTokenRecord():
             return f"{record.KIND}/{record.digest}"

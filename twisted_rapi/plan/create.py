@@ -14,6 +14,7 @@ from twisted_rapi.model.records import DiskRecord, InstanceRecord, LeftoverRecor
 from twisted_rapi.model.steps import InspectDisks, MoveVolume, RunOs, StartDomain, VerifyOs
 from twisted_rapi.plan import attachment, condition, disks, importing, remote_import, sync, volumes
 from twisted_rapi.plan.allocation.consult import CONSULTED
+from twisted_rapi.plan.belongings import records_of
 from twisted_rapi.plan.disks import nodes_of
 from twisted_rapi.plan.drafting import choose, drafted, judged, starts
 from twisted_rapi.plan.leftover import leftovers
@@ -277,4 +278,5 @@ def _give_up(view: View, instance: InstanceRecord, progress: Progress) -> Finish
         _undoing(view, instance, progress), progress.outcomes, f"creation of {instance.name} failed"
     )
     error = progress.error or OpExecError("There are some degraded disks for this instance")
-    return Finish(error=error, puts=left, deletes=(instance,), free=tuple(reservations(instance)))
+    gone = records_of(view, instance)
+    return Finish(error=error, puts=left, deletes=gone, free=tuple(reservations(instance)))

@@ -81,7 +81,7 @@ def _commit(op: InstanceCreate, progress: Progress, view: View, make: PlanFuncti
     match stage:
         case Change(puts=(InstanceRecord(forthcoming=False) as made,)):
             return attrs.evolve(stage, free=(*stage.free, *_missing(old, made)))
-        case Finish(error=error, deletes=(InstanceRecord() as made,)) if error is not None:
+        case Finish(error=error, deletes=(InstanceRecord() as made, *_)) if error is not None:
             free = _missing(made, old)
             return attrs.evolve(stage, puts=(*stage.puts, old), deletes=(), free=free)
     return stage

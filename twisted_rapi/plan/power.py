@@ -12,6 +12,7 @@ from twisted_rapi.model.opcodes.instance import (
 from twisted_rapi.model.records import AdminState, InstanceRecord
 from twisted_rapi.model.steps import StartDomain, StopDomain
 from twisted_rapi.plan import volumes
+from twisted_rapi.plan.belongings import records_of
 from twisted_rapi.plan.condition import answering, changed, enough_memory, not_offline, primary, subject
 from twisted_rapi.plan.devices import check_bridges
 from twisted_rapi.plan.leftover import leftovers, warnings
@@ -158,7 +159,7 @@ def plan_remove(op: InstanceRemove, progress: Progress, view: View) -> Stage:
     """Stop it, remove its disks, forget it; with `ignore_failures` what could not be done is left over."""
     instance = subject(op.instance_name, progress, view)
     if instance.forthcoming:  # nothing of it is on any node
-        return Finish(deletes=(instance,), free=tuple(reservations(instance)))
+        return Finish(deletes=records_of(view, instance), free=tuple(reservations(instance)))
     node = primary(view, instance)
     away = volumes.offline(view, instance)
     whole = removal(view, instance, op.shutdown_timeout)
@@ -193,7 +194,7 @@ def forget(view: View, instance: InstanceRecord, works: tuple[Do, ...], progress
     log = warnings(left, view)
     return Finish(
         puts=left,
-        deletes=(instance,),
+        deletes=records_of(view, instance),
         free=tuple(reservations(instance)),
         log=log if progress.error is None else (f" - WARNING: {progress.error.text}", *log),
     )

@@ -8,6 +8,7 @@ import attrs
 
 from twisted_rapi.errors import OpPrereqError, prereq
 from twisted_rapi.model.fate import NodeFateRecord
+from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.records import (
     ClusterRecord,
     DetachedDiskRecord,
@@ -32,6 +33,7 @@ class View:
         are being made are among them.
     :ivar primaries: per node the uuids of the instances that have it as primary node, those being made
         included; `secondaries`: as a secondary one.
+    :ivar machines: what is kept of instances for PVC's API; many have nothing there.
     :ivar detached: the disks that no instance has.
     :ivar reports: what nodes that answer report; a node that does not answer is not among them.
     :ivar strays: uuids of instances that run on a node that is not their primary; ``None``: not looked for.
@@ -49,6 +51,7 @@ class View:
     groups: Mapping[str, GroupRecord]
     nodes: Mapping[str, NodeRecord]
     instances: Mapping[str, InstanceRecord]
+    machines: Mapping[str, MachineRecord] = attrs.field(factory=dict)
     networks: Mapping[str, NetworkRecord] = attrs.field(factory=dict)
     filters: Mapping[str, FilterRecord] = attrs.field(factory=dict)
     detached: Mapping[str, DetachedDiskRecord] = attrs.field(factory=dict)
@@ -94,6 +97,10 @@ class View:
             "instance": self.instances,
             "network": self.networks,
         }[kind]
+
+    def machine(self, uuid: str) -> MachineRecord:
+        """What is kept of this instance for PVC's API, all defaults where nothing is."""
+        return self.machines.get(uuid) or MachineRecord(uuid=uuid)
 
     def instance(self, name: str) -> InstanceRecord:
         """

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from twisted_rapi.errors import Compacted, StoreClosed, StoreError
 from twisted_rapi.model.fate import FencingsRecord, NodeFateRecord, WatchdogRecord
+from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.mastership import (
     CandidateRecord,
     DistributionRecord,
@@ -45,7 +46,7 @@ from twisted_rapi.state.interface import Changes, IStateStore, IWatch
 from twisted_rapi.state.order import NaturalOrder
 
 PREFIXES = (
-    *("cluster", "group/", "node/", "instance/", "network/", "filter/", "disk/"),
+    *("cluster", "group/", "node/", "instance/", "machine/", "network/", "filter/", "disk/"),
     *("leftover/", "jointoken/", "election", "candidate/", "switch", "watchdog/", "fate/"),
     *("fencings", "vnet/", "dhcp/", "sessionkey", "distribution"),
 )
@@ -71,6 +72,7 @@ _MAPPED = {
     "group": ("groups", "uuid"),
     "node": ("nodes", "uuid"),
     "instance": ("instances", "uuid"),
+    "machine": ("machines", "uuid"),
     "network": ("networks", "uuid"),
     "filter": ("filters", "uuid"),
     "disk": ("detached", "uuid"),
@@ -106,6 +108,7 @@ class Snapshot(Service):
     groups: dict[str, GroupRecord] = attrs.field(factory=dict)
     nodes: dict[str, NodeRecord] = attrs.field(factory=dict)
     instances: dict[str, InstanceRecord] = attrs.field(factory=dict)
+    machines: dict[str, MachineRecord] = attrs.field(factory=dict)
     networks: dict[str, NetworkRecord] = attrs.field(factory=dict)
     filters: dict[str, FilterRecord] = attrs.field(factory=dict)
     detached: dict[str, DetachedDiskRecord] = attrs.field(factory=dict)
@@ -164,6 +167,7 @@ class Snapshot(Service):
             groups=self.groups,
             nodes=self.nodes,
             instances=self.instances,
+            machines=self.machines,
             networks=self.networks,
             filters=self.filters,
             detached=self.detached,

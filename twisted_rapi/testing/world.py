@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from twisted_rapi.errors import Conflict, JobError, RapiError, prereq
 from twisted_rapi.jobs.life import MOST_CONFLICTS
 from twisted_rapi.jobs.work import Outcomes, Worker
+from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.record_base import ObjectRecord, Record
 from twisted_rapi.model.records import (
@@ -54,6 +55,7 @@ class Crashed(RapiError):
 
 
 _NAMED = tuple(cls.KIND for cls in (GroupRecord, NodeRecord, InstanceRecord, NetworkRecord))
+_UNNAMED = (DetachedDiskRecord.KIND, MachineRecord.KIND)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -135,7 +137,7 @@ class World:
 
     def view(self, owner: int = 0) -> View:
         """What plans look at; `owner` is whose locks are its own."""
-        tables: dict[str, dict[str, Any]] = {kind: {} for kind in (*_NAMED, DetachedDiskRecord.KIND)}
+        tables: dict[str, dict[str, Any]] = {kind: {} for kind in (*_NAMED, *_UNNAMED)}
         for record in self.records.values():
             if record.KIND in tables:
                 tables[record.KIND][record.uuid] = record  # type: ignore[attr-defined]
@@ -145,6 +147,7 @@ class World:
             groups=tables[GroupRecord.KIND],
             nodes=tables[NodeRecord.KIND],
             instances=instances,
+            machines=tables[MachineRecord.KIND],
             networks=tables[NetworkRecord.KIND],
             detached=tables[DetachedDiskRecord.KIND],
             names={kind: {r.name: r.uuid for r in tables[kind].values()} for kind in _NAMED},
