@@ -9,6 +9,7 @@ from twisted_rapi.plan.families import (
     disks,
     groups,
     instances,
+    machine,
     moves,
     networks,
     nodes,
@@ -22,6 +23,7 @@ from twisted_rapi.plan.view import View
 
 _FAMILIES = (
     instances,
+    machine,
     disks,
     moves,
     clusters,

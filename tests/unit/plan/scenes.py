@@ -118,6 +118,13 @@ _INSTANCES: dict[str, Scene] = {
     "look": (RUNNING, op("INSTANCE_QUERY_DATA")),
 }
 
+_MACHINES: dict[str, Scene] = {
+    "settings of a machine": (
+        AT_REST,
+        op("MACHINE_SET_PARAMS", instance_name=A, last_node="node2", node_limit=["node1"], profile="p"),
+    ),
+}
+
 _DETACH = _about("SET_PARAMS", disks=[["modify", 0, {"name": "d"}], ["detach", 0, {}]])
 _ATTACH = op("INSTANCE_SET_PARAMS", instance_name=B, disks=[["attach", -1, {"name": "d"}]])
 _HAVING = _about("SET_PARAMS", disks=[["attach", 0, {"name": "d"}], ["add", {"size": 16}]])
@@ -352,6 +359,7 @@ _CLUSTER: dict[str, Scene] = {
 
 SCENES: dict[str, Scene] = {
     **_INSTANCES,
+    **_MACHINES,
     **_DISKS,
     **_MOVES,
     **_NODES,

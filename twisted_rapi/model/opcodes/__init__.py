@@ -10,6 +10,7 @@ from twisted_rapi.model.opcodes import (
     disk,
     group,
     instance,
+    machine,
     moving,
     network,
     node,
@@ -22,7 +23,7 @@ __all__ = ["OPCODES", "InvalidParameter", "Opcode", "decode", "from_wire", "summ
 
 OPCODES: Mapping[str, type[Opcode]] = {
     cls.OP_ID: cls
-    for module in (backup, cluster, disk, group, instance, moving, network, node, query, verify)
+    for module in (backup, cluster, disk, group, instance, machine, moving, network, node, query, verify)
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Opcode) and "OP_ID" in vars(cls)
 }

@@ -137,6 +137,7 @@ PARAMETERS: Mapping[str, str] = {
         "that have to be activated"
     ),
     "kind": "Kind of the tagged object",
+    "last_node": "Name of the node the machine was migrated away from; empty: it was not",
     "live": "Old boolean form of 'mode' (true=live, false=non-live); exclusive with mode",
     "long_sleep": (
         "Allow the instance to stay down for the whole transfer when its disks cannot be snapshotted (needs"
@@ -151,6 +152,8 @@ PARAMETERS: Mapping[str, str] = {
     "max_running_jobs": "How many jobs may run at once",
     "max_tracked_jobs": "How many running jobs are inotify-tracked",
     "memory": "MiB of memory an allocation is for",
+    "migration_max_downtime": "Milliseconds a guest may stand still while it is migrated",
+    "migration_method": "How the machine is migrated: live or shutdown; empty: as the cluster does",
     "mode": "How to migrate: live, or non-live; null for what the hypervisor parameter migration_mode says",
     "modify_etc_hosts": "Whether the software maintains /etc/hosts on nodes",
     "name": "Name of the object; null for the cluster",
@@ -172,7 +175,10 @@ PARAMETERS: Mapping[str, str] = {
     "no_install": "Do not run the OS create script; also implies no start",
     "no_locks": "Take no locks",
     "no_remember": "Do not store the new wanted state in the configuration",
+    "node_autostart": "Whether the machine is started when its node is made ready again",
+    "node_limit": "Names of the nodes the machine may run on; empty: on all",
     "node_name": "Name of the node, whole or its beginning up to a dot",
+    "node_selector": "How a node is chosen: mem, memprov, vcpus, load or vms; empty: as the cluster does",
     "node_uuid": "UUID of the node; for the server's own notes",
     "node_uuids": "UUIDs of 'nodes'; for the server's own notes",
     "nodes": "Nodes that come into the group",
@@ -198,6 +204,8 @@ PARAMETERS: Mapping[str, str] = {
     "powered": "Recorded power state (needs out-of-band support)",
     "prealloc_wipe_disks": "Overwrite disks before first use",
     "priority": "Lower is more urgent: -10, 0 or 10",
+    "profile": "What the machine was made from, in the words of who made it",
+    "protected_tags": "Those of the machine's tags that are kept from being removed",
     "qfilter": "Filter expression in the query language; null for none",
     "reason": (
         "Who asked for it and why: list of [source, text, nanoseconds]; over RAPI made by the server, from "
