@@ -58,7 +58,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "A value that is missing or wrong is told in JSON; the first form of the original answers a page.",
         "seed",
-        "node-coord-post-bad",
+        "node-coord-post-bad|vm-state-(bad|missingarg)",
         400,
     ),
     Difference(_WHOLE, ".*-auth", "login-(empty|partial)|node-session-(empty|partial)", 401),

@@ -46,7 +46,7 @@ def find(scene: Scene, text: str) -> InstanceRecord | None:
 def state(scene: Scene, instance: InstanceRecord, dialect: Dialect) -> str:
     """What is wanted of it, or what a job is doing to it."""
     moving = scene.moving.get(instance.name)
-    if moving is not None:
+    if moving is not None and (moving != "migrate" or instance.admin_state == "up"):
         return moving
     if instance.admin_state == "offline" and dialect is not Dialect.SEED:
         return "disable"

@@ -6,10 +6,11 @@ import attrs
 
 from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.mastership import SwitchRecord
-from twisted_rapi.model.records import InstanceRecord, JobRecord
+from twisted_rapi.model.records import FINAL, InstanceRecord, JobRecord
 from twisted_rapi.plan.view import View
 
 _STATES = {
+    "OP_INSTANCE_STARTUP": "start",
     "OP_INSTANCE_SHUTDOWN": "shutdown",
     "OP_INSTANCE_REBOOT": "restart",
     "OP_INSTANCE_MIGRATE": "migrate",
@@ -40,11 +41,21 @@ class Scene:
 
 
 def states_of_jobs(jobs: Iterable[JobRecord]) -> dict[str, str]:
-    """By machine's name, what the jobs that run do to its state."""
-    found = {}
+    """
+    By machine's name, what jobs are to do to its state: the one that runs, else the last that was accepted.
+
+    :param jobs: by id.
+
+    Of a job that has not ended the opcode counts that comes next.
+    """
+    running: dict[str, str] = {}
+    wanted: dict[str, str] = {}
     for job in jobs:
-        for op in job.ops:
-            state = _STATES.get(str(op.input.get("OP_ID")))
-            if state is not None and op.status == "running":
-                found[str(op.input.get("instance_name", ""))] = state
-    return found
+        if job.ops[-1].status in FINAL:
+            continue
+        op = next(op for op in job.ops if op.status not in FINAL)
+        state = _STATES.get(str(op.input.get("OP_ID")))
+        if state is not None and op.status != "canceling":
+            found = running if op.status == "running" else wanted
+            found[str(op.input.get("instance_name", ""))] = state
+    return {**wanted, **running}

@@ -1,0 +1,50 @@
+"""Jobs that requests of PVC's API submit, and waiting for them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from twisted_rapi.errors import BadRequest
+from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.records import FINAL, JobRecord, job_status
+from twisted_rapi.web.pvc.endpoints import PvcCall
+
+WAIT = 150.0  # seconds; what forwards a request to the master waits for 180
+
+
+async def submitted(call: PvcCall, ops: Sequence[Opcode], handler: str) -> int:
+    """
+    The id of a job with these opcodes, which can no longer be lost.
+
+    :param handler: what the reason trail is to name.
+    :raises RequestError: see `twisted_rapi.cluster.interface.ICluster.submit`.
+    """
+    trail: list[Any] = [[f"pvc:{handler}", "", int(call.api.now() * 1e9)]]
+    return await call.api.cluster.submit([replace(op, reason=trail) for op in ops], call.request_id)
+
+
+async def ended(call: PvcCall, job: int, seconds: float = WAIT) -> JobRecord | None:
+    """
+    The job once it has ended well; ``None``: it goes on after so many seconds, or nobody knows it any more.
+
+    A client that goes away meanwhile is no longer waited for; the job goes on.
+
+    :raises BadRequest: it has failed, with the reason.
+    """
+    found = await call.api.cluster.wait(job, lambda record: job_status(record) not in FINAL, seconds)
+    if found is None or job_status(found) not in FINAL:
+        return None
+    if job_status(found) != "success":
+        raise BadRequest(f"ERROR: {failure(found)}")
+    return found
+
+
+def failure(job: JobRecord) -> str:
+    """Why a job has not ended well."""
+    for op in job.ops:
+        if op.status == "error":
+            result = op.result
+            told = result[1] if isinstance(result, (list, tuple)) and len(result) > 1 else result
+            return str(told[0] if isinstance(told, (list, tuple)) and told else told)
+    return "the job was cancelled"
