@@ -47,7 +47,7 @@ class GuestCase(SynchronousTestCase):
         for n, libvirt in zip(numbers, self.libvirts, strict=True):
             lines = f'libvirt_uri = "{libvirt.uri}"\nmigration_uri = "{libvirt.uri}"\n'
             with (self.cluster.directory / f"node{n}" / "agent.toml").open("a") as f:
-                f.write(f'{lines}serial_dir = "{self.serial}"\n')
+                f.write(f'{lines}serial_dir = "{self.serial}"\n{self.settings(n)}')
         # A 6.1 kernel may hang under nested KVM; which one is used the agent says in its report.
         for agent in self.cluster.agents:
             agent.environment = {"RAPI_ACCELERATION": os.environ.get("RAPI_ACCELERATION", "tcg")}
@@ -56,16 +56,23 @@ class GuestCase(SynchronousTestCase):
         self.cluster.await_nodes()
         self.api = Api(self.cluster.port)
 
+    def settings(self, n: int) -> str:
+        """Further lines of a node's ``agent.toml``; asked for before its agent is started."""
+        return ""
+
     def done(self, method: str, path: str, body: Any = None) -> Any:
         """The result of a job that has to succeed."""
-        job = self.api.ask(method, path, body)
+        return self.ended(self.api.ask(method, path, body))
+
+    def ended(self, job: int) -> Any:
+        """The result of a job that is to succeed, once it has ended."""
         found: dict[str, Any] = {}
 
-        def ended() -> bool:
+        def over() -> bool:
             found.update(self.api.ask("GET", f"/2/jobs/{job}"))
             return found["status"] in ("success", "error", "canceled")
 
-        await_true(f"job {job} has ended", ended, 90)
+        await_true(f"job {job} has ended", over, 90)
         self.assertEqual(found["status"], "success", json.dumps(found["opresult"]))
         return found["opresult"][-1]
 

@@ -52,8 +52,7 @@ def shared_ceph() -> CephCluster:
 
         any_reactor.addSystemEventTrigger("after", "shutdown", remove)
         cluster.start()
-        cluster.tool("ceph", "osd", "pool", "create", "rbd", "8", "replicated")
-        cluster.tool("ceph", "osd", "pool", "application", "enable", "rbd", "rbd")
+        cluster.add_pool("rbd")
         await_true("sizes are known", lambda: cluster.ask("ceph", "df")["stats"]["total_bytes"] > 0, 60)
         _shared.append(cluster)
     return _shared[0]
@@ -120,10 +119,6 @@ class CephTests(CephContract, SynchronousTestCase):
         self.cluster.tool("rbd", "lock", "add", f"{pool}/{volume}", "by somebody")
 
 
-SECRET = """<secret ephemeral='yes' private='yes'><uuid>{0}</uuid>
-<usage type='ceph'><name>client.admin secret</name></usage></secret>"""
-
-
 class GuestTests(TestCase):
     """A guest, and a disk that it reaches by librbd."""
 
@@ -136,10 +131,7 @@ class GuestTests(TestCase):
         self.addCleanup(self.daemon.stop)
         self.daemon.start()
         self.secret = str(uuid4())
-        file = self.daemon.directory / "secret.xml"
-        file.write_text(SECRET.format(self.secret))
-        self.daemon.virsh("secret-define", str(file))
-        self.daemon.virsh("secret-set-value", self.secret, self.ceph.key())
+        self.daemon.keep_secret(self.secret, "admin", self.ceph.key())
 
     def disk(self, index: int) -> DiskSpec:
         """A disk of 8 MiB."""

@@ -168,9 +168,21 @@ class CephCluster:
         found: int = self.ask("ceph", "osd", "stat")["num_up_osds"]
         return found
 
-    def key(self) -> str:
-        """The key of client.admin."""
-        return self.tool("ceph-authtool", "-p", "-n", "client.admin", str(self.directory / "keyring")).strip()
+    def key(self, user: str = "admin") -> str:
+        """The key of a user, whose name is without ``client.``."""
+        return self.tool("ceph", "auth", "get-key", f"client.{user}").strip()
+
+    def add_user(self, user: str, caps: dict[str, str]) -> None:
+        """Let a user in, whom tools with this configuration can be."""
+        told = [word for kind, what in caps.items() for word in (kind, what)]
+        made = self.tool("ceph", "auth", "get-or-create", f"client.{user}", *told)
+        with (self.directory / "keyring").open("a", encoding="utf-8") as f:
+            f.write(made)
+
+    def add_pool(self, name: str) -> None:
+        """Make a pool for images."""
+        self.tool("ceph", "osd", "pool", "create", name, "8", "replicated")
+        self.tool("ceph", "osd", "pool", "application", "enable", name, "rbd")
 
     def remove(self) -> None:
         """End everything and leave no file."""

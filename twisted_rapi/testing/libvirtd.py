@@ -31,6 +31,11 @@ remember_owner = 0
 stdio_handler = "file"
 """
 
+_SECRET = """\
+<secret ephemeral='yes' private='yes'><uuid>{uuid}</uuid>
+<usage type='ceph'><name>client.{user} secret</name></usage></secret>
+"""
+
 
 @attrs.define
 class LibvirtDaemon:
@@ -98,15 +103,23 @@ class LibvirtDaemon:
         """Whether it does."""
         if not (self.sockets / "libvirt-sock").exists():
             return False
-        asked = subprocess.run(
-            ["virsh", "-c", self.uri, "version"], capture_output=True, timeout=20, check=False
-        )
-        return asked.returncode == 0
+        command = ["virsh", "-c", self.uri, "version"]
+        try:
+            return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False  # the machine is busy
 
     def virsh(self, *arguments: str) -> str:
         """What ``virsh`` says; empty when it fails."""
         command = ["virsh", "-q", "-c", self.uri, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+
+    def keep_secret(self, uuid: str, user: str, key: str) -> None:
+        """Have it know the key of a user of Ceph by a uuid, for as long as it runs."""
+        file = self.directory / f"{uuid}.xml"
+        file.write_text(_SECRET.format(uuid=uuid, user=user), encoding="utf-8")
+        self.virsh("secret-define", str(file))
+        self.virsh("secret-set-value", uuid, key)
 
     def domains(self) -> list[str]:
         """The names of all domains."""

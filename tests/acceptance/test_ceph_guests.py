@@ -1,0 +1,131 @@
+"""Real guests on a real Ceph: two agents with a libvirt each, whose guests reach their disks by librbd."""
+
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+from uuid import uuid4
+
+from tests.acceptance.guests import NAME, NEEDS, GuestCase
+from tests.requirements import missing
+from twisted_rapi.testing.ceph import CephCluster
+from twisted_rapi.testing.processes import await_true
+
+CEPH = ("ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "rbd", "qemu-img")
+POOL, USER = "vms", "guests"
+CAPS = {"mon": "profile rbd", "mgr": f"profile rbd pool={POOL}", "osd": f"profile rbd pool={POOL}"}
+
+
+class CephGuestTests(GuestCase):
+    """
+    Made, booted, kept as they were, moved while they run, and removed with their disks.
+
+    :ivar took: seconds of what was done, for people to read.
+    """
+
+    skip = missing(*NEEDS, *CEPH)
+    NODES = 2
+
+    def setUp(self) -> None:
+        folder = Path(mkdtemp(prefix="rapi-ceph-", dir="/tmp"))  # sockets need a short path
+        self.ceph, self.secret = CephCluster(folder / "c"), str(uuid4())
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        self.addCleanup(self.ceph.remove)
+        self.took: dict[str, float] = {}
+        self.timed("Ceph", self.make_ceph)
+        self.timed("nodes", super().setUp)
+
+    def make_ceph(self) -> None:
+        """One with a pool for guests' disks, and a user who may use it and nothing else."""
+        self.ceph.start()
+        self.ceph.add_pool(POOL)
+        self.ceph.add_user(USER, CAPS)
+
+    def settings(self, n: int) -> str:
+        self.libvirts[n - 1].keep_secret(self.secret, USER, self.ceph.key(USER))
+        return f'[ceph]\nconf = "{self.ceph.conf}"\n[ceph.secrets]\n{USER} = "{self.secret}"\n'
+
+    def timed(self, what: str, work: Callable[[], object]) -> None:
+        """Do it, and note how long it took."""
+        begun = time.monotonic()
+        work()
+        self.took[what] = time.monotonic() - begun
+
+    # The guest.
+
+    def count(self) -> int:
+        """How far it has counted; it never begins anew."""
+        text = self.printed()
+        self.assertLessEqual(text.count("MARKER="), 1, "it has booted again")
+        return max((int(n) for n in re.findall(r"COUNT=(\d+)\r?\n", text)), default=-1)
+
+    def counts_on(self) -> None:
+        """It counts further than it has."""
+        before = self.count()
+        await_true(f"it counts beyond {before}", lambda: self.count() > before, 90)
+
+    def where(self) -> list[list[str]]:
+        """The domains of each libvirt."""
+        return [sorted(libvirt.domains()) for libvirt in self.libvirts]
+
+    def images(self) -> list[str]:
+        """What ``rbd ls`` shows."""
+        found: list[str] = self.ceph.ask("rbd", "ls", POOL)
+        return found
+
+    def create(self) -> None:
+        """Have a guest made that boots from an image."""
+        disks = {"rbd": {"pool": POOL, "access": "userspace", "user-id": USER}}
+        allowed = {"enabled_disk_templates": ["rbd"], "ipolicy": {"disk-templates": ["rbd"]}}
+        self.done("PUT", "/2/modify", {**allowed, "diskparams": disks})
+        body = {
+            "__version__": 1,
+            "mode": "create",
+            "instance_name": NAME,
+            "disk_template": "rbd",
+            "disks": [{"size": 64}],
+            "nics": [],
+            "os_type": "minimal+default",
+            "osparams": {"marker": "found-me"},
+            "beparams": {"memory": 192},
+            "hvparams": {"vnc_bind_address": ""},
+            "pnode": "node1.example.com",
+        }
+        self.done("POST", "/2/instances", body)
+
+    def boot(self) -> None:
+        """Have it made, and wait until its system is up."""
+        self.create()
+        await_true("the guest prints its marker", lambda: "MARKER=found-me" in self.printed(), 90)
+
+    def migrate(self) -> None:
+        """Have it go on on the other node."""
+        self.done("PUT", f"/2/instances/{NAME}/migrate", {"mode": "live", "target_node": "node2.example.com"})
+        self.assertEqual(self.where(), [[], [NAME]])
+
+    def flush(self) -> None:
+        """Take it off its node with all that is there, and have it back."""
+        for node, there in (("node2", [[NAME], []]), ("node1", [[], [NAME]])):
+            jobs = self.done("POST", f"/2/nodes/{node}.example.com/migrate", {"mode": "live"})["jobs"]
+            for _, job in jobs:
+                self.ended(job)
+            self.assertEqual(self.where(), there)
+
+    def remove(self) -> None:
+        """Have nothing of it left."""
+        self.done("DELETE", f"/2/instances/{NAME}", {"shutdown_timeout": 0})
+        self.assertEqual((self.where(), self.images()), ([[], []], []))
+
+    def test_life(self) -> None:
+        """It boots by librbd, moves while it counts, and goes with its disk."""
+        self.timed("made and booted", self.boot)
+        self.counts_on()
+        self.timed("live migration", self.migrate)
+        self.counts_on()
+        self.timed("off its node and back", self.flush)
+        self.counts_on()
+        self.timed("removed", self.remove)
+        print(*(f"{what}: {seconds:.1f} s" for what, seconds in self.took.items()), sep=", ", file=sys.stderr)
