@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted_rapi.cluster.attended import Attended, RulesT
 from twisted_rapi.cluster.configuration_hooks import ConfigurationHooks
 from twisted_rapi.cluster.fates import Fates
+from twisted_rapi.cluster.faults import Faults
 from twisted_rapi.cluster.network_duty import NetworkDuty
 from twisted_rapi.cluster.networks import VirtualNetworks
 from twisted_rapi.cluster.reconciler import Reconciler
@@ -166,6 +167,8 @@ class Duties(Ladder):
         cluster.watchdog.setServiceParent(self)
         cluster.fates = Fates(self._attended(self._office.death, cluster))
         cluster.fates.setServiceParent(self)
+        cluster.faults = Faults(self._attended(None, cluster), cluster.watchdog)
+        cluster.faults.setServiceParent(self)
         self._begin_networks(cluster)
         (await office.opened(cluster, table, executor)).setServiceParent(self)
         switching.setServiceParent(self)

@@ -26,6 +26,7 @@ class ICluster(Interface):
     nodes = Attribute("The `twisted_rapi.rpc.interface.INodes` with the nodes' reports.")
     watchdog = Attribute("The `twisted_rapi.cluster.watchdog.Watchdog` of the term.")
     fates = Attribute("The `twisted_rapi.cluster.fates.Fates` of the term.")
+    faults = Attribute("The `twisted_rapi.cluster.faults.Faults` of the term.")
     networks = Attribute("The `twisted_rapi.cluster.networks.VirtualNetworks` of the term.")
     locks = Attribute("The `twisted_rapi.plan.locks.LockTable`: which jobs have and want which locks.")
 

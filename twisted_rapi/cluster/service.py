@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_rapi.cluster.fates import Fates
+from twisted_rapi.cluster.faults import Faults
 from twisted_rapi.cluster.interface import ICluster
 from twisted_rapi.cluster.networks import VirtualNetworks
 from twisted_rapi.cluster.session_keys import SessionKeys
@@ -36,6 +37,7 @@ class Cluster:
 
     watchdog: Watchdog
     fates: Fates
+    faults: Faults
     networks: VirtualNetworks
     session_keys: SessionKeys
 

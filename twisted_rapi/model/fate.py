@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from twisted_rapi.model.fault import FaultsRecord
 from twisted_rapi.model.record_base import Record, SingleRecord
 
 Fate = Literal["suspect", "fencing", "fenced", "recovering"]
@@ -68,3 +69,7 @@ class FencingsRecord(SingleRecord, frozen=True, kw_only=True):
     KIND = "fencings"
 
     begun: tuple[float, ...] = ()
+
+
+FATES: tuple[type[Record], ...] = (WatchdogRecord, NodeFateRecord, FencingsRecord, FaultsRecord)
+"""The records of what goes wrong."""

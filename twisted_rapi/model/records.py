@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from twisted_rapi.model.fate import FencingsRecord, NodeFateRecord, WatchdogRecord
+from twisted_rapi.model.fate import FATES, NodeFateRecord, WatchdogRecord
 from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.mastership import CandidateRecord, DistributionRecord, ElectionRecord, SwitchRecord
 from twisted_rapi.model.record_base import ObjectRecord, Record, SingleRecord
@@ -352,7 +352,7 @@ RECORDS: tuple[type[Record], ...] = (
     CounterRecord,
     NameRecord,
     LeftoverRecord,
-    *(WatchdogRecord, NodeFateRecord, FencingsRecord),
+    *FATES,
     JoinTokenRecord,
     ElectionRecord,
     CandidateRecord,

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from twisted_rapi.errors import Compacted, StoreClosed, StoreError
 from twisted_rapi.model.fate import FencingsRecord, NodeFateRecord, WatchdogRecord
+from twisted_rapi.model.fault import FaultsRecord
 from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.mastership import (
     CandidateRecord,
@@ -48,7 +49,7 @@ from twisted_rapi.state.order import NaturalOrder
 PREFIXES = (
     *("cluster", "group/", "node/", "instance/", "machine/", "network/", "filter/", "disk/"),
     *("leftover/", "jointoken/", "election", "candidate/", "switch", "watchdog/", "fate/"),
-    *("fencings", "vnet/", "dhcp/", "sessionkey", "distribution"),
+    *("fencings", "faults", "vnet/", "dhcp/", "sessionkey", "distribution"),
 )
 
 Observed = Sequence[tuple[str, Record | None, Record | None]]
@@ -63,6 +64,7 @@ _SINGLE = {
     "election": "election",
     "switch": "switch",
     "fencings": "fencings",
+    "faults": "faults",
     "sessionkey": "session_key",
     "distribution": "distribution",
 }
@@ -122,6 +124,7 @@ class Snapshot(Service):
     election: ElectionRecord | None = None
     switch: SwitchRecord | None = None
     fencings: FencingsRecord | None = None
+    faults: FaultsRecord | None = None
     session_key: SessionKeyRecord | None = None
     distribution: DistributionRecord | None = None
     names: dict[str, dict[str, str]] = attrs.field(factory=lambda: {kind: {} for kind in NAMED})

@@ -1,0 +1,107 @@
+"""What is wrong with the cluster, and what is remembered of it."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+
+import attrs
+from msgspec.structs import replace
+
+from twisted_rapi.model.fate import NodeFateRecord
+from twisted_rapi.model.fault import Fault, FaultsRecord
+
+DEAD, DOWN, STRANGE = 50, 10, 10
+"""What a dead node takes from the health, a machine that is down, and one that runs and should not."""
+
+MOST = 500
+"""Faults that are remembered; those that are over are forgotten first."""
+
+
+@attrs.frozen
+class Wrong:
+    """Something that is wrong now."""
+
+    id: str
+    text: str
+    delta: int
+
+
+def id_of(*words: str) -> str:
+    """What stands for something that may be wrong: the same each time, under each master."""
+    return hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def _of_fate(name: str, fate: NodeFateRecord) -> Wrong:
+    if fate.fate in ("fenced", "recovering"):
+        return Wrong(id_of("fenced", name), f"Node {name} was fenced", DEAD)
+    return Wrong(id_of("dead", name), f"Node {name} does not answer", DEAD)
+
+
+def wrongs(
+    fates: Iterable[tuple[str, NodeFateRecord]], down: Iterable[str], strange: Iterable[tuple[str, str]]
+) -> dict[str, Wrong]:
+    """
+    All that is wrong now, by id.
+
+    :param fates: of nodes, with their names.
+    :param down: names of machines that should run and do not.
+    :param strange: machines that run and should not, each with the name of the node.
+    """
+    found = [_of_fate(name, fate) for name, fate in fates]
+    found += [Wrong(id_of("down", name), f"VM {name} should run and does not", DOWN) for name in down]
+    for name, node in strange:
+        text = f"VM {name} runs on node {node} and should not"
+        found.append(Wrong(id_of("strange", name, node), text, STRANGE))
+    return {each.id: each for each in found}
+
+
+def noted(record: FaultsRecord, now: float, wrong: Mapping[str, Wrong]) -> FaultsRecord:
+    """What is to be remembered, given all that is wrong now; the record itself where that is the same."""
+    found, left = [], dict(wrong)
+    for fault in record.faults:
+        here = left.pop(fault.id, None)
+        if here is not None and fault.over:
+            # It is so again, which nobody has said anything about.
+            fault = replace(fault, last=now, over=False, hidden=False, acknowledged=0.0)
+        elif here is None and not fault.over:
+            if fault.hidden:
+                continue
+            fault = replace(fault, last=now, over=True)
+        found.append(fault)
+    found += [Fault(id=w.id, text=w.text, delta=w.delta, first=now, last=now) for w in left.values()]
+    kept = _kept(found)
+    return record if kept == record.faults else FaultsRecord(faults=kept)
+
+
+def _kept(faults: list[Fault]) -> tuple[Fault, ...]:
+    most = len(faults) - MOST
+    for over in (True, False):
+        for fault in [f for f in faults if f.over is over][: max(0, most)]:
+            faults.remove(fault)
+            most -= 1
+    return tuple(faults)
+
+
+def shown(record: FaultsRecord | None) -> list[Fault]:
+    """Those that are told of."""
+    return [] if record is None else [fault for fault in record.faults if not fault.hidden]
+
+
+def acknowledged(record: FaultsRecord, ids: Collection[str], now: float) -> FaultsRecord:
+    """The record once somebody knows of these."""
+    return FaultsRecord(
+        faults=tuple(
+            replace(fault, acknowledged=now) if fault.id in ids and not fault.acknowledged else fault
+            for fault in record.faults
+        )
+    )
+
+
+def without(record: FaultsRecord, ids: Collection[str]) -> FaultsRecord:
+    """The record once these are deleted."""
+    return FaultsRecord(
+        faults=tuple(
+            replace(fault, hidden=True) if fault.id in ids else fault
+            for fault in record.faults
+            if not (fault.id in ids and fault.over)
+        )
+    )
