@@ -65,10 +65,11 @@ class Faults(Service):
 
     def _fired(self) -> None:
         self._timer = None
-        if not self._busy.called:
-            return self._arm(LOOK)
-        self._busy = Deferred.fromCoroutine(self._look())
-        self._busy.addErrback(self._failed)
+        if self._busy.called:
+            self._busy = Deferred.fromCoroutine(self._look())
+            self._busy.addErrback(self._failed)
+        else:
+            self._arm(LOOK)
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -126,13 +127,18 @@ class Faults(Service):
         await self._change(lambda record: faults.acknowledged(record, ids, self._with.now()))
 
     async def delete(self, ids: Collection[str]) -> None:
-        """Forget these: those that last are told of again only once they were over; raises as `acknowledge`."""
+        """
+        Forget these; one that lasts is told of again only after it was over.
+
+        :raises StoreError, Conflict: as `acknowledge`.
+        """
         await self._change(lambda record: faults.without(record, ids))
 
     async def _change(self, changed: Callable[[FaultsRecord], FaultsRecord]) -> None:
         for left in reversed(range(3)):
             try:
-                return await self._put(changed(self._record()))
+                await self._put(changed(self._record()))
+                return
             except Conflict:
                 if not left:
                     raise

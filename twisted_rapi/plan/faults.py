@@ -56,23 +56,25 @@ def wrongs(
 
 def noted(record: FaultsRecord, now: float, wrong: Mapping[str, Wrong]) -> FaultsRecord:
     """What is to be remembered, given all that is wrong now; the record itself where that is the same."""
-    found, left = [], dict(wrong)
-    for fault in record.faults:
-        here = left.pop(fault.id, None)
-        if here is not None and fault.over:
-            # It is so again, which nobody has said anything about.
-            fault = replace(fault, last=now, over=False, hidden=False, acknowledged=0.0)
-        elif here is None and not fault.over:
-            if fault.hidden:
-                continue
-            fault = replace(fault, last=now, over=True)
-        found.append(fault)
+    left = dict(wrong)
+    kept = [_now(fault, now, left.pop(fault.id, None) is not None) for fault in record.faults]
+    found = [fault for fault in kept if fault is not None]
     found += [Fault(id=w.id, text=w.text, delta=w.delta, first=now, last=now) for w in left.values()]
-    kept = _kept(found)
-    return record if kept == record.faults else FaultsRecord(faults=kept)
+    most = _most(found)
+    return record if most == record.faults else FaultsRecord(faults=most)
 
 
-def _kept(faults: list[Fault]) -> tuple[Fault, ...]:
+def _now(fault: Fault, now: float, here: bool) -> Fault | None:
+    """A fault, given whether it is so now; ``None``: it is to be forgotten."""
+    if here is not fault.over:
+        return fault
+    if here:
+        # It is so again, which nobody has said anything about.
+        return replace(fault, last=now, over=False, hidden=False, acknowledged=0.0)
+    return None if fault.hidden else replace(fault, last=now, over=True)
+
+
+def _most(faults: list[Fault]) -> tuple[Fault, ...]:
     most = len(faults) - MOST
     for over in (True, False):
         for fault in [f for f in faults if f.over is over][: max(0, most)]:

@@ -104,4 +104,17 @@ DIFFERENCES: tuple[Difference, ...] = (
         200,
     ),
     Difference("Tags are those of RAPI: in order, and none of them is protected.", "v1", "vm-tags-get", 200),
+    Difference(
+        "Faults are listed by when they were last reported where nothing else is said, as the documents "
+        "promise; the original refuses it.",
+        "v1",
+        "faults",
+        200,
+    ),
+    Difference(
+        "A task that is unknown is told so; the original says of it that it is pending, for ever.",
+        "v1",
+        "tasks-get",
+        404,
+    ),
 )

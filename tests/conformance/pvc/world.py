@@ -6,6 +6,7 @@ from typing import Any, Literal
 from twisted.internet.defer import Deferred
 
 from tests.unit.web.pvc.http import PvcBrowser
+from twisted_rapi.model.fault import Fault, FaultsRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import (
@@ -40,6 +41,28 @@ MACHINES: tuple[tuple[int, str, int, Literal["up", "down", "offline"], int, int,
     (3, "db1", 0, "down", 2048, 2, ()),
     (4, "broken", 1, "down", 1024, 1, ()),
     (5, "file1", 1, "offline", 1024, 1, ()),
+)
+
+# As recorded: 2024-01-01, -02, -11, -12.
+FAULTS = FaultsRecord(
+    faults=(
+        Fault(
+            id="a1b2c3d4",
+            text="VM db1 in STOP state",
+            delta=10,
+            first=1704067200.0,
+            last=1704931200.0,
+            over=True,
+        ),
+        Fault(
+            id="e5f6a7b8",
+            text="Node pvchv4 was fenced",
+            delta=25,
+            first=1704153600.0,
+            last=1705017600.0,
+            over=True,
+        ),
+    )
 )
 
 
@@ -85,7 +108,7 @@ def _records() -> tuple[list[Record], dict[str, str]]:
     there = [CandidateRecord(uuid=uuid, since=0.0, version="1") for uuid in NODES[:2]]
     named: list[Any] = [group, *nodes, *machines]
     names = {name_key(record.KIND, record.name): record.uuid for record in named}
-    return [cluster, *named, *there, ElectionRecord(term=1, node=NODES[0])], names
+    return [cluster, *named, *there, ElectionRecord(term=1, node=NODES[0]), FAULTS], names
 
 
 class RecordedNodes(FakeNodes):

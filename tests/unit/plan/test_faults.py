@@ -46,9 +46,7 @@ class NotedTests(SynchronousTestCase):
         self.assertIs(faults.noted(record, 20.0, DOWN), record)
         record = faults.noted(faults.acknowledged(record, [ID], 21.0), 30.0, {})
         [fault] = record.faults
-        self.assertEqual(
-            (fault.first, fault.last, fault.acknowledged, fault.over), (10.0, 30.0, 21.0, True)
-        )
+        self.assertEqual((fault.first, fault.last, fault.acknowledged, fault.over), (10.0, 30.0, 21.0, True))
         [fault] = faults.noted(record, 40.0, DOWN).faults
         self.assertEqual((fault.first, fault.last, fault.acknowledged, fault.over), (10.0, 40.0, 0.0, False))
 

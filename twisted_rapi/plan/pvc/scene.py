@@ -1,10 +1,11 @@
 """What answers in PVC's terms are made from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from twisted_rapi.model.fate import NodeFateRecord
+from twisted_rapi.model.fault import Fault
 from twisted_rapi.model.mastership import SwitchRecord
 from twisted_rapi.model.records import FINAL, InstanceRecord, JobRecord
 from twisted_rapi.plan.view import View
@@ -26,12 +27,14 @@ class Scene:
     The cluster as of one moment.
 
     :ivar switch: the wish for another master, if it is followed.
+    :ivar faults: those that are told of, the oldest first.
     :ivar moving: by name, the states of machines that jobs work on.
     """
 
     view: View
     fates: Mapping[str, NodeFateRecord] = attrs.field(factory=dict)
     switch: SwitchRecord | None = None
+    faults: Sequence[Fault] = ()
     moving: Mapping[str, str] = attrs.field(factory=dict)
 
     def machines(self) -> list[InstanceRecord]:

@@ -6,10 +6,8 @@ from typing import Any
 
 from twisted_rapi.plan.pvc import machine, node
 from twisted_rapi.plan.pvc.dialect import Dialect
+from twisted_rapi.plan.pvc.fault import KEYS, counts, ordered, told
 from twisted_rapi.plan.pvc.scene import Scene
-
-_DEAD = 50  # what a node that is silent takes from the cluster's health
-_FLUSHED = 10  # what one that is flushed does
 
 
 def _counted(states: Iterable[str]) -> dict[str, int]:
@@ -28,16 +26,24 @@ def in_maintenance(scene: Scene) -> bool:
     return scene.view.cluster.watcher_pause > scene.view.now
 
 
-def _troubles(scene: Scene, dialect: Dialect) -> list[tuple[str, int, str]]:
-    """By id, what each thing that is wrong takes from the health, and what it is."""
-    found = []
-    for each in node.nodes(scene):
-        state = node.daemon_state(scene, each, dialect)
-        if state in ("dead", "fenced"):
-            found.append((f"NODE_{state.upper()}_{each.name}", _DEAD, f"Node {each.name} is {state}"))
-        elif node.domain_state(scene, each) != "ready":
-            found.append((f"NODE_FLUSHED_{each.name}", _FLUSHED, f"Node {each.name} runs no machines"))
-    return found
+def _degraded(scene: Scene, dialect: Dialect) -> bool:
+    """Whether a node cannot have machines, or something is wrong that nobody knows of."""
+    unable = any(
+        node.daemon_state(scene, each, dialect) in ("dead", "fenced")
+        or node.domain_state(scene, each) != "ready"
+        for each in node.nodes(scene)
+    )
+    return unable or any(map(counts, scene.faults))
+
+
+def health(scene: Scene) -> int:
+    """What is left of 100 by the faults that last and that nobody has acknowledged."""
+    return max(0, 100 - sum(fault.delta for fault in scene.faults if counts(fault)))
+
+
+def _messages(info: dict[str, Any]) -> list[str]:
+    """What takes something from a node's health."""
+    return [one["message"] for one in info["health_details"] if one["health_delta"]]
 
 
 def _figures(scene: Scene, dialect: Dialect) -> dict[str, Any]:
@@ -94,7 +100,7 @@ def _detail(scene: Scene) -> dict[str, Any]:
             for i in scene.machines()
         ],
         "osd": [],
-        "faults": [],
+        "faults": ordered((told(fault, scene.view.now) for fault in scene.faults), KEYS[0]),
     }
 
 
@@ -104,22 +110,25 @@ def status(scene: Scene, dialect: Dialect, version: str) -> dict[str, Any]:
 
     :param version: of this program.
     """
-    troubles = _troubles(scene, dialect)
     if dialect is not Dialect.V1_0:
-        health = "Maintenance" if in_maintenance(scene) else "Degraded" if troubles else "Optimal"
-        return {"health": health, **_figures(scene, dialect)}
-    messages = [{"id": key, "health_delta": delta, "text": text} for key, delta, text in troubles]
-    healths = {n.name: node.info(scene, n, dialect)["health"] for n in node.nodes(scene)}
+        word = (
+            "Maintenance" if in_maintenance(scene) else "Degraded" if _degraded(scene, dialect) else "Optimal"
+        )
+        return {"health": word, **_figures(scene, dialect)}
+    infos = {n.name: node.info(scene, n, dialect) for n in node.nodes(scene)}
     figures = _figures(scene, dialect)
     return {
         "cluster_name": scene.view.cluster.name,
         "cluster_health": {
-            "health": max(0, 100 - sum(delta for _, delta, _ in troubles)),
-            "messages": messages,
+            "health": health(scene),
+            "messages": [
+                {"id": one.id, "health_delta": one.delta, "text": one.text}
+                for one in filter(counts, scene.faults)
+            ],
         },
         "node_health": {
-            name: {"health": "" if health == "N/A" else health, "messages": []}
-            for name, health in healths.items()
+            name: {"health": "" if one["health"] == "N/A" else one["health"], "messages": _messages(one)}
+            for name, one in infos.items()
         },
         "maintenance": "true" if in_maintenance(scene) else "false",
         "primary_node": figures.pop("primary_node"),

@@ -3,6 +3,7 @@
 import attrs
 
 from twisted_rapi.errors import NoMaster
+from twisted_rapi.plan.faults import shown
 from twisted_rapi.plan.pvc.scene import Scene, states_of_jobs
 from twisted_rapi.web.call import Api
 
@@ -15,6 +16,7 @@ def scene_of(api: Api) -> Scene:
     return Scene(
         view=api.answers.view(),
         fates=snapshot.fates,
+        faults=shown(snapshot.faults),
         switch=switch if followed and switch is not None and not switch.refused else None,
     )
 

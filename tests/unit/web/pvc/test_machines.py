@@ -200,6 +200,7 @@ class MachineTests(SynchronousTestCase):
         self.cluster.nodes.nodes[NODES[2]].down = True
         self.cluster.nodes.changed(NODES[2])
         self.assertEqual(self.get("/status", agent="pvc/0.6")["health"], "Degraded")
+        self.cluster.clock.pump([5.0] * 24)
         found = self.get("/status", agent="pvc/1.0")
         self.assertEqual(found["cluster_health"]["health"], 50)
         self.assertEqual(found["node_health"]["node3.example.com"]["health"], "")
