@@ -150,6 +150,10 @@ class OsRunnerTests(OsRunnerBase):
         self.assertIn("no parameter odd", await self.failure(self.runner.verify("noop", {"odd": "1"})))
         await self.runner.verify("minimal+default", {"marker": "a-1.b_c", "deaf": "no"})
         self.assertIn("marker", await self.failure(self.runner.verify("minimal", {"marker": "a b"})))
+        await self.runner.verify("minimal", {"dhcp": "yes", "serve": "80,81", "watch": "ping:a,tcp:b.c:80"})
+        for wrong in ({"dhcp": "maybe"}, {"serve": "a"}, {"watch": "ping:a b"}, {"watch": "a" * 1001}):
+            [name] = wrong
+            self.assertIn(name, await self.failure(self.runner.verify("minimal", wrong)))
 
     async def test_too_long(self) -> None:
         """A script that takes too long is ended with all that it started."""

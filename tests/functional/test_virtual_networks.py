@@ -24,8 +24,9 @@ from twisted_rapi.model.network_rules import with_acl
 from twisted_rapi.model.network_steps import MakeNetworks
 from twisted_rapi.model.virtual_network import Acl, VirtualNetworkRecord
 from twisted_rapi.net.dnsmasq import PID
+from twisted_rapi.net.kernel_networks import KernelNetworks, NetworkTools
 from twisted_rapi.net.topology import Change, Topology, changes
-from twisted_rapi.net.virtual import KernelNetworks, NetworkTools, NodeNetworks
+from twisted_rapi.net.virtual import NodeNetworks
 from twisted_rapi.testing.contracts.virtual_networks import LAB, OFFICE, VirtualNetworksContract
 from twisted_rapi.testing.namespaces import Link
 
@@ -37,6 +38,7 @@ TAKES_LEASE = """#!/bin/busybox sh
 /bin/busybox ip address flush dev eth0 scope global
 /bin/busybox ip address add "$ip/$mask" dev eth0
 /bin/busybox ip route add default via "$router"
+/bin/busybox ip link set eth0 mtu "$mtu"
 """
 
 
@@ -122,14 +124,16 @@ class ServingTests(NodesCase):
         )
         self.link.run(host, f"ip link set {tap} master vmbr101 up")
         self.link.run(name, "ip link set lo up")
-        self.link.run(name, "ip link set eth0 mtu 1450 up")
+        self.link.run(name, "ip link set eth0 up")
 
     def leased(self, name: str) -> str:
         """The address a guest gets by DHCP; blocks."""
         script = self.folder / "takes-lease"
         script.write_text(TAKES_LEASE)
         script.chmod(0o755)
-        self.link.run(name, f"busybox udhcpc -i eth0 -n -q -f -t 60 -T 1 -x hostname:{name} -s {script}")
+        self.link.run(
+            name, f"busybox udhcpc -i eth0 -n -q -f -t 60 -T 1 -O mtu -x hostname:{name} -s {script}"
+        )
         return str(re.findall(r"inet ([\d.]+)/", self.link.run(name, "ip address show dev eth0"))[0])
 
     def reaches(self, name: str, address: str) -> bool:
@@ -173,6 +177,7 @@ class ServingTests(NodesCase):
         self.assertEqual(await deferToThread(self.leased, "five"), "10.77.1.5")
         address = await deferToThread(self.leased, "six")
         self.assertEqual(await self.leases(a, 2), {"five": "10.77.1.5", "six": address})
+        self.assertIn("mtu 1450", self.link.run("six", "ip link show dev eth0"))
         for guest, there in (("six", "10.77.1.5"), ("five", address), ("six", "10.77.1.1")):
             self.assertTrue(await deferToThread(self.reaches, guest, there), (guest, there))
         answer = await deferToThread(self.link.run, "six", "busybox nslookup five.office.local 10.77.1.1")
@@ -189,6 +194,8 @@ class ServingTests(NodesCase):
                 break
             await deferLater(REACTOR, 0.5, lambda: None)
         self.assertTrue(await deferToThread(self.reaches, guest, "fd00:77:1::1"))
+        # The nodes themselves make nothing of it: they are no hosts of the network.
+        self.assertNotIn("fd00:77:1:", self.link.run("b", "ip -6 address show dev vmbr101"))
         # Guests on it have changed nothing about who the gateway is.
         self.assertIn("link/ether 0e:", self.link.run("a", "ip link show dev vmbr101"))
 
@@ -233,6 +240,8 @@ class ServingTests(NodesCase):
         await a.end()
         pid = self._pid("a")
         again = self.begin("a")
+        await again.resume(on_a)
+        self.assertTrue(await deferToThread(self.reaches, "six", "10.77.1.1"))
         await again.make(replace(on_a, serving=60.0))
         self.assertEqual(self._pid("a"), pid)
         known = await again.leases() or ()

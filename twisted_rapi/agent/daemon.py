@@ -40,8 +40,9 @@ from twisted_rapi.hypervisor.folder import watch_with
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
 from twisted_rapi.model.seen import CertificateSeen, ProviderSeen
+from twisted_rapi.net.kernel_networks import NetworkTools
 from twisted_rapi.net.simulated import SimulatedNetworks
-from twisted_rapi.net.virtual import NetworkTools, NodeNetworks
+from twisted_rapi.net.virtual import NodeNetworks
 from twisted_rapi.net.virtual_interface import IVirtualNetworks
 from twisted_rapi.notify import Notifier
 from twisted_rapi.observe.service import LogToFile
@@ -180,7 +181,7 @@ def _names(settings: AgentSettings, in_thread: InThread) -> INames:
 
 def _networks(settings: AgentSettings, reactor: Any, in_thread: InThread) -> IVirtualNetworks:
     if settings.simulated is not None:
-        return SimulatedNetworks(reactor)
+        return SimulatedNetworks(reactor, settings.simulated.bridges)
     tools = NetworkTools(folder=Path(settings.networks_dir), device=settings.network_device)
     return NodeNetworks(tools, reactor, in_thread)
 

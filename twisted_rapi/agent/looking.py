@@ -45,6 +45,7 @@ class Sight:
         self._hooks: tuple[str, ...] = ()
         self._exports: tuple[str, ...] = ()
         self._leases: tuple[DhcpLeaseRecord, ...] | None = None
+        self._bridges: tuple[str, ...] | None = None  # where something else than the facts tells
         self._allocators: tuple[str, ...] = ()
         self._providers: tuple[ProviderSeen, ...] = ()
         self._certificates: tuple[CertificateSeen, ...] = ()
@@ -59,7 +60,7 @@ class Sight:
             "OS definitions": self._find_oses,
             "hooks": self._find_hooks,
             "exports": self.find_exports,
-            "leases": self.find_leases,
+            "networks": self.find_networks,
             "allocators": self._find_allocators,
             "providers of external storage": self._find_providers,
             "certificates": self._find_certificates,
@@ -159,9 +160,10 @@ class Sight:
     async def _find_certificates(self) -> None:
         self._certificates = await self._parts.in_thread(self._parts.certificates_seen)
 
-    async def find_leases(self) -> None:
-        """Read the leases of the networks that are served here."""
+    async def find_networks(self) -> None:
+        """See which bridges there are, and the leases of the networks that are served here."""
         if self._parts.networks is not None:
+            self._bridges = await self._parts.networks.bridges()
             self._leases = await self._parts.networks.leases()
 
     async def find_exports(self) -> None:
@@ -247,7 +249,7 @@ class Sight:
             disk_total=disk[0],
             disk_free=disk[1],
             volume_groups=self._volume_groups(),
-            bridges=now.bridges,
+            bridges=now.bridges if self._bridges is None else self._bridges,
             boot_id=now.boot_id,
             kernel=now.uname[0],
             system=now.uname[1],

@@ -21,7 +21,7 @@ Handler = Callable[[Any], Coroutine[Any, Any, Outcome]]
 class NetworkSteps:
     """
     Carries steps about virtual networks out, and remembers the last: a node that boots has its networks
-    before any master talks to it, but never the gateways.
+    before any master talks to it; the gateways only for as long as it was told to have them.
 
     :ivar handlers: by type of step.
     """
@@ -44,7 +44,7 @@ class NetworkSteps:
         try:
             step = await self._parts.in_thread(_read, self._note)
             if step is not None:
-                await networks.make(step)
+                await networks.resume(step)
         except (StepFailed, OSError, msgspec.DecodeError) as e:
             self._log.error("virtual networks could not be made as before: {reason}", reason=str(e))
 

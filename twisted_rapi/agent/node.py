@@ -97,7 +97,7 @@ class Node:
         if self._parts.hooks is not None:
             self._ends.append(self._parts.hooks.observe(self._watchers.look_again))
         if self._parts.networks is not None:
-            self._ends.append(self._parts.networks.observe(self._leases_changed))
+            self._ends.append(self._parts.networks.observe(self._networks_changed))
         self._watchers.begin()
         self._terms = terms
 
@@ -253,12 +253,12 @@ class Node:
         await self._sight.find_exports()
         self._watchers.report()
 
-    def _leases_changed(self) -> None:
-        finding = Deferred.fromCoroutine(self._sight.find_leases())
-        finding.addCallback(lambda _: self._watchers.report()).addErrback(self._leases_lost)
+    def _networks_changed(self) -> None:
+        finding = Deferred.fromCoroutine(self._sight.find_networks())
+        finding.addCallback(lambda _: self._watchers.report()).addErrback(self._networks_lost)
 
-    def _leases_lost(self, failure: Failure) -> None:
-        self._log.failure("leases could not be told", failure)
+    def _networks_lost(self, failure: Failure) -> None:
+        self._log.failure("bridges and leases could not be told", failure)
 
     async def watch(self, term: int, seen: Seen) -> None:
         """See `INodeAgent.watch`."""

@@ -34,6 +34,7 @@ def served(network: VirtualNetworkRecord) -> bool:
 def configuration(
     network: VirtualNetworkRecord,
     folder: Path,
+    mtu: int,
     others: Iterable[VirtualNetworkRecord] = (),
     dns: str = "",
 ) -> str:
@@ -41,6 +42,7 @@ def configuration(
     The configuration of a network that is `served`.
 
     :param folder: where its files are.
+    :param mtu: of its bridges; hosts would lose larger frames on their way to other nodes.
     :param others: the other networks, whose names are asked at `dns`, if there is one.
     """
     bridge = bridge_of(network)
@@ -58,8 +60,8 @@ def configuration(
         "dhcp-authoritative",
         f"domain={network.domain}",
         *_asked_elsewhere(network, others, dns),
-        *_version_4(network),
-        *_version_6(network, bridge),
+        *_version_4(network, mtu),
+        *_version_6(network, bridge, mtu),
     ]
     return "\n".join(lines) + "\n"
 
@@ -100,7 +102,7 @@ def _pointer(network: IPv4Network | IPv6Network) -> str:
     return network.network_address.reverse_pointer
 
 
-def _version_4(network: VirtualNetworkRecord) -> Iterator[str]:
+def _version_4(network: VirtualNetworkRecord, mtu: int) -> Iterator[str]:
     if not network.ip4_network:
         return
     mask = IPv4Network(network.ip4_network).netmask
@@ -113,11 +115,10 @@ def _version_4(network: VirtualNetworkRecord) -> Iterator[str]:
     yield f"dhcp-option=option:router,{network.ip4_gateway}"
     yield f"dhcp-option=option:dns-server,{','.join(told)}"
     yield f"dhcp-option=option:ntp-server,{network.ip4_gateway}"
-    if network.mtu:
-        yield f"dhcp-option={_OPTION_MTU},{network.mtu}"
+    yield f"dhcp-option={_OPTION_MTU},{mtu}"
 
 
-def _version_6(network: VirtualNetworkRecord, bridge: str) -> Iterator[str]:
+def _version_6(network: VirtualNetworkRecord, bridge: str, mtu: int) -> Iterator[str]:
     if not network.ip6_network:
         return
     found = IPv6Network(network.ip6_network)
@@ -128,8 +129,7 @@ def _version_6(network: VirtualNetworkRecord, bridge: str) -> Iterator[str]:
     told = [text for text in network.name_servers if _version(text) == 6] or [network.ip6_gateway]
     yield f"dhcp-option=option6:dns-server,{','.join(f'[{text}]' for text in told)}"
     yield f"dhcp-option=option6:sntp-server,[{network.ip6_gateway}]"
-    if network.mtu:
-        yield f"ra-param={bridge},mtu:{network.mtu},0"
+    yield f"ra-param={bridge},mtu:{mtu},0"
 
 
 def _version(text: str) -> int:

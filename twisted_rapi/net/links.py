@@ -6,6 +6,7 @@ import itertools
 import socket
 from hashlib import sha256
 from ipaddress import ip_address, ip_interface
+from math import inf
 
 from twisted_rapi.errors import AddressError
 from twisted_rapi.net import link_messages, rtnetlink
@@ -56,6 +57,12 @@ class Links:
             if at.index in names and not at.address.is_link_local:
                 found.setdefault(names[at.index], set()).add(f"{at.address}/{at.prefix}")
         return {name: frozenset(those) for name, those in found.items()}
+
+    def held(self, shown: dict[str, Shown]) -> float:
+        """For how many seconds more our bridges have the addresses they were given; 0: they have none."""
+        ours = {each.index for each in shown.values() if each.kind == "bridge" and each.alias == OURS}
+        left = [at.left for at in self._kernel.addresses() if at.index in ours]
+        return max((each for each in left if each != inf), default=0.0)
 
     def device_of(self, address: str, shown: dict[str, Shown]) -> Shown:
         """The interface that has one of the node's addresses."""

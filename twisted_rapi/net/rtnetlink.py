@@ -8,6 +8,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_address
+from math import inf
 
 import attrs
 
@@ -27,7 +28,7 @@ _LIFETIMES = struct.Struct("=IIII")
 REQUEST, ACKNOWLEDGE, DUMP, _REPLACE, CREATE = 0x1, 0x4, 0x300, 0x100, 0x400
 _INET, _INET6 = 2, 10
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_LIFETIMES, _IFA_FLAGS = 1, 2, 6, 8
-_NO_DETECTION = 0x2
+_NO_DETECTION, _FOREVER = 0x2, 0xFFFFFFFF
 _IFLA_ADDRESS, _IFLA_NAME, _IFLA_OPERATIONAL = 1, 3, 16
 _UP, _LOOPBACK, _NO_ARP = 0x1, 0x8, 0x80
 _WORKS = (0, 6)  # operational states "unknown", which drivers without carrier detection say, and "up"
@@ -44,11 +45,16 @@ class Message:
 
 @attrs.frozen
 class Assigned:
-    """An address that an interface of this host has."""
+    """
+    An address that an interface of this host has.
+
+    :ivar left: seconds after which the kernel removes it; infinite: it does not.
+    """
 
     index: int
     address: Address
     prefix: int
+    left: float = attrs.field(default=inf, eq=False)
 
 
 @attrs.frozen
@@ -129,7 +135,14 @@ def assigned_of(message: Message) -> Assigned | None:
     packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS) or b""
     if len(packed) != {_INET: 4, _INET6: 16}.get(family):
         return None
-    return Assigned(index, ip_address(packed), prefix)
+    return Assigned(index, ip_address(packed), prefix, _left(found.get(_IFA_LIFETIMES, b"")))
+
+
+def _left(lifetimes: bytes) -> float:
+    if len(lifetimes) != _LIFETIMES.size:
+        return inf
+    _, valid, _, _ = _LIFETIMES.unpack(lifetimes)
+    return inf if valid == _FOREVER else float(valid)
 
 
 def link_of(message: Message) -> Link | None:

@@ -1,6 +1,6 @@
 """Virtual networks that are only said to be there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import attrs
@@ -87,15 +87,17 @@ class SimulatedNetworks:
     """
     `IVirtualNetworks` of a node that has none of it.
 
+    :param bridges: those that are there besides.
     :ivar topology: what it would have.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
+    def __init__(self, clock: IReactorTime, bridges: Iterable[str] = ()) -> None:
+        self._clock, self._bridges = clock, frozenset(bridges)
         self._observers: list[Callable[[], None]] = []
         self._given: tuple[DhcpLeaseRecord, ...] = ()
         self._step: MakeNetworks | None = None
         self._expiry: IDelayedCall | None = None
+        self._until = 0.0
         self.topology = Topology()
 
     async def make(self, step: MakeNetworks) -> None:
@@ -107,10 +109,14 @@ class SimulatedNetworks:
             raise StepFailed(str(e), "network") from e
         for change in todo:
             self.topology = carried_out(change, self.topology)
-        self._step = step
+        self._step, self._until = step, self._clock.seconds() + step.serving
         if step.serving:
             self._expiry = self._clock.callLater(step.serving, self._give_up, step)
         self._tell()
+
+    async def resume(self, step: MakeNetworks) -> None:
+        """See `IVirtualNetworks.resume`."""
+        await self.make(replace(step, serving=max(0.0, self._until - self._clock.seconds())))
 
     def _give_up(self, step: MakeNetworks) -> None:
         off = Deferred.fromCoroutine(self.make(replace(step, serving=0.0)))
@@ -126,6 +132,11 @@ class SimulatedNetworks:
             return None
         here = {network.uuid for network in self._step.networks}
         return tuple(lease for lease in self._given if lease.network in here)
+
+    async def bridges(self) -> tuple[str, ...]:
+        """See `IVirtualNetworks.bridges`."""
+        made = {name for name, found in self.topology.interfaces.items() if found.kind == "bridge"}
+        return tuple(sorted(made | self._bridges))
 
     def give(self, *leases: DhcpLeaseRecord) -> None:
         """Have these leases, and no others."""

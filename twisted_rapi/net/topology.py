@@ -210,13 +210,16 @@ def wanted(step: MakeNetworks, device: str, mtu: int, folder: Callable[[int], Pa
         floods={uplink_of(network): peers for network in managed_ones if peers},
         addresses={bridge_of(network): frozenset(gateways(network)) for network in serving},
         tables={network.vni: digest(network) for network in managed_ones},
-        servers={network.vni: _told(network, step, folder(network.vni)) for network in serving},
+        servers={
+            network.vni: _told(network, step, folder(network.vni), interfaces[bridge_of(network)].mtu)
+            for network in serving
+        },
     )
 
 
-def _told(network: VirtualNetworkRecord, step: MakeNetworks, folder: Path) -> Served:
+def _told(network: VirtualNetworkRecord, step: MakeNetworks, folder: Path, mtu: int) -> Served:
     others = [other for other in step.networks if other.uuid != network.uuid and served(other)]
-    return Served(configuration(network, folder, others, step.dns), hosts(network))
+    return Served(configuration(network, folder, mtu, others, step.dns), hosts(network))
 
 
 def changes(want: Topology, seen: Topology) -> tuple[Change, ...]:

@@ -1,20 +1,14 @@
 """
-The virtual networks of a node on Linux: rtnetlink, nftables and dnsmasq.
+The virtual networks of a node: made in threads, served for a time, followed.
 
 Note [Given for a time].  Gateways are put on a bridge for as long as the step says, as the floating address
 is (see `floating`): a node whose agent nobody talks to any more loses them by itself.
 """
 
-import json
 import os
-import shutil
-import socket
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
-import attrs
 from msgspec.structs import replace
 from twisted.internet import inotify
 from twisted.internet.defer import Deferred, DeferredLock
@@ -28,189 +22,15 @@ from zope.interface import implementer
 from twisted_rapi.errors import AddressError, StepFailed
 from twisted_rapi.model.network_steps import MakeNetworks
 from twisted_rapi.model.virtual_network import Acl, DhcpLeaseRecord
-from twisted_rapi.net import topology
 from twisted_rapi.net.dnsmasq import LEASES, served
-from twisted_rapi.net.links import Links, as_interface
-from twisted_rapi.net.name_servers import NameServers, run
-from twisted_rapi.net.ruleset import digest_of, removal, ruleset, trial, vni_of
-from twisted_rapi.net.topology import Change, NotOurs, Topology
+from twisted_rapi.net.kernel_networks import KernelNetworks, NetworkTools
 from twisted_rapi.net.virtual_interface import IVirtualNetworks
 
 InThread = Callable[..., Awaitable[Any]]
-Within = Callable[[], AbstractContextManager[None]]
 
 SETTLED = 0.1  # seconds without a change after which a lease file is whole: dnsmasq writes it in pieces
 ANEW = 5.0  # seconds a dnsmasq has to have run to be run again at once when it ends
-_FORWARDING = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
 _WRITTEN = inotify.IN_MODIFY | inotify.IN_CLOSE_WRITE | inotify.IN_MOVED_TO
-
-
-@attrs.frozen(kw_only=True)
-class NetworkTools:
-    """
-    What is run, and where.
-
-    :ivar folder: gets a folder for each network that is served; others than root have to get at it.
-    :ivar device: the interface VLANs are on; empty: the one that has the node's address.
-    :ivar within: enters the network namespace all of it is about, in this thread.
-    :ivar system: where the kernel's switches of networks are.
-    """
-
-    folder: Path
-    device: str = ""
-    nft: str = "nft"
-    dnsmasq: str = "dnsmasq"
-    within: Within = nullcontext
-    system: Path = Path("/proc/sys/net")
-
-
-class KernelNetworks:
-    """What `NodeNetworks` does in a thread."""
-
-    def __init__(self, tools: NetworkTools) -> None:
-        self._tools, within = tools, tools.within
-
-        def make_socket(family: int, kind: int, protocol: int) -> socket.socket:
-            with within():
-                return socket.socket(family, kind, protocol)
-
-        self.links = Links(make_socket)
-        self.servers = NameServers(tools.folder, tools.dnsmasq, within)
-
-    def seen(self) -> Topology:
-        """What there is."""
-        shown = self.links.shown()
-        return Topology(
-            interfaces={name: as_interface(each, shown) for name, each in shown.items()},
-            floods=self.links.floods(shown),
-            addresses=self.links.addresses(shown),
-            tables=self._tables(),
-            servers=self.servers.running(),
-        )
-
-    def _tables(self) -> dict[int, str]:
-        found: dict[int, str] = {}
-        if shutil.which(self._tools.nft) is None:
-            return found  # who wants some is told when they are loaded
-        listed = json.loads(run([self._tools.nft, "-j", "list", "chains"], self._tools.within) or "{}")
-        for each in listed.get("nftables", ()):
-            chain = each.get("chain", {})
-            vni = vni_of(chain.get("table", "")) if chain.get("family") == "inet" else None
-            if vni is not None:
-                # A table without the mark was not made whole, and is made again.
-                found[vni] = digest_of(chain.get("name", "")) or found.get(vni, "")
-        return found
-
-    def wanted(self, step: MakeNetworks) -> Topology:
-        """What a step asks for, here."""
-        if not step.networks:
-            return Topology()
-        shown = self.links.shown()
-        device = self.links.device_of(step.local, shown)
-        below = shown.get(self._tools.device) if self._tools.device else device
-        if below is None:
-            raise AddressError(f"there is no interface {self._tools.device}")
-        return topology.wanted(step, below.name, device.mtu, self.servers.folder)
-
-    def make(self, step: MakeNetworks) -> None:
-        """
-        See `IVirtualNetworks.make`.
-
-        :raises StepFailed: what could not be done.
-        """
-        try:
-            want = self.wanted(step)
-            todo = topology.changes(want, self.seen())
-        except (AddressError, NotOurs) as e:
-            raise StepFailed(str(e), "network") from e
-        troubles: list[str] = []
-        for change in todo:
-            try:
-                self._do(change, step)
-            except (AddressError, StepFailed, OSError) as e:
-                troubles.append(str(e))
-        for vni in self.servers.known():
-            if vni not in want.servers:
-                self.servers.stop(vni)
-        try:
-            self._serve(want, step)
-        except (AddressError, OSError) as e:
-            troubles.append(str(e))
-        if troubles:
-            raise StepFailed("; ".join(dict.fromkeys(troubles)), "network")
-
-    def _serve(self, want: Topology, step: MakeNetworks) -> None:
-        """Keep the gateways, and forward what is sent to them; that is never switched off again."""
-        for name, addresses in want.addresses.items():
-            for address in addresses:
-                self.links.put(name, address, max(1, round(step.serving)))
-        if any(want.addresses.values()):
-            with self._tools.within():
-                for switch in _FORWARDING:
-                    path = self._tools.system / switch
-                    if path.exists() and path.read_text(encoding="ascii").strip() == "0":
-                        path.write_text("1\n", encoding="ascii")
-
-    def _do(self, change: Change, step: MakeNetworks) -> None:
-        links, servers = self.links, self.servers
-        networks = {network.vni: network for network in step.networks}
-        match change:
-            case topology.StopServer(vni):
-                servers.stop(vni)
-            case topology.StartServer(vni, told):
-                servers.start(vni, told, (e for e in step.leases if e.network == networks[vni].uuid))
-            case topology.TellServer(vni, told):
-                servers.tell(vni, told)
-            case topology.RemoveInterface(name):
-                links.delete(name)
-            case topology.MakeInterface(name, wish):
-                links.create(name, wish, step.local)
-            case topology.SetInterface(name, wish):
-                links.adjust(name, wish)
-            case topology.Flood(name, peer, there):
-                links.flood(name, peer, there)
-            case topology.Hold(name, address, True):
-                links.put(name, address, max(1, round(step.serving)))
-                links.announce(name, address)
-            case topology.Hold(name, address, False):
-                links.take(name, address)
-            case topology.LoadTable(vni, _):
-                self._nft(ruleset(networks[vni]))
-            case topology.RemoveTable(vni):
-                self._nft(removal(vni))
-
-    def _nft(self, text: str) -> None:
-        """All of it or nothing, and nothing of what nft does not understand."""
-        run([self._tools.nft, "-c", "-f", "-"], self._tools.within, text)
-        run([self._tools.nft, "-f", "-"], self._tools.within, text)
-
-    def check(self, acls: tuple[Acl, ...]) -> str:
-        """
-        See `IVirtualNetworks.check`.
-
-        :raises StepFailed: there is no nft.
-        """
-        nft, within = self._tools.nft, self._tools.within
-        run([nft, "--version"], within)
-        try:
-            run([nft, "-c", "-f", "-"], within, trial(acls))
-        except StepFailed as e:
-            return e.text.removeprefix(f"{Path(nft).name}: ").removeprefix("/dev/stdin:")
-        return ""
-
-    def leases(self, step: MakeNetworks) -> tuple[DhcpLeaseRecord, ...]:
-        """
-        Those of the networks that a step has served.
-
-        :raises OSError: one has no file, so that nothing is known of its leases.
-        """
-        found = [
-            replace(lease, network=network.uuid)
-            for network in step.networks
-            if served(network)
-            for lease in self.servers.kept(network.vni, network.uuid)
-        ]
-        return tuple(sorted(found, key=lambda lease: lease.uuid))
 
 
 @implementer(IReadDescriptor)
@@ -273,6 +93,15 @@ class NodeNetworks:
         async with self._turn:
             await self._make(step)
 
+    async def resume(self, step: MakeNetworks) -> None:
+        """See `IVirtualNetworks.resume`."""
+        async with self._turn:
+            try:
+                left = await self._in_thread(self._kernel.served)
+            except AddressError as e:
+                raise StepFailed(str(e), "network") from e
+            await self._make(replace(step, serving=left))
+
     async def _make(self, step: MakeNetworks) -> None:
         self._forget()
         self._step = step
@@ -298,6 +127,14 @@ class NodeNetworks:
             found: tuple[DhcpLeaseRecord, ...] = await self._in_thread(self._kernel.leases, step)
         except OSError as e:
             raise StepFailed(f"leases cannot be read: {e}", "network") from e
+        return found
+
+    async def bridges(self) -> tuple[str, ...]:
+        """See `IVirtualNetworks.bridges`."""
+        try:
+            found: tuple[str, ...] = await self._in_thread(self._kernel.bridges)
+        except AddressError as e:
+            raise StepFailed(str(e), "network") from e
         return found
 
     def observe(self, changed: Callable[[], None]) -> Callable[[], None]:

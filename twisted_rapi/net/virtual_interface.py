@@ -26,6 +26,12 @@ class IVirtualNetworks(Interface):
         :raises StepFailed: kind ``network``: naming each thing that could not be done; the rest is done.
         """
 
+    async def resume(step: MakeNetworks) -> None:
+        """
+        As `make`, for an agent that begins anew: what this node serves already it serves on, for what is left
+        of the time that it was told to, whatever the step says of that.
+        """
+
     async def check(acls: tuple[Acl, ...]) -> str:
         """
         What is wrong with the rules, in nft's words; empty: nothing.  Nothing is changed.
@@ -40,8 +46,15 @@ class IVirtualNetworks(Interface):
         :raises StepFailed: kind ``network``: they cannot be read.
         """
 
+    async def bridges() -> tuple[str, ...]:
+        """
+        The names of the bridges that guests can be connected to, ours and others, in order.
+
+        :raises StepFailed: kind ``network``: the system does not tell.
+        """
+
     def observe(changed: Callable[[], None]) -> Callable[[], None]:
-        """Call `changed` when `leases` may give something else than before; answers how to end that."""
+        """Call `changed` when these may be others than before; answers how to end that."""
 
     async def end() -> None:
         """No longer look after them; what is there stays, for the time that it was made for."""

@@ -19,7 +19,10 @@ class NetworkStepsTests(MachineCase):
     """`MakeNetworks` and `CheckAcls`."""
 
     def test_made(self) -> None:
-        """Networks are made; an agent that begins again has them before it is told, without the gateways."""
+        """
+        Networks are made; an agent that begins again has them before it is told, and gateways only where they
+        still are.
+        """
         networks = SimulatedNetworks(self.clock)
         node = self.begun(networks=networks)
         self.assertEqual(networks.topology.interfaces, {})
@@ -29,6 +32,11 @@ class NetworkStepsTests(MachineCase):
         self.begun(networks=again)
         self.assertEqual(set(again.topology.interfaces), {"vmbr101", "vxlan101"})
         self.assertEqual((again.topology.servers, again.topology.addresses), ({}, {}))
+        self.clock.advance(STEP.serving / 2)
+        self.begun(networks=networks)
+        self.assertIn(101, networks.topology.servers)
+        self.clock.advance(STEP.serving / 2)
+        self.assertEqual(networks.topology.servers, {})
 
     def test_sent(self) -> None:
         """The step arrives as it was sent, with all of its networks and leases; so do those that are told."""

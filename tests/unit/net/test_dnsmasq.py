@@ -48,7 +48,7 @@ class ConfigurationTests(SynchronousTestCase):
 
     def test_both(self) -> None:
         """DHCPv4 in its range, IPv6 addresses by DHCPv6 and by the clients, options, the MTU."""
-        lines = configuration(NET, FOLDER).splitlines()
+        lines = configuration(NET, FOLDER, 1400).splitlines()
         for line in (
             "interface=vmbr101",
             "dhcp-range=10.0.1.10,10.0.1.99,255.255.255.0,48h",
@@ -66,25 +66,27 @@ class ConfigurationTests(SynchronousTestCase):
 
     def test_less(self) -> None:
         """Without DHCP only static leases are given; without IPv6 nothing is advertised; bridged: nothing."""
-        text = configuration(replace(NET, dhcp4=False, ip6_network="", ip6_gateway=""), FOLDER)
+        text = configuration(replace(NET, dhcp4=False, ip6_network="", ip6_gateway=""), FOLDER, 1400)
         self.assertIn("dhcp-range=10.0.1.0,static,255.255.255.0,48h\n", text)
         self.assertNotIn("enable-ra", text)
-        text = configuration(managed(2), FOLDER)
+        text = configuration(managed(2), FOLDER, 1450)
         self.assertNotIn("dhcp-range", text)
         self.assertFalse(served(bridged(1)))
         self.assertFalse(served(managed(1, ip4_network="", ip4_gateway="")))
-        text = configuration(managed(1, ip6_network="fd00:1::/96"), FOLDER)
+        text = configuration(managed(1, ip6_network="fd00:1::/96"), FOLDER, 1450)
         self.assertIn("dhcp-range=fd00:1::2,fd00:1::ffff:ffff,96,24h", text)
 
     def test_name_servers(self) -> None:
         """Clients are told the addresses that were given, in place of the gateway."""
-        text = configuration(replace(NET, name_servers=("9.9.9.9", "ns.example.com", "fd00::53")), FOLDER)
+        text = configuration(
+            replace(NET, name_servers=("9.9.9.9", "ns.example.com", "fd00::53")), FOLDER, 1400
+        )
         self.assertIn("dns-server,9.9.9.9\n", text)
         self.assertIn("dns-server,[fd00::53]\n", text)
 
     def test_elsewhere(self) -> None:
         """Names and addresses of all the cluster's networks are asked at the authoritative server."""
-        text = configuration(NET, FOLDER, [managed(2), managed(3)], "192.0.2.100")
+        text = configuration(NET, FOLDER, 1400, [managed(2), managed(3)], "192.0.2.100")
         for zone in ("net1.local", "net3.local", "2.0.10.in-addr.arpa"):
             self.assertIn(f"server=/{zone}/192.0.2.100\n", text)
         self.assertNotIn("local=/", text)

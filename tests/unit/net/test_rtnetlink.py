@@ -2,6 +2,7 @@
 
 import struct
 from ipaddress import IPv4Address, IPv6Address
+from math import inf
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +60,15 @@ class AddressTests(SynchronousTestCase):
         body += attribute(1, bytes([10, 0, 0, 2])) + attribute(2, bytes([10, 0, 0, 1]))
         found = rtnetlink.assigned_of(Message(rtnetlink.NEW_ADDRESS, 1, body))
         self.assertEqual(found, Assigned(3, IPv4Address("10.0.0.1"), 32))
+
+    def test_left(self) -> None:
+        """For how long it is there, which may be for ever."""
+        for valid, left in ((0xFFFFFFFF, inf), (60, 60.0)):
+            body = struct.pack("=BBBBI", 2, 32, 0, 0, 3) + attribute(2, bytes([10, 0, 0, 1]))
+            body += attribute(6, struct.pack("=IIII", 0, valid, 0, 0))
+            found = rtnetlink.assigned_of(Message(rtnetlink.NEW_ADDRESS, 1, body))
+            assert found is not None
+            self.assertEqual(found.left, left)
 
     def test_only_address(self) -> None:
         """IPv6 tells its address as such."""

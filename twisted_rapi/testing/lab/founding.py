@@ -30,6 +30,10 @@ lease = {lease}
 [metrics]
 listen = "127.0.0.1:{metrics}"
 
+[pvc]
+enabled = true
+authentication = false
+
 [log]
 file = "{log}"
 """
@@ -39,6 +43,10 @@ _ADDRESS = """\
 mode = "own"
 ip = "{ip}/24"
 interface = "eth0"
+
+[dns]
+listen = "{ip}:53"
+transfer = ["{client}"]
 
 """
 
@@ -164,7 +172,8 @@ def _node(layout: Layout, node: Place) -> NodePlan:
 def _settings(layout: Layout, node: Place) -> str:
     others = [other for other in layout.nodes if other != node]
     endpoints = [f"https://127.0.0.1:{ETCD}", *(f"https://{other.address}:{ETCD}" for other in others)]
-    address = _ADDRESS.format(ip=layout.floating_address) if layout.floating else ""
+    places = {"ip": layout.floating_address, "client": layout.client.address}
+    address = _ADDRESS.format(**places) if layout.floating else ""
     return address + _MASTER.format(
         api=API,
         state=_state(layout),
