@@ -1,7 +1,9 @@
 """A real Ceph in userspace, one for the whole module: RBD images by the real tools."""
 
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -21,6 +23,8 @@ from tests.contract.test_volumes import at_once
 from tests.requirements import missing
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor.domain_xml import from_xml
+from twisted_rapi.model import ceph
+from twisted_rapi.model.rbd import RbdImage, uri
 from twisted_rapi.model.steps import DiskSpec
 from twisted_rapi.storage.ceph import Ceph
 from twisted_rapi.storage.ceph_interface import ICeph, IOsdDevices
@@ -117,6 +121,93 @@ class CephTests(CephContract, SynchronousTestCase):
 
     def lock(self, pool: str, volume: str) -> None:
         self.cluster.tool("rbd", "lock", "add", f"{pool}/{volume}", "by somebody")
+
+
+class DeadNodeTests(SynchronousTestCase):
+    """A client that had a lock when its node was given up, and may yet go on."""
+
+    skip = missing(*NEEDS, "qemu-io")
+
+    def setUp(self) -> None:
+        self.cluster = shared_ceph()
+        self.ceph = Ceph(Tools(run_here, str(self.cluster.conf)))
+        self.image = {"pool": "rbd", "volume": uuid4().hex}
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.cluster.tool("rbd", "create", "--size", "8M", "/".join(self.image.values()))
+
+    def client(self, name: str) -> "Writer":
+        """One that has the image open, as QEMU has it."""
+        path = uri(RbdImage(pool="rbd", name=self.image["volume"], conf=str(self.cluster.conf)))
+        writer = Writer(path, self.folder / name)
+        self.addCleanup(writer.end)
+        return writer
+
+    def change(self, change: ceph.AnyChange) -> None:
+        """Have it done."""
+        self.successResultOf(Deferred.fromCoroutine(self.ceph.change(change)))
+
+    def locks(self) -> list[dict[str, str]]:
+        """Those on the image."""
+        return list(self.successResultOf(Deferred.fromCoroutine(self.ceph.look("locks", **self.image))))
+
+    def test_taken(self) -> None:
+        """Others write once it is broken, and from then on Ceph takes nothing from who had it."""
+        dead = self.client("dead")
+        dead.write()
+        self.assertEqual(dead.outcomes(1), ["wrote"])
+        [lock] = self.locks()
+        dead.process.send_signal(signal.SIGSTOP)
+        self.change(ceph.BreakLocks(**self.image, addresses=("192.0.2.1",), host="another"))
+        self.assertEqual(self.locks(), [lock])
+        self.change(ceph.BreakLocks(**self.image, addresses=(), host=socket.gethostname()))
+        self.assertEqual(self.locks(), [])
+        refused = self.cluster.tool("ceph", "osd", "blocklist", "ls")
+        self.assertIn(lock["address"], refused)
+        heir = self.client("heir")
+        heir.write()
+        self.assertEqual(heir.outcomes(1), ["wrote"])
+        [now] = self.locks()
+        self.assertNotEqual(now["locker"], lock["locker"])
+        dead.process.send_signal(signal.SIGCONT)
+        dead.write()
+        self.assertEqual(dead.outcomes(2), ["wrote", "write failed"])
+        self.assertEqual(self.locks(), [now])
+
+
+class Writer:
+    """
+    Who has an image open and writes when told so, as QEMU does.
+
+    :ivar process: of ``qemu-io``.
+    """
+
+    def __init__(self, path: str, log: Path) -> None:
+        self._log = log
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                ("qemu-io", "-f", "raw", path), stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT
+            )
+
+    def write(self) -> None:
+        """Have something written; it is not waited for."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"write 0 4k\n")
+        self.process.stdin.flush()
+
+    def outcomes(self, count: int) -> list[str]:
+        """What has become of so many writes."""
+
+        def found() -> list[str]:
+            return re.findall(r"wrote|write failed", self._log.read_text(errors="replace"))
+
+        await_true(f"{count} writes have ended: {self._log}", lambda: len(found()) >= count, 90)
+        return found()
+
+    def end(self) -> None:
+        """It is gone then."""
+        self.process.kill()
+        self.process.communicate()
 
 
 class GuestTests(TestCase):

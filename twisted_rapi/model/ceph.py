@@ -170,13 +170,16 @@ class RollBack(Change, frozen=True, kw_only=True, tag="volume.rollback", omit_de
 
 class BreakLocks(Change, frozen=True, kw_only=True, tag="volume.unlock", omit_defaults=True):
     """
-    Take the locks on an image from those who have them.
+    Take the locks on an image from those who have them.  They are to be off, or fenced, before.
 
-    Who had one may go on to write: they have to be off, or fenced, before.
+    :ivar addresses: of those whose locks are meant, with OSDs of `host`, which is a node as Ceph has it;
+        ``None``: whoever has one.
     """
 
     pool: str
     volume: str
+    addresses: tuple[str, ...] | None = None
+    host: str = ""
 
 
 AnyChange = (

@@ -6,12 +6,14 @@ says that its node is dead: the node is marked offline, or ``ignore_consistency`
 may still run is then left to be stopped as soon as it answers.
 """
 
+from attrs import evolve
+
 from twisted_rapi.errors import OpExecError
 from twisted_rapi.model import params
 from twisted_rapi.model.opcodes.moving import InstanceFailover
 from twisted_rapi.model.records import InstanceRecord, LeftoverRecord
 from twisted_rapi.model.steps import StartDomain
-from twisted_rapi.plan import cleaning, relocation, volumes
+from twisted_rapi.plan import cleaning, dead_locks, relocation, volumes
 from twisted_rapi.plan.allocation.consult import CONSULTED
 from twisted_rapi.plan.condition import answering, enough_memory, primary, subject
 from twisted_rapi.plan.disks import nodes_of
@@ -108,7 +110,12 @@ def carry_on(
         case "abandoned":
             return _abandoned(view, instance, progress)
         case "recorded" if instance.admin_state == "up":
-            return _start(view, instance, source, ignore_consistency)
+            breaking = dead_locks.breaking(view, instance, source, "unlocked")
+            return breaking or _start(view, instance, source, ignore_consistency)
+        case "unlocked":
+            why = "" if progress.error is None else f" - WARNING: Could not break them: {progress.error.text}"
+            started = _start(view, instance, source, ignore_consistency)
+            return evolve(started, log=(why, *started.log)) if why else started
     return Finish(log=("* done",))
 
 

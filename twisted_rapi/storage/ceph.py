@@ -7,6 +7,7 @@ from zope.interface import implementer
 
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model import ceph, rbd
+from twisted_rapi.model.ceph_address import at_one_of
 from twisted_rapi.storage import ceph_views as views
 from twisted_rapi.storage.ceph_interface import ICeph, IOsdDevices, Seen
 from twisted_rapi.storage.ceph_tools import ABSENT, CALL, NOT_EMPTY, THERE, ToolFailed, Tools
@@ -219,9 +220,13 @@ class Ceph:
         await self._rbd("snap", "rollback", "--no-progress", spec, seconds=LONG)
 
     async def _break_locks(self, change: ceph.BreakLocks) -> None:
-        spec = f"{change.pool}/{change.volume}"
-        for lock in await self.look("locks", change.pool, change.volume):
-            await self._rbd("lock", "remove", spec, lock["id"], lock["locker"], well=ABSENT)
+        spec, meant = f"{change.pool}/{change.volume}", change.addresses
+        locks = await self.look("locks", change.pool, change.volume)
+        if locks and meant is not None:
+            meant = (*meant, *await views.addresses(self._tools, change.host))
+        for lock in locks:
+            if meant is None or at_one_of(lock["address"], meant):
+                await self._rbd("lock", "remove", spec, lock["id"], lock["locker"], well=ABSENT)
 
 
 _COPIES = 10  # more than anybody has

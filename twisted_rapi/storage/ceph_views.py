@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model import ceph, rbd
+from twisted_rapi.model.ceph_address import machine_of
 from twisted_rapi.storage.ceph_interface import Seen
 from twisted_rapi.storage.ceph_tools import Tools
 
@@ -72,6 +73,16 @@ def _osd(dump: dict[str, Any], usage: dict[str, Any], node: str) -> Seen:
         "utilization": usage.get("utilization", 0.0),
         "var": usage.get("var", 0.0),
     }
+
+
+async def addresses(tools: Tools, host: str) -> tuple[str, ...]:
+    """The IP addresses of the OSDs that Ceph has under a node, whose clients have them, too."""
+    if not host:
+        return ()
+    tree = (await tools.ask("ceph", "osd", "tree"))["nodes"]
+    osds = {osd for one in tree if (one["type"], one["name"]) == ("host", host) for osd in one["children"]}
+    dump = await tools.ask("ceph", "osd", "dump")
+    return tuple({machine_of(one["public_addr"]) for one in dump["osds"] if one["osd"] in osds})
 
 
 async def _pools(tools: Tools) -> tuple[Seen, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 from zope.interface import implementer
 
 from twisted_rapi.model import ceph, rbd
+from twisted_rapi.model.ceph_address import at_one_of
 from twisted_rapi.storage.ceph import check, refused
 from twisted_rapi.storage.ceph_interface import ICeph, Seen
 from twisted_rapi.storage.file import MIB, InThread
@@ -304,7 +305,9 @@ class CephNotes:
 
     def _break_locks(self, state: State, change: ceph.BreakLocks) -> None:
         name, note, _ = self._snapped(state, change)
-        self._images.write(name, {**note, "locks": []})
+        meant, locks = change.addresses, note.get("locks", ())
+        left = [] if meant is None else [one for one in locks if not at_one_of(one["address"], meant)]
+        self._images.write(name, {**note, "locks": left})
 
 
 def _sized(size: int) -> State:

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from twisted_rapi.errors import Conflict, JobError, RapiError, prereq
 from twisted_rapi.jobs.life import MOST_CONFLICTS
 from twisted_rapi.jobs.work import Outcomes, Worker
+from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.record_base import ObjectRecord, Record
@@ -119,6 +120,11 @@ class World:
         return {r.uuid: r for r in self.records.values() if isinstance(r, LeftoverRecord)}
 
     @property
+    def fates(self) -> dict[str, NodeFateRecord]:
+        """What has become of silent nodes, by uuid."""
+        return {r.uuid: r for r in self.records.values() if isinstance(r, NodeFateRecord)}
+
+    @property
     def detached(self) -> dict[str, DetachedDiskRecord]:
         """The disks that no instance has, by uuid."""
         return {r.uuid: r for r in self.records.values() if isinstance(r, DetachedDiskRecord)}
@@ -159,6 +165,7 @@ class World:
             certificates=self.certificates,
             locks=self.locks,
             owner=owner,
+            fates=self.fates,
         )
 
     # What happens.

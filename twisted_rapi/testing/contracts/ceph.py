@@ -9,6 +9,7 @@ from zope.interface.verify import verifyObject
 
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model import ceph
+from twisted_rapi.model.ceph_address import machine_of
 from twisted_rapi.storage.ceph_interface import ICeph
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ MIB = 1 << 20
 WEIGHT = 0.002
 """Of an OSD: that of others of 2 GiB.  What weighs far more than all others cannot be drained to them."""
 
-ONE = {"pool": "rbd", "volume": "one"}
+ONE: dict[str, Any] = {"pool": "rbd", "volume": "one"}
 
 
 class CephContract(_Base):
@@ -148,11 +149,17 @@ class CephContract(_Base):
         self.fails(self.ceph.look("snapshots", "rbd", "one"))
 
     def test_locks(self) -> None:
-        """A lock is shown with who has it, and broken."""
+        """A lock is shown with who has it, and broken if he is meant, wherever Ceph says that he is."""
         self.done(self.ceph.change(ceph.AddVolume(**ONE, size=MIB)))
         self.lock("rbd", "one")
         [found] = self.look("locks", "rbd", "one")
         self.assertTrue(found["id"] and found["locker"])
+        for others in ((), ("192.0.2.1", "fd00::1")):
+            self.twice(ceph.BreakLocks(**ONE, addresses=others, host="nosuchnode"))
+            self.assertEqual(self.look("locks", "rbd", "one"), (found,))
+        self.twice(ceph.BreakLocks(**ONE, addresses=("192.0.2.1", machine_of(found["address"]))))
+        self.assertEqual(self.look("locks", "rbd", "one"), ())
+        self.lock("rbd", "one")
         self.twice(ceph.BreakLocks(**ONE))
         self.assertEqual(self.look("locks", "rbd", "one"), ())
         self.done(self.ceph.change(ceph.RemoveVolume(**ONE)))
