@@ -34,6 +34,7 @@ class NetworkSteps:
         self.handlers: Mapping[type[Step], Handler] = {
             steps.MakeNetworks: self._make,
             steps.CheckAcls: self._check,
+            steps.ForgetLeases: self._forget,
         }
 
     async def begin(self) -> None:
@@ -65,6 +66,10 @@ class NetworkSteps:
         except OSError as e:
             self._log.error("what networks there are could not be noted: {reason}", reason=str(e))
         await networks.make(step)
+        return Outcome()
+
+    async def _forget(self, step: steps.ForgetLeases) -> Outcome:
+        await self._networks().forget(step.network, step.addresses)
         return Outcome()
 
     async def _check(self, step: steps.CheckAcls) -> Outcome:

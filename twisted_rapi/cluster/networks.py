@@ -1,6 +1,6 @@
 """Making, changing and removing virtual networks."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from random import Random
 from typing import Any, TypeVar
 from uuid import UUID
@@ -11,8 +11,9 @@ from twisted.internet.defer import DeferredLock
 from twisted_rapi.errors import BadRequest, Conflict, NodeError, ServiceUnavailable
 from twisted_rapi.model.network_rules import NetworkRefused, check_network, completed, with_acl
 from twisted_rapi.model.records import name_key
-from twisted_rapi.model.steps import CheckAcls
+from twisted_rapi.model.steps import CheckAcls, ForgetLeases, Outcome, Step
 from twisted_rapi.model.virtual_network import Acl, DhcpLeaseRecord, StaticLease, VirtualNetworkRecord
+from twisted_rapi.plan.pvc.network import find
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.interface import Commit, IStateStore
 from twisted_rapi.state.snapshot import Snapshot
@@ -51,11 +52,8 @@ class VirtualNetworks:
         return tuple(sorted(self._snapshot.vnets.values(), key=lambda network: network.vni))
 
     def find(self, text: str) -> VirtualNetworkRecord | None:
-        """The network with this id (digits), or this description."""
-        if text.isascii() and text.isdigit():
-            return next((each for each in self._snapshot.vnets.values() if str(each.vni) == text), None)
-        uuid = self._snapshot.names[KIND].get(text)
-        return None if uuid is None else self._snapshot.vnets[uuid]
+        """See `twisted_rapi.plan.pvc.network.find`."""
+        return find(self._snapshot.vnets.values(), text)
 
     def leases(self, network: VirtualNetworkRecord) -> tuple[DhcpLeaseRecord, ...]:
         """What its DHCP server gave, by address; static leases are in the record itself."""
@@ -81,8 +79,8 @@ class VirtualNetworks:
         return await self._in_turn(add)
 
     async def change(self, network: VirtualNetworkRecord, **values: Any) -> VirtualNetworkRecord:
-        """Have some of its values be others; not its kind, id and description, nor `acls`."""
-        fixed = {"uuid", "kind", "vni", "name", "acls"} & values.keys()
+        """Have some of its values be others; not its kind and id, nor `acls`."""
+        fixed = {"uuid", "kind", "vni", "acls"} & values.keys()
         if fixed:
             raise BadRequest(f"{', '.join(sorted(fixed))}: cannot be changed")
         return await self._changed(network, lambda record: replace(record, **values))
@@ -112,10 +110,24 @@ class VirtualNetworks:
             lower = key.lower()
             kept = [e for e in record.static_leases if lower not in (e.mac, e.hostname, e.address) or not key]
             if len(kept) == len(record.static_leases):
-                raise NetworkRefused(f"No DHCP reservation '{key}' exists on network '{record.name}'!")
+                raise NetworkRefused(f"No DHCP reservation exists matching '{key}'!")
             return replace(record, static_leases=tuple(kept))
 
         return await self._changed(network, without)
+
+    async def release(self, network: VirtualNetworkRecord, addresses: Collection[str]) -> None:
+        """Have leases that its DHCP server gave end; whoever has such an address may get another one."""
+
+        async def release() -> None:
+            record = self._current(network)
+            step = ForgetLeases(instance="", network=record.uuid, addresses=tuple(addresses))
+            await self._on_master(step, "leases cannot be ended at present")
+            known = self._snapshot.dhcp_leases.values()
+            gone = [e for e in known if e.network == record.uuid and e.address in addresses]
+            if gone:
+                await self._commit(commit_of(deletes=gone, term=self._term))
+
+        await self._in_turn(release)
 
     async def add_acl(
         self, network: VirtualNetworkRecord, acl: Acl, order: int | None = None
@@ -131,7 +143,7 @@ class VirtualNetworks:
         def without(record: VirtualNetworkRecord) -> VirtualNetworkRecord:
             kept = [acl for acl in record.acls if acl.name != name or direction not in (None, acl.direction)]
             if len(kept) == len(record.acls):
-                raise NetworkRefused(f"No ACL '{name}' exists on network '{record.name}'!")
+                raise NetworkRefused(f"No firewall rule exists matching description '{name}'!")
             return replace(record, acls=tuple(kept))
 
         return await self._changed(network, without)
@@ -155,8 +167,15 @@ class VirtualNetworks:
                 raise BadRequest(str(e)) from e
             after = self._judged(replace(after, mtime=self._now(), serial_no=before.serial_no + 1))
             await self._check_rules(rules)
-            revision_of = self._snapshot.revision_of
-            await self._commit(commit_of([after], revision_of=revision_of, term=self._term))
+            old, new = (name_key(KIND, record.name) for record in (before, after))
+            commit = commit_of(
+                [after],
+                names={} if old == new else {new: after.uuid},
+                free=[] if old == new else [old],
+                revision_of=self._snapshot.revision_of,
+                term=self._term,
+            )
+            await self._commit(commit)
             return after
 
         return await self._in_turn(put)
@@ -180,12 +199,16 @@ class VirtualNetworks:
         if not acls:
             return
         step = CheckAcls(instance="", acls=acls)
-        try:
-            outcome = await self._nodes.perform(self._snapshot.cluster.master_node, step)
-        except NodeError as e:
-            raise ServiceUnavailable(f"rules cannot be judged at present: {e}") from e
+        outcome = await self._on_master(step, "rules cannot be judged at present")
         if outcome.reason:
             raise BadRequest(f"nft does not take the rule: {outcome.reason}")
+
+    async def _on_master(self, step: Step, otherwise: str) -> Outcome:
+        """:raises ServiceUnavailable: `otherwise`, and why."""
+        try:
+            return await self._nodes.perform(self._snapshot.cluster.master_node, step)
+        except NodeError as e:
+            raise ServiceUnavailable(f"{otherwise}: {e}") from e
 
     async def _commit(self, change: Commit) -> None:
         await self._snapshot.reached(await self._store.commit(change))

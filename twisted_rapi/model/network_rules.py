@@ -126,8 +126,12 @@ def with_acl(record: VirtualNetworkRecord, acl: Acl, order: int | None = None) -
 
     :param order: its place among those of its direction, from 0; others move on.  Without one, or beyond
         the last, it becomes the last.
-    :raises NetworkRefused: there is one of that name.
+    :raises NetworkRefused: there is one of that name, or it could not be asked for by its name.
     """
+    if not _is_description(acl.name) or "/" in acl.name or acl.name in (".", ".."):
+        raise NetworkRefused(
+            f"A rule needs a description of at most {LONGEST_NAME} characters, no whitespace and no slash"
+        )
     if any(known.name == acl.name for known in record.acls):
         raise NetworkRefused(f"A rule with description '{acl.name}' already exists!")
     same = list(record.acls_of(acl.direction))
@@ -147,7 +151,7 @@ def valid_mac(text: str) -> str:
     """
     mac = text.strip().lower()
     if not _MAC.fullmatch(mac):
-        raise NetworkRefused(f"'{text}' is not a valid MAC address")
+        raise NetworkRefused(f"MAC address '{text}' is not valid! Always use ':' as a separator.")
     if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
         raise NetworkRefused(f"'{text}' cannot be the MAC address of a NIC")
     return mac
@@ -203,7 +207,7 @@ def _completed_lease(lease: StaticLease) -> StaticLease:
 
 def _check_name(record: VirtualNetworkRecord) -> None:
     name, highest = record.name, HIGHEST[record.kind]
-    if not name or len(name) > LONGEST_NAME or not name.isprintable() or any(map(str.isspace, name)):
+    if not _is_description(name):
         raise NetworkRefused(
             f"A description of at most {LONGEST_NAME} characters is needed, without whitespace"
         )
@@ -215,10 +219,14 @@ def _check_name(record: VirtualNetworkRecord) -> None:
         raise NetworkRefused(f"The MTU is a number from {SMALLEST_MTU} to {LARGEST_MTU}")
 
 
+def _is_description(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable() and not any(map(str.isspace, text))
+
+
 def _check_bridged(record: VirtualNetworkRecord) -> None:
     for name in _MANAGED_ONLY:
         if getattr(record, name):
-            raise NetworkRefused(f"A bridged network has no {name}")
+            raise NetworkRefused(f"A bridged network has no {name.replace('_', ' ')}")
 
 
 def _is_domain(text: str) -> bool:

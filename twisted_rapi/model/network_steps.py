@@ -26,6 +26,19 @@ class MakeNetworks(Step, frozen=True, kw_only=True, tag="networks.make", omit_de
     leases: tuple[DhcpLeaseRecord, ...] = ()
 
 
+class ForgetLeases(Step, frozen=True, kw_only=True, tag="networks.forget", omit_defaults=True):
+    """
+    Have the DHCP server of a network not know leases any more that it gave; others may get the addresses.
+
+    Fails, with kind ``network``, where the network is not served.
+
+    :ivar network: its uuid; `addresses`: those of the leases.
+    """
+
+    network: str
+    addresses: tuple[str, ...]
+
+
 class CheckAcls(Step, frozen=True, kw_only=True, tag="networks.check", omit_defaults=True):
     """Judge rules of a network by ``nft``.  Outcome ``reason``: what is wrong with them; empty: nothing."""
 

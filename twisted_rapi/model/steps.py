@@ -22,7 +22,7 @@ from twisted_rapi.model.domain_steps import (
     StartDomain,
     StopDomain,
 )
-from twisted_rapi.model.network_steps import CheckAcls, MakeNetworks
+from twisted_rapi.model.network_steps import CheckAcls, ForgetLeases, MakeNetworks
 from twisted_rapi.model.node_steps import (
     ChangeUnit,
     Delay,
@@ -96,6 +96,7 @@ __all__ = [
     "EndStreams",
     "FenceNode",
     "FinishExport",
+    "ForgetLeases",
     "GrowVolume",
     "InspectDisks",
     "ListUnits",
@@ -185,6 +186,7 @@ AnyStep = (
     | RepairUnit
     | MakeNetworks
     | CheckAcls
+    | ForgetLeases
     | LookAtCeph
     | ChangeCeph
     | AwaitDrained

@@ -10,7 +10,7 @@ import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -98,6 +98,12 @@ class NameServers:
                 signal.pidfd_send_signal(handle, signal.SIGHUP)
             finally:
                 os.close(handle)
+
+    def forget(self, vni: int, addresses: Collection[str]) -> None:
+        """End it; when it is started again it does not know the leases of these addresses."""
+        self._end(vni)
+        kept = [lease for lease in self.leases(vni, "") if lease.address not in addresses]
+        (self.folder(vni) / LEASES).write_text(lease_file(kept), encoding="utf-8")
 
     def stop(self, vni: int) -> None:
         """End it, and leave nothing of it."""

@@ -138,6 +138,13 @@ class SimulatedNetworks:
         made = {name for name, found in self.topology.interfaces.items() if found.kind == "bridge"}
         return tuple(sorted(made | self._bridges))
 
+    async def forget(self, network: str, addresses: tuple[str, ...]) -> None:
+        """See `IVirtualNetworks.forget`."""
+        step = self._step
+        if step is None or not step.serving or network not in {each.uuid for each in step.networks}:
+            raise StepFailed("the leases of the network are not given here", "network")
+        self.give(*(e for e in self._given if e.network != network or e.address not in addresses))
+
     def give(self, *leases: DhcpLeaseRecord) -> None:
         """Have these leases, and no others."""
         self._given = leases

@@ -137,6 +137,21 @@ class NodeNetworks:
             raise StepFailed(str(e), "network") from e
         return found
 
+    async def forget(self, network: str, addresses: tuple[str, ...]) -> None:
+        """See `IVirtualNetworks.forget`."""
+        async with self._turn:
+            step = self._step
+            known = () if step is None or not step.serving else step.networks
+            found = next((each for each in known if each.uuid == network and served(each)), None)
+            if step is None or found is None:
+                raise StepFailed("the leases of the network are not given here", "network")
+            kept = (e for e in step.leases if e.network != network or e.address not in addresses)
+            self._forget()
+            try:
+                await self._in_thread(self._kernel.servers.forget, found.vni, addresses)
+            finally:
+                await self._make(replace(step, leases=tuple(kept)))
+
     def observe(self, changed: Callable[[], None]) -> Callable[[], None]:
         """See `IVirtualNetworks.observe`."""
         self._observers.append(changed)

@@ -53,6 +53,13 @@ class IVirtualNetworks(Interface):
         :raises StepFailed: kind ``network``: the system does not tell.
         """
 
+    async def forget(network: str, addresses: tuple[str, ...]) -> None:
+        """
+        Have the DHCP server of a network (by its uuid) not know the leases of these addresses any more.
+
+        :raises StepFailed: kind ``network``: it is not served here, or cannot be run again.
+        """
+
     def observe(changed: Callable[[], None]) -> Callable[[], None]:
         """Call `changed` when these may be others than before; answers how to end that."""
 

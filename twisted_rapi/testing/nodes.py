@@ -42,7 +42,7 @@ _LIVE = (
 
 _ABOUT_MACHINE = (
     *(steps.Ping, steps.ResolveName, steps.ProbeAddress, steps.Powercycle, steps.FenceNode),
-    *(steps.CheckAcls, steps.MakeNetworks),
+    *(steps.CheckAcls, steps.MakeNetworks, steps.ForgetLeases),
     *(steps.ListUnits, steps.ListVolumes, steps.ChangeUnit, steps.RepairUnit),
 )
 
@@ -175,10 +175,8 @@ class FakeNode(NodeExports):
 
     def _on_machine(self, step: Step) -> Outcome:
         match step:
-            case steps.CheckAcls():
-                return Outcome(reason=next((a.rule for a in step.acls if "nonsense" in a.rule), ""))
-            case steps.MakeNetworks():
-                self.leases = (self.leases or step.leases) if step.serving else None
+            case steps.CheckAcls() | steps.MakeNetworks() | steps.ForgetLeases():
+                return self._on_networks(step)
             case steps.Ping() if step.address in self.missing:
                 raise StepFailed(f"the node does not have address {step.address}", "network")
             case steps.ResolveName():
@@ -198,6 +196,17 @@ class FakeNode(NodeExports):
                 self.groups().change(step.kind, step.name, step.allocatable)
             case steps.RepairUnit():
                 self.groups().repair(step.kind, step.name)
+        return Outcome()
+
+    def _on_networks(self, step: steps.CheckAcls | steps.MakeNetworks | steps.ForgetLeases) -> Outcome:
+        match step:
+            case steps.CheckAcls():
+                return Outcome(reason=next((a.rule for a in step.acls if "nonsense" in a.rule), ""))
+            case steps.MakeNetworks():
+                self.leases = (self.leases or step.leases) if step.serving else None
+            case steps.ForgetLeases() if self.leases is not None:
+                gone = {(step.network, address) for address in step.addresses}
+                self.leases = tuple(e for e in self.leases if (e.network, e.address) not in gone)
         return Outcome()
 
     def _fence(self, step: steps.FenceNode) -> Outcome:

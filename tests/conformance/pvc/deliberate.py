@@ -4,30 +4,8 @@ Where PVC's API answers otherwise on purpose.
 Every reason has to stand, word for word, as an item of docs/compatibility.rst.
 """
 
-import re
-
-import attrs
-
-
-@attrs.frozen
-class Difference:
-    """
-    A deliberate difference.
-
-    :ivar reason: the item of docs/compatibility.rst.
-    :ivar files: of recordings, as a pattern; `names`: of requests.
-    :ivar status: what is answered instead.
-    """
-
-    reason: str
-    files: str
-    names: str
-    status: int
-
-    def applies(self, file: str, name: str) -> bool:
-        """Whether it is about this request."""
-        return bool(re.fullmatch(self.files, file) and re.fullmatch(self.names, name))
-
+from tests.conformance.pvc.difference import BY_NAME, INSIDE, LIST_OF_ONE, Difference
+from tests.conformance.pvc.networks import OF_NETWORKS
 
 _ALL_SERVED = (
     "Paths and values of all forms are served side by side; the original's versions know only their own."
@@ -36,7 +14,6 @@ _STATES = (
     "States are answered as the documents say; the first form of the original answers the word ``Test``."
 )
 _WHOLE = "A token is compared as a whole; the original also takes any part of one, and an empty one."
-_LIST_OF_ONE = "A list is a list also of one; 0.6 of the original answers the object alone."
 
 DIFFERENCES: tuple[Difference, ...] = (
     Difference(_ALL_SERVED, "seed", "node-daemon-state", 200),
@@ -49,8 +26,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         _STATES, "seed", "(node-coordinator|node-domain|vm)-state(-get)?-missing|vm-node-get-missing", 404
     ),
     Difference(
-        "An element is found by its exact name or UUID, as the first documentation says; the original takes "
-        "what is given for a pattern.",
+        BY_NAME,
         "seed",
         "node-get-sub",
         200,
@@ -69,7 +45,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         401,
     ),
     Difference(
-        _LIST_OF_ONE, "v06", "node-list-limit-prefix|node-list-limit-form-in-get|vm-list-limit-uuid", 200
+        LIST_OF_ONE, "v06", "node-list-limit-prefix|node-list-limit-form-in-get|vm-list-limit-uuid", 200
     ),
     Difference(
         "A machine whose name and UUID both match a pattern is listed once; the original lists it twice.",
@@ -98,7 +74,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         200,
     ),
     Difference(
-        "Where the original fails inside (500), what its documents promise is answered.",
+        INSIDE,
         "v1",
         "vm-state-get",
         200,
@@ -117,4 +93,5 @@ DIFFERENCES: tuple[Difference, ...] = (
         "tasks-get",
         404,
     ),
+    *OF_NETWORKS,
 )

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from twisted.internet.defer import Deferred
 
+from tests.conformance.pvc.networks import records_of_networks
 from tests.unit.web.pvc.http import PvcBrowser
 from twisted_rapi.model.fault import Fault, FaultsRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord
@@ -108,7 +109,9 @@ def _records() -> tuple[list[Record], dict[str, str]]:
     there = [CandidateRecord(uuid=uuid, since=0.0, version="1") for uuid in NODES[:2]]
     named: list[Any] = [group, *nodes, *machines]
     names = {name_key(record.KIND, record.name): record.uuid for record in named}
-    return [cluster, *named, *there, ElectionRecord(term=1, node=NODES[0]), FAULTS], names
+    networks, taken = records_of_networks()
+    names |= taken
+    return [cluster, *named, *networks, *there, ElectionRecord(term=1, node=NODES[0]), FAULTS], names
 
 
 class RecordedNodes(FakeNodes):

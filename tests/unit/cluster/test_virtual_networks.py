@@ -91,7 +91,9 @@ class ChangingTests(NetworksCase):
         bad = Acl(name="c", direction="in", rule="nonsense")
         self.refused(self.networks.add_acl(made, bad), "nft does not take the rule")
         self.refused(self.networks.add_acl(made, replace(bad, rule="a;b")), "no ;")
-        self.refused(self.networks.remove_acl(made, "a", "out"), "No ACL 'a'")
+        self.refused(
+            self.networks.remove_acl(made, "a", "out"), "No firewall rule exists matching description 'a'!"
+        )
         self.assertEqual([a.name for a in self.now(self.networks.remove_acl(made, "b")).acls], ["a"])
         self.fake.nodes.nodes[NODES[0]].down = True
         good = Acl(name="c", direction="in", rule="accept")

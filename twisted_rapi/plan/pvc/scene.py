@@ -1,6 +1,6 @@
 """What answers in PVC's terms are made from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -8,6 +8,7 @@ from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.fault import Fault
 from twisted_rapi.model.mastership import SwitchRecord
 from twisted_rapi.model.records import FINAL, InstanceRecord, JobRecord
+from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
 from twisted_rapi.plan.view import View
 
 _STATES = {
@@ -29,6 +30,7 @@ class Scene:
     :ivar switch: the wish for another master, if it is followed.
     :ivar faults: those that are told of, the oldest first.
     :ivar moving: by name, the states of machines that jobs work on.
+    :ivar networks: the virtual ones; `leases`: what their DHCP servers gave.
     """
 
     view: View
@@ -36,6 +38,8 @@ class Scene:
     switch: SwitchRecord | None = None
     faults: Sequence[Fault] = ()
     moving: Mapping[str, str] = attrs.field(factory=dict)
+    networks: Collection[VirtualNetworkRecord] = ()
+    leases: Collection[DhcpLeaseRecord] = ()
 
     def machines(self) -> list[InstanceRecord]:
         """All that are not being made any more, by name."""

@@ -55,7 +55,7 @@ def _figures(scene: Scene, dialect: Dialect) -> dict[str, Any]:
         "upstream_ip": scene.view.cluster.master_ip,
         "nodes": _counted(states),
         "vms": _counted(machine.state(scene, i, dialect) for i in scene.machines()),
-        "networks": len(scene.view.networks),
+        "networks": len(scene.networks),
         "osds": {"total": 0},
         "pools": 0,
         "volumes": 0,

@@ -14,7 +14,7 @@ from twisted_rapi.web.pvc.replies import message
 from twisted_rapi.web.reply import Reply
 
 PREFIX = "/api/v1"
-Kind = Literal["text", "flag", "presence"]
+Kind = Literal["text", "list", "flag", "presence"]
 FLAGS = {
     **dict.fromkeys(("y", "yes", "t", "true", "on", "1"), True),
     **dict.fromkeys(("n", "no", "f", "false", "off", "0"), False),
@@ -27,10 +27,13 @@ class Value:
     A value that a request may have, in its query or its form.
 
     :ivar kind: ``flag``: a word for yes or no; in the oldest dialect any text that is not empty is a yes.
-        ``presence``: a yes by being there, be it empty.
+        ``presence``: a yes by being there, be it empty.  ``list``: may be given several times, which is the
+        same as once with commas.
     :ivar dialects: those that know it.
     :ivar choices: what it may be; anything without.
     :ivar text: what a client is told when it is missing or cannot be meant; the usual without.
+    :ivar empty: whether one that is given empty says something in the newest dialect; else it is as if it
+        were not given.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Value:
     dialects: frozenset[Dialect] = ALL
     choices: tuple[str, ...] = ()
     text: str = ""
+    empty: bool = False
 
 
 @attrs.frozen(kw_only=True)

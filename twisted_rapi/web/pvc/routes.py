@@ -1,8 +1,32 @@
 """All endpoints of PVC's API; what is not in one of these tables is an unknown URI."""
 
-from twisted_rapi.web.pvc import coordination, faults, general, machines, nodes, power, status, tasks
+from twisted_rapi.web.pvc import (
+    acls,
+    coordination,
+    faults,
+    general,
+    leases,
+    machines,
+    networks,
+    nodes,
+    power,
+    status,
+    tasks,
+)
 from twisted_rapi.web.pvc.endpoints import Endpoint
 
-_FAMILIES = (general, status, nodes, coordination, machines, power, faults, tasks)
+_FAMILIES = (
+    general,
+    status,
+    nodes,
+    coordination,
+    machines,
+    power,
+    faults,
+    tasks,
+    networks,
+    leases,
+    acls,
+)
 
 ENDPOINTS: tuple[Endpoint, ...] = tuple(endpoint for family in _FAMILIES for endpoint in family.ENDPOINTS)

@@ -18,6 +18,8 @@ def scene_of(api: Api) -> Scene:
         fates=snapshot.fates,
         faults=shown(snapshot.faults),
         switch=switch if followed and switch is not None and not switch.refused else None,
+        networks=snapshot.vnets.values(),
+        leases=snapshot.dhcp_leases.values(),
     )
 
 

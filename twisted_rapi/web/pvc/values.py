@@ -21,7 +21,12 @@ MOST_VALUES = 1000
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
-USUAL = "Missing required parameter in the JSON body or the post body or the query string"
+USUAL = {
+    Dialect.SEED: "Missing required parameter",
+    Dialect.V0_6: "Missing required parameter in the JSON body or the post body or the query string",
+    Dialect.V1_0: "Missing required parameter in the query string or the post body",
+}
+"""What is told of a value that is missing."""
 
 
 @attrs.frozen
@@ -133,18 +138,27 @@ def checked(endpoint: Endpoint, said: Given, dialect: Dialect) -> dict[str, Any]
         if dialect not in value.dialects:
             continue
         text = _one(value, said, dialect)
-        if text is None or (text == "" and value.kind == "text" and not value.required):
+        if text is None or (text == "" and not _says(value, dialect)):
             if value.required:
-                raise BadValue(value.name, value.text or USUAL)
+                raise BadValue(value.name, value.text or USUAL[dialect])
             continue
         found[value.name] = _meant(value, text, dialect)
     return found
+
+
+def _says(value: Value, dialect: Dialect) -> bool:
+    """Whether an empty text says something."""
+    if value.kind in ("flag", "presence") or value.required:
+        return True
+    return value.empty and dialect is Dialect.V1_0
 
 
 def _one(value: Value, said: Given, dialect: Dialect) -> str | None:
     if dialect is Dialect.SEED:
         return said.first(value.name)
     texts = [*said.query.get(value.name, ()), *(_form(said, dialect).get(value.name, ()))]
+    if len(texts) > 1 and value.kind == "list":
+        return ",".join(texts)
     if len(texts) > 1:
         raise BadValue(value.name, value.text or "It is given more than once")
     return texts[0] if texts else None

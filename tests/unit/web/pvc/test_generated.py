@@ -9,12 +9,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.web.http import parse
 from tests.unit.web.pvc.http import FORM, PvcBrowser
+from tests.unit.web.pvc.network_case import FRONT
 from tests.unit.web.test_api import CREATION
 from twisted_rapi.web.pvc.endpoints import PREFIX
 from twisted_rapi.web.pvc.routes import ENDPOINTS
 
-NAMES = st.sampled_from(["web1.example.com", "node1.example.com", "nope", "0" * 32]) | st.text(max_size=12)
-VALUES = st.sampled_from(["primary", "true", "", "start", "(a+)+$", "[", "\0"]) | st.text(max_size=12)
+NAMES = st.sampled_from(
+    ["web1.example.com", "node1.example.com", "nope", "0" * 32, "100", "front"]
+) | st.text(max_size=12)
+VALUES = st.sampled_from(
+    ["primary", "true", "", "start", "(a+)+$", "[", "\0", "managed", "10.9.0.1", "in", "accept"]
+) | st.text(max_size=12)
 FIELDS = sorted({value.name for endpoint in ENDPOINTS for value in endpoint.values} | {"token"})
 PAIRS = st.lists(st.tuples(st.sampled_from(FIELDS) | st.text(max_size=5), VALUES), max_size=4)
 PATHS = sorted({endpoint.path for endpoint in ENDPOINTS})
@@ -36,6 +41,7 @@ class GeneratedTests(SynchronousTestCase):
         self.browser = PvcBrowser(Path(self.mktemp()))
         self.addCleanup(self.browser.cluster.stop)
         self.browser.rapi.done("POST", "/2/instances", CREATION)
+        self.browser.ask("POST", "/network", form=FRONT)
 
     @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
