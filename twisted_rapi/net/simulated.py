@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.network_steps import MakeNetworks
-from twisted_rapi.model.virtual_network import Acl, DhcpLeaseRecord
+from twisted_rapi.model.virtual_network import Acl, DhcpLeaseRecord, VirtualNetworkRecord
 from twisted_rapi.net.topology import (
     Change,
     Flood,
@@ -109,6 +109,7 @@ class SimulatedNetworks:
             raise StepFailed(str(e), "network") from e
         for change in todo:
             self.topology = carried_out(change, self.topology)
+            self._note_leases(change, step)
         self._step, self._until = step, self._clock.seconds() + step.serving
         if step.serving:
             self._expiry = self._clock.callLater(step.serving, self._give_up, step)
@@ -117,6 +118,21 @@ class SimulatedNetworks:
     async def resume(self, step: MakeNetworks) -> None:
         """See `IVirtualNetworks.resume`."""
         await self.make(replace(step, serving=max(0.0, self._until - self._clock.seconds())))
+
+    def _note_leases(self, change: Change, step: MakeNetworks) -> None:
+        """A server that is started begins with the leases that are known; those of one that ends are lost."""
+        uuids = {network.vni: network.uuid for network in (*step.networks, *self._networks)}
+        match change:
+            case StartServer(vni, _):
+                mine = {e.address: e for e in (*step.leases, *self._given) if e.network == uuids[vni]}
+                others = (e for e in self._given if e.network != uuids[vni])
+                self._given = (*others, *mine.values())
+            case StopServer(vni):
+                self._given = tuple(e for e in self._given if e.network != uuids.get(vni))
+
+    @property
+    def _networks(self) -> tuple[VirtualNetworkRecord, ...]:
+        return () if self._step is None else self._step.networks
 
     def _give_up(self, step: MakeNetworks) -> None:
         off = Deferred.fromCoroutine(self.make(replace(step, serving=0.0)))

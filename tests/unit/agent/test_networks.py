@@ -61,6 +61,17 @@ class NetworkStepsTests(MachineCase):
             step = steps.CheckAcls(instance="", acls=(Acl(name="a", direction="in", rule=rule),))
             self.assertEqual(self.does(node, step).reason, text)
 
+    def test_forgotten(self) -> None:
+        """A lease is forgotten where it was given, and nowhere else."""
+        networks = SimulatedNetworks(self.clock)
+        node = self.begun(networks=networks)
+        forget = steps.ForgetLeases(instance="", network="v1", addresses=(LEASE.address,))
+        self.assertEqual(self.fails(node, forget).kind, "network")
+        self.does(node, replace(STEP, leases=(LEASE,)))
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(networks.leases())), (LEASE,))
+        self.does(node, forget)
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(networks.leases())), ())
+
     def test_leases(self) -> None:
         """Leases are told to the master at once, as is that there are no more networks to serve."""
         networks = SimulatedNetworks(self.clock)

@@ -9,7 +9,7 @@ from zope.interface.verify import verifyObject
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.network_rules import completed
 from twisted_rapi.model.network_steps import MakeNetworks
-from twisted_rapi.model.virtual_network import Acl, StaticLease, VirtualNetworkRecord
+from twisted_rapi.model.virtual_network import Acl, DhcpLeaseRecord, StaticLease, VirtualNetworkRecord
 from twisted_rapi.net.virtual_interface import IVirtualNetworks
 
 OFFICE = completed(
@@ -32,6 +32,13 @@ LAB = completed(
     VirtualNetworkRecord(
         uuid="v2", name="lab", kind="managed", vni=102, ip4_network="10.77.2.0/24", ip4_gateway="10.77.2.1"
     )
+)
+LEASE = DhcpLeaseRecord(
+    network="v1",
+    address="10.77.1.12",
+    mac="52:54:00:00:00:12",
+    hostname="twelve",
+    expires=4e9,
 )
 GATEWAYS = frozenset({"10.77.1.1/24", "fd00:77:1::1/64"})
 
@@ -92,6 +99,24 @@ class VirtualNetworksContract:
     async def _make(self: Any, step: MakeNetworks) -> None:
         await self.done(self.networks.make(step))
         self.assertEqual(await self.left(step), ())
+
+    async def test_leases(self: Any) -> None:
+        """A server begins with the leases that are known, and forgets what it is told to forget."""
+        other = replace(LEASE, address="10.77.1.13", mac="52:54:00:00:00:13", hostname="")
+        step = self.step(OFFICE, LAB, serving=60.0, leases=(LEASE, other))
+        await self._make(step)
+        found = await self.done(self.networks.leases())
+        self.assertEqual([e.address for e in found], [LEASE.address, other.address])
+        await self.done(self.networks.forget("v1", (other.address,)))
+        [left] = await self.done(self.networks.leases())
+        self.assertEqual((left.address, left.hostname), (LEASE.address, LEASE.hostname))
+        self.assertEqual(await self.left(step), ())
+        for network in ("v9", "v1"):
+            if network == "v1":
+                await self._make(replace(step, serving=0.0))
+            trying = Deferred.fromCoroutine(self.networks.forget(network, (LEASE.address,)))
+            self.assertEqual((await self.done(_failure(trying))).kind, "network")
+        await self._make(self.step())
 
     async def test_given_up(self: Any) -> None:
         """What is not said again ends with its time, and observers are told that leases may be others."""
