@@ -299,8 +299,8 @@ class StepFailed(NodeError):
     The node carried a step out and it failed.
 
     :ivar text: the reason, as a person reads it.
-    :ivar kind: a stable word: ``hypervisor``, ``storage``, ``os``, ``allocator``, ``stream``, ``network``,
-        ``busy`` or ``internal``.
+    :ivar kind: a stable word: ``hypervisor``, ``storage``, ``absent``, ``os``, ``allocator``, ``stream``,
+        ``network``, ``busy`` or ``internal``.
     """
 
     def __init__(self, text: str, kind: str = "internal") -> None:

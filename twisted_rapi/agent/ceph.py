@@ -43,7 +43,12 @@ class CephSteps:
         return self._found
 
     async def _look(self, step: steps.LookAtCeph) -> Outcome:
-        return Outcome(units=await self._ceph.look(step.subject, step.pool, step.volume))
+        try:
+            return Outcome(units=await self._ceph.look(step.subject, step.pool, step.volume))
+        except StepFailed as e:
+            if e.kind != "absent":
+                raise
+            return Outcome(reason=e.text)
 
     async def _change(self, step: steps.ChangeCeph) -> Outcome:
         answer = await self._ceph.change(step.change)

@@ -28,7 +28,7 @@ from twisted_rapi.jobs.hooks import OperationHooks
 from twisted_rapi.jobs.queue import timestamp
 from twisted_rapi.jobs.sizes import room_for, size_of
 from twisted_rapi.jobs.turn import Canceled, Turn, read
-from twisted_rapi.jobs.work import Worker
+from twisted_rapi.jobs.work import Outcomes, Worker
 from twisted_rapi.model.opcodes import Opcode, from_wire, summary, to_wire
 from twisted_rapi.model.records import FINAL, JobRecord, JobStatus, job_status
 from twisted_rapi.plan.expanding import expanded
@@ -132,7 +132,7 @@ class Life:
         """
         status = job_status(self.job)
         turn = self._turn
-        if not turn.canceled and not (turn.waits and status in ("queued", "waiting")):
+        if not turn.canceled and not (turn.waits and (turn.at_ease or status in ("queued", "waiting"))):
             return False, "Job no longer waiting, can't cancel (informed it anyway)"
         gone: Deferred[None] = Deferred()
         self._gone.append(gone)
@@ -202,7 +202,8 @@ class Life:
         worker = Worker(
             self._means.nodes, stage.patience, lambda uuid: nodes[uuid].name if uuid in nodes else uuid
         )
-        outcomes = await worker.carry_out(stage.work)
+        work = worker.carry_out(stage.work)
+        outcomes: Outcomes = await (self._turn.interruptible(work) if stage.endless else work)
         for outcome in outcomes:
             if outcome is not None:
                 self._note(index, *(f" - WARNING: {warning}" for warning in outcome.warnings))

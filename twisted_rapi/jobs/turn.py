@@ -30,6 +30,7 @@ class Turn:
 
     :param job: the job's id.
     :ivar canceled: whether the job does not get any further turn.
+    :ivar at_ease: whether it runs, but only waits for something that may take very long.
     """
 
     def __init__(self, job: int, means: Means, executor: Executor) -> None:
@@ -37,6 +38,7 @@ class Turn:
         self._waits: Deferred[None] | None = None
         self._in_slot = False
         self.canceled = False
+        self.at_ease = False
 
     @property
     def waits(self) -> bool:
@@ -93,6 +95,20 @@ class Turn:
             await self._waiting(self._locks(op))
             held = self._means.locks_for(op, self._means.view())
             await self._waiting(self._slot(op))
+
+    async def interruptible(self, work: Coroutine[Any, Any, _Read]) -> _Read:
+        """What comes of work that leaves nothing half done where `cancel` ends it."""
+        self.at_ease = True
+        found: list[_Read] = []
+
+        async def noted() -> None:
+            found.append(await work)
+
+        try:
+            await self._waiting(noted())
+        finally:
+            self.at_ease = False
+        return found[0]
 
     async def _waiting(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Wait in a way that `cancel` ends."""

@@ -4,7 +4,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-Subject = Literal["status", "utilization", "options", "osds", "pools", "volumes", "snapshots", "locks"]
+from twisted_rapi.model import rbd
+
+Subject = Literal[
+    "status", "utilization", "options", "osds", "pools", "volumes", "images", "snapshots", "locks"
+]
 """What can be looked at; see `twisted_rapi.storage.ceph_interface.ICeph.look`."""
 
 OPTIONS = (
@@ -23,6 +27,10 @@ OPTIONS = (
     "pause",
 )
 """The flags of the whole cluster that can be set and taken away (``ceph osd set``)."""
+
+
+TIERS = ("hdd", "ssd", "nvme")
+"""Classes of devices."""
 
 
 class Change(Struct, frozen=True, kw_only=True, tag_field="change", omit_defaults=True):
@@ -71,12 +79,15 @@ class AddPool(Change, frozen=True, kw_only=True, tag="pool.add", omit_defaults=T
     Make a pool for images.
 
     :ivar copies: of each object, 0: as is usual there; `least`: below which nothing is written, likewise.
+    :ivar tier: the class of the devices it is to be on (``ssd`` …), on different hosts; empty: any, as is
+        usual there.
     """
 
     pool: str
     pgs: int
     copies: int = 0
     least: int = 0
+    tier: str = ""
 
 
 class RemovePool(Change, frozen=True, kw_only=True, tag="pool.remove", omit_defaults=True):
@@ -201,3 +212,38 @@ AnyChange = (
     | RollBack
     | BreakLocks
 )
+
+
+_COPIES = 10  # more than anybody has
+_NAMES = ("pool", "volume", "name", "snapshot")
+
+
+def objection(change: AnyChange) -> str:
+    """Which of its names or numbers cannot be meant, and why; empty: they all can."""
+    for field in _NAMES if not isinstance(change, SetOption) else ():
+        word = getattr(change, field, None)
+        if word is not None and not rbd.NAME.fullmatch(word):
+            return f"{word[:200]!r} is no name for a {'volume' if field == 'name' else field}"
+    match change:
+        case SetOption(name=name) if name not in OPTIONS:
+            return f"Ceph has no option {name[:200]!r}"
+        case AddPool(pgs=pgs) | SetPgs(pgs=pgs) if not 0 < pgs <= 65536:
+            return f"a pool cannot have {pgs} placement groups"
+        case AddPool(copies=copies, least=least) if (
+            not 0 <= least <= (copies or least) <= _COPIES or copies < 0
+        ):
+            return f"a pool cannot have {copies} copies, {least} at least"
+        case AddPool(tier=tier) if tier not in ("", *TIERS):
+            return f"there is no class of devices {tier[:200]!r}"
+        case AddVolume(size=size) | ResizeVolume(size=size) if not 0 < size < 1 << 63:
+            return f"a volume cannot have {size} bytes"
+        case AddOsd(weight=weight) if not 0 <= weight < 1e6:
+            return f"an OSD cannot have the weight {weight}"
+    return ""
+
+
+def is_device(path: str) -> bool:
+    """Whether this is the full path of something below ``/dev``."""
+    parts = path.split("/")
+    known = path.startswith("/dev/") and path.isprintable() and len(path) < 4096
+    return known and not {"", ".", ".."} & set(parts[1:])

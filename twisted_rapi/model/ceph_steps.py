@@ -8,7 +8,8 @@ class LookAtCeph(Step, frozen=True, kw_only=True, tag="ceph.look", omit_defaults
     """
     Say what there is in Ceph.  Nothing waits for it.
 
-    Outcome ``units``: as `twisted_rapi.storage.ceph_interface.ICeph.look` answers.
+    Outcome ``units``: as `twisted_rapi.storage.ceph_interface.ICeph.look` answers; ``reason``: that what is
+    named is not there.
     """
 
     subject: Subject

@@ -122,6 +122,7 @@ class Perform:
     :ivar check: it only looks (it belongs to the prerequisites): done even for a dry run.
     :ivar patience: seconds to wait for a node that stops answering to come back before it is a failure.
     :ivar kept: values noted along with the outcomes, and lost where those are.
+    :ivar endless: whether it only waits, maybe for very long: the job can be cancelled meanwhile.
     """
 
     work: Work
@@ -131,6 +132,7 @@ class Perform:
     patience: float = 30.0
     log: tuple[str, ...] = ()
     kept: Params = attrs.field(factory=dict)
+    endless: bool = False
 
 
 @attrs.frozen(kw_only=True)

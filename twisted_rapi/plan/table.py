@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.plan.families import (
     allocation,
+    ceph,
     clusters,
     disks,
     groups,
@@ -33,6 +34,7 @@ _FAMILIES = (
     queries,
     allocation,
     verification,
+    ceph,
 )
 
 PLANS: Mapping[type[Opcode], PlanFunction] = {

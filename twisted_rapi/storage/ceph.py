@@ -6,7 +6,7 @@ from typing import Any
 from zope.interface import implementer
 
 from twisted_rapi.errors import StepFailed
-from twisted_rapi.model import ceph, rbd
+from twisted_rapi.model import ceph
 from twisted_rapi.model.ceph_address import at_one_of
 from twisted_rapi.storage import ceph_views as views
 from twisted_rapi.storage.ceph_interface import ICeph, IOsdDevices, Seen
@@ -120,7 +120,11 @@ class Ceph:
 
     async def _add_pool(self, change: ceph.AddPool) -> None:
         pool, pgs = change.pool, str(change.pgs)
-        await self._ceph("osd", "pool", "create", pool, pgs, pgs, "replicated")
+        rule = (f"replicated_{change.tier}",) if change.tier else ()
+        if change.tier:
+            words = ("create-replicated", *rule, "default", "host", change.tier)
+            await self._ceph("osd", "crush", "rule", *words)
+        await self._ceph("osd", "pool", "create", pool, pgs, pgs, "replicated", *rule)
         if change.copies:
             sure = ("--yes-i-really-mean-it",) if change.copies == 1 else ()
             await self._ceph("osd", "pool", "set", pool, "size", str(change.copies), *sure)
@@ -229,32 +233,12 @@ class Ceph:
                 await self._rbd("lock", "remove", spec, lock["id"], lock["locker"], well=ABSENT)
 
 
-_COPIES = 10  # more than anybody has
-_NAMES = ("pool", "volume", "name", "snapshot")
-
-
 def check(change: ceph.AnyChange) -> None:
     """
     Whether names and numbers can be meant.
 
     :raises StepFailed: not so.
     """
-    for field in _NAMES:
-        if isinstance(change, ceph.SetOption):
-            break
-        word = getattr(change, field, None)
-        if word is not None and not rbd.NAME.fullmatch(word):
-            raise refused(f"{word!r} is no name for a {'volume' if field == 'name' else field}")
-    match change:
-        case ceph.SetOption(name=name) if name not in ceph.OPTIONS:
-            raise refused(f"Ceph has no option {name!r}")
-        case ceph.AddPool(pgs=pgs) | ceph.SetPgs(pgs=pgs) if not 0 < pgs <= 65536:
-            raise refused(f"a pool cannot have {pgs} placement groups")
-        case ceph.AddPool(copies=copies, least=least) if (
-            not 0 <= least <= (copies or least) <= 10 or copies < 0
-        ):
-            raise refused(f"a pool cannot have {copies} copies, {least} at least")
-        case ceph.AddVolume(size=size) | ceph.ResizeVolume(size=size) if not 0 < size < 1 << 63:
-            raise refused(f"a volume cannot have {size} bytes")
-        case ceph.AddOsd(weight=weight) if not 0 <= weight < 1e6:
-            raise refused(f"an OSD cannot have the weight {weight}")
+    wrong = ceph.objection(change)
+    if wrong:
+        raise refused(wrong)

@@ -14,7 +14,8 @@ class ICeph(Interface):
     A Ceph cluster as a node reaches it.  Nothing is remembered: what it says now is the truth.
 
     Every method may raise `StepFailed` of kind ``storage``; a name that is none is one such failure, and
-    nothing was done then.
+    nothing was done then.  Where `look` names what is not there the kind is ``absent``, and it may be so
+    where a change does.
     """
 
     async def look(subject: Subject, pool: str = "", volume: str = "") -> tuple[Seen, ...]:
@@ -26,12 +27,14 @@ class ICeph(Interface):
         - ``utilization``: one, ``{total, used, free, text}``.
         - ``options``: ``{name}`` of each flag of `twisted_rapi.model.ceph.OPTIONS` that is set; ``pause``
           stands for reads and writes.
-        - ``osds``: ``{id, uuid, up, in, node, class, weight, reweight, primary_affinity, pgs, size, used,
-          free, utilization, var}``, ``node`` being the host Ceph has it under.
-        - ``pools``: ``{id, name, pgs, copies, least, applications, free, used, used_fraction, stored}`` and
-          what ``rados df`` counts as ``counts``.
+        - ``osds``: ``{id, uuid, up, in, state, node, device, class, weight, reweight, primary_affinity, pgs,
+          size, used, used_data, used_omap, used_meta, free, utilization, var}`` and, per second at present,
+          ``{read_ops, read_bytes, write_ops, write_bytes}``; ``node`` is the host Ceph has it under.
+        - ``pools``: ``{id, name, pgs, copies, least, tier, applications, free, used, used_fraction, stored}``
+          and what ``rados df`` counts as ``counts``; ``tier`` is a class of devices, or empty.
         - ``volumes``: of a pool, or of all pools for images: ``{pool, name, size}``; with `volume` that one
           only, and what ``rbd info`` has as ``info``.
+        - ``images``: as ``volumes``, each with its ``info``.
         - ``snapshots``: of an image, or of all as for volumes: ``{pool, volume, name, size, protected}``.
         - ``locks``: of an image: ``{id, locker, address}``.
         """

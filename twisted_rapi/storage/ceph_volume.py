@@ -5,6 +5,7 @@ from typing import Any
 from zope.interface import implementer
 
 from twisted_rapi.errors import StepFailed
+from twisted_rapi.model.ceph import is_device
 from twisted_rapi.storage.ceph_interface import IOsdDevices
 from twisted_rapi.storage.ceph_tools import checked, decoded
 from twisted_rapi.storage.program import Run
@@ -27,7 +28,7 @@ class CephVolume:
 
     async def make(self, device: str) -> int:
         """See `IOsdDevices.make`; the device is wiped unless it is one."""
-        if not _is_device(device):
+        if not is_device(device):
             raise StepFailed(f"{device!r} is no device", "storage")
         found = await self._all(device)
         if not found:
@@ -52,8 +53,3 @@ class CephVolume:
 
     async def _run(self, *words: str) -> bytes:
         return checked(words, await self._tool(words, LONG))
-
-
-def _is_device(device: str) -> bool:
-    parts = device.split("/")
-    return device.startswith("/dev/") and len(device) < 4096 and not {"", ".", ".."} & set(parts[1:])

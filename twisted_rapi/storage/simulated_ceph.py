@@ -6,10 +6,12 @@ both in common.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from zope.interface import implementer
 
+from twisted_rapi.errors import StepFailed
 from twisted_rapi.model import ceph, rbd
 from twisted_rapi.model.ceph_address import at_one_of
 from twisted_rapi.storage.ceph import check, refused
@@ -63,7 +65,7 @@ class CephNotes:
         """See `ICeph.change`."""
         check(change)
         with self._shelf.locked():
-            state = self._state()
+            state = deepcopy(self._state())  # what a shelf holds never changes
             answer = self._changes[type(change)](state, change) or 0
             self._shelf.write(_CLUSTER, state)
         return answer
@@ -91,6 +93,9 @@ class CephNotes:
                 return tuple(self._pool(state, name, one) for name, one in state["pools"].items())
             case "volumes":
                 return self._volumes(state, pool, volume)
+            case "images":
+                found = self._volumes(state, pool, volume)
+                return tuple(self._volumes(state, one["pool"], one["name"])[0] for one in found)
             case "snapshots":
                 return self._snapshots(state, pool, volume)
         return tuple(self._note(state, pool, volume).get("locks", ()))
@@ -122,17 +127,20 @@ class CephNotes:
             "uuid": f"00000000-0000-4000-8000-{osd:012}",
             "up": one["up"],
             "in": one["in"],
+            "state": ["exists", *(["up"] if one["up"] else [])],
             "node": one["node"],
+            "device": one["device"],
             "class": "ssd",
             "weight": one["weight"],
             "reweight": float(one["in"]),
             "primary_affinity": 1.0,
             "pgs": 0,
             "size": size,
-            "used": 0,
+            **dict.fromkeys(("used", "used_data", "used_omap", "used_meta"), 0),
             "free": size,
             "utilization": 0.0,
             "var": 1.0,
+            **dict.fromkeys(("read_ops", "read_bytes", "write_ops", "write_bytes"), 0),
         }
 
     def _pool(self, state: State, name: str, one: State) -> Seen:
@@ -144,6 +152,7 @@ class CephNotes:
             "pgs": one["pgs"],
             "copies": one["copies"],
             "least": one["least"],
+            "tier": one.get("tier", ""),
             "applications": ["rbd"],
             "free": (total - used) // one["copies"],
             "used": stored * one["copies"],
@@ -209,7 +218,7 @@ class CephNotes:
     def _pool_note(self, state: State, pool: str) -> State:
         found: State | None = state["pools"].get(pool)
         if found is None:
-            raise refused(f"there is no pool {pool}")
+            raise StepFailed(f"there is no pool {pool}", "absent")
         return found
 
     def _add_pool(self, state: State, change: ceph.AddPool) -> None:
@@ -217,7 +226,8 @@ class CephNotes:
             state["made"] += 1
             state["pools"][change.pool] = {"pgs": change.pgs, "id": state["made"]}
         copies = change.copies or USUAL_COPIES[0]
-        asked = {"copies": copies, "least": change.least or min(copies, USUAL_COPIES[1])}
+        least = change.least or min(copies, USUAL_COPIES[1])
+        asked = {"copies": copies, "least": least, "tier": change.tier}
         state["pools"][change.pool].update(asked)
 
     def _remove_pool(self, state: State, change: ceph.RemovePool) -> None:
@@ -235,7 +245,7 @@ class CephNotes:
         self._pool_note(state, pool)
         found = self._images.read(f"{pool}/{volume}")
         if found is None:
-            raise refused(f"there is no volume {pool}/{volume}")
+            raise StepFailed(f"there is no volume {pool}/{volume}", "absent")
         return found
 
     def _add_volume(self, state: State, change: ceph.AddVolume) -> None:

@@ -31,6 +31,7 @@ class Shared:
     :ivar abroad: nodes of other clusters.
     :ivar files: sizes in MiB of files that all nodes see, by path.
     :ivar mirrored: the sides of mirrored disks; `shelves`: volumes of shared storage by template.
+    :ivar ceph: what there is of Ceph beside its volumes.
     """
 
     time: float = 0.0
@@ -38,6 +39,7 @@ class Shared:
     abroad: "list[FakeNode]" = attrs.field(factory=list)
     files: dict[str, int] = attrs.field(factory=dict)
     mirrored: MemoryShelf = attrs.field(factory=MemoryShelf)
+    ceph: MemoryShelf = attrs.field(factory=MemoryShelf)
     shelves: dict[str, MemoryShelf] = attrs.field(
         factory=lambda: {template: MemoryShelf() for template in (*SHARED, "blockdev")}
     )

@@ -15,8 +15,10 @@ from twisted_rapi.model.steps import Outcome, Step
 from twisted_rapi.model.virtual_network import DhcpLeaseRecord
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.storage.simulated import Volumes
+from twisted_rapi.storage.simulated_ceph import CephNotes
 from twisted_rapi.storage.simulated_driver import SHARED
 from twisted_rapi.storage.units import Groups, Unit
+from twisted_rapi.testing.node_ceph import ON_CEPH, on_ceph
 from twisted_rapi.testing.node_disks import DISK, Shared, copies
 from twisted_rapi.testing.node_exports import TRANSFERS, NodeExports
 from twisted_rapi.testing.volumes import MemoryShelf
@@ -65,6 +67,7 @@ class FakeNode(NodeExports):
         `answering`: addresses at which somebody is.
     :ivar allocators: by name, what allocator scripts answer to a request.
     :ivar leases: those of the virtual networks it serves; ``None``: it serves none.
+    :ivar ceph: whether it reaches the Ceph that the nodes have in common; `host`: its name there.
     :ivar providers: of external storage; `certificates`: those in use.
     """
 
@@ -88,6 +91,8 @@ class FakeNode(NodeExports):
     allocators: dict[str, Callable[[Params], str]] = attrs.field(factory=dict)
     hooks: dict[str, tuple[tuple[str, bool, str], ...]] = attrs.field(factory=dict)
     leases: tuple[DhcpLeaseRecord, ...] | None = None
+    ceph: bool = True
+    host: str = "node"
 
     def fork(self, shared: Shared) -> "FakeNode":
         """Another node that is as this one is now."""
@@ -120,6 +125,7 @@ class FakeNode(NodeExports):
             providers=self.providers,
             certificates=self.certificates,
             leases=self.leases,
+            ceph=self.ceph,
         )
 
     def carry_out(self, step: Step) -> Outcome:
@@ -131,6 +137,11 @@ class FakeNode(NodeExports):
         if self.faults.get(type(step)):
             raise self.faults[type(step)].pop(0)
         self.done.append(step)
+        if isinstance(step, ON_CEPH):
+            return on_ceph(CephNotes(self.shared.ceph, self.shared.shelves["rbd"], self.host), step)
+        return self._do(step)
+
+    def _do(self, step: Step) -> Outcome:
         match step:
             case steps.StartDomain():
                 return self._start(step)
@@ -307,7 +318,8 @@ class FakeNodes:
 
     def __init__(self, uuids: Iterable[str]) -> None:
         self.shared = Shared()
-        self.nodes = {uuid: FakeNode(uuid=uuid, shared=self.shared) for uuid in uuids}
+        named = ((f"node{n}", uuid) for n, uuid in enumerate(uuids, 1))
+        self.nodes = {uuid: FakeNode(uuid=uuid, shared=self.shared, host=name) for name, uuid in named}
         self.shared.nodes = self.nodes
         self._observers: list[Callable[[str], None]] = []
         self.held: list[Deferred[None]] | None = None

@@ -83,7 +83,7 @@ def _wanted_volumes(disks: Iterable[DiskRecord], primary: str) -> Iterator[tuple
 
 
 def volumes_of(world: World) -> dict[Volume, int]:
-    """Every volume of the world with its size; devices that outlive instances are none."""
+    """Every volume of the world with its size; what outlives instances is none of them."""
     found: dict[Volume, int] = {}
     for node, fake in world.nodes.nodes.items():
         found |= {(node, "file", path): size for path, size in fake.volumes.items()}
@@ -94,7 +94,12 @@ def volumes_of(world: World) -> dict[Volume, int]:
     for template, shelf in shared.shelves.items():
         if template != "blockdev":
             found |= {("", template, name): note["size"] for name, note in shelf.values.items()}
-    return found
+    return {volume: size for volume, size in found.items() if not _by_people(volume)}
+
+
+def _by_people(volume: Volume) -> bool:
+    _, template, name = volume
+    return template == "rbd" and ".rbd.disk" not in name
 
 
 def _about_volumes(world: World) -> Iterator[str]:

@@ -18,6 +18,7 @@ Before = Opcode | Callable[[World], object]
 Scene = tuple[tuple[Before, ...], Opcode | Callable[[World], Opcode]]
 
 A, B = NAMES
+MIB = 1 << 20
 AT_REST = (create(start=False, **DEVICES),)
 RUNNING = (create(**DEVICES),)
 MIRRORED = (made("drbd"),)
@@ -357,7 +358,45 @@ _CLUSTER: dict[str, Scene] = {
     "search tags": ((), op("TAGS_SEARCH", pattern=".*")),
 }
 
+
+def _ceph(change: str, **parameters: Any) -> Opcode:
+    return op("CEPH_CHANGE", change=change, **parameters)
+
+
+_AT = {"pool": "rbd", "volume": "v"}
+_VOLUME = _ceph("volume.add", **_AT, size=MIB)
+_OSDS = tuple(op("CEPH_OSD_ADD", node_name="node2", device=f"/dev/sd{n}") for n in "bc")
+_ON_RBD = made("rbd", start=False)
+
+
+def _of_disk(change: str, **parameters: Any) -> Callable[[World], Opcode]:
+    """A change of the volume that is the instance's first disk."""
+
+    def of_disk(world: World) -> Opcode:
+        pool, volume = world.instance(A).disks[0].logical_id
+        return _ceph(change, pool=pool, volume=volume, **parameters)
+
+    return of_disk
+
+
+def _rolled_back(world: World) -> None:
+    """The disk has a snapshot, and has grown since."""
+    for opcode in (_of_disk("snapshot.add", snapshot="s")(world), _about("GROW_DISK", disk=0, amount=8)):
+        assert world.run(opcode).error is None
+
+
+_CEPH: dict[str, Scene] = {
+    "add a volume": ((), _VOLUME),
+    "resize a disk on Ceph": ((_ON_RBD,), _of_disk("volume.resize", size=700 * MIB + 1)),
+    "rename a volume": ((_VOLUME,), _ceph("volume.rename", **_AT, name="w")),
+    "roll a disk back": ((_ON_RBD, _rolled_back), _of_disk("volume.rollback", snapshot="s")),
+    "add an OSD": ((), _OSDS[0]),
+    "remove an OSD": ((*_OSDS, _VOLUME), op("CEPH_OSD_REMOVE", osd=0)),
+    "unlock disks": ((_ON_RBD,), _about("UNLOCK_DISKS")),
+}
+
 SCENES: dict[str, Scene] = {
+    **_CEPH,
     **_INSTANCES,
     **_MACHINES,
     **_DISKS,

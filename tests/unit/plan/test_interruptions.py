@@ -28,7 +28,7 @@ TAKES_DISKS_AWAY = (
     "export and remove",
 )
 # A size that could not be measured stays as wrong as it was.
-FINDS_WRONG_SIZES = ("repair sizes",)
+FINDS_WRONG_SIZES = ("repair sizes", "roll a disk back")
 # A guest that went while a node died is found by the opcode that cleans up after migrations.
 MOVES_GUESTS = ("migrate", "migrate a mirrored one", "failover", "failover of a mirrored one")
 # What is not repeated as it was is told as it is found then.

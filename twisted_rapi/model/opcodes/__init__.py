@@ -6,6 +6,7 @@ from typing import Any
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.model.opcodes import (
     backup,
+    ceph,
     cluster,
     disk,
     group,
@@ -23,7 +24,10 @@ __all__ = ["OPCODES", "InvalidParameter", "Opcode", "decode", "from_wire", "summ
 
 OPCODES: Mapping[str, type[Opcode]] = {
     cls.OP_ID: cls
-    for module in (backup, cluster, disk, group, instance, machine, moving, network, node, query, verify)
+    for module in (
+        *(backup, ceph, cluster, disk, group, instance, machine, moving),
+        *(network, node, query, verify),
+    )
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Opcode) and "OP_ID" in vars(cls)
 }

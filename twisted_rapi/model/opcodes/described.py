@@ -36,6 +36,7 @@ PARAMETERS: Mapping[str, str] = {
     "compress": "Name of the compression tool for the stream of data; 'none' for none",
     "compression_tools": "Names of the compression programs that may be used; refused over RAPI (403)",
     "conflicts_check": "Refuse addresses that nodes or other networks have",
+    "copies": "How many copies of each object a pool has; as is usual there without",
     "count": "How many instances an allocation is for",
     "data_collector_interval": "Per-collector run interval in microseconds: {collector name: int}",
     "debug_level": "How much is logged about it; changes nothing else",
@@ -50,6 +51,7 @@ PARAMETERS: Mapping[str, str] = {
         "PEM text of the CA certificate presented by the receiving cluster, signed with the cluster domain "
         "secret (remote export only)"
     ),
+    "device": "Full path of a block device of the node; what is on it is lost",
     "direction": "Show the request ('in'), or ask the allocator and show its answer ('out')",
     "disk": "Zero-based index of the disk",
     "disk_state": (
@@ -130,6 +132,7 @@ PARAMETERS: Mapping[str, str] = {
         "all or none name their nodes (pnode, and snode for mirrored templates)"
     ),
     "interruptible": "Kept for compatibility",
+    "into": "Whether the OSD is to take part; its data goes to others if not",
     "ip_check": "Fail if the instance's IP answers before creation (needs name_check)",
     "ipolicy": "Instance policy of the whole cluster",
     "is_strict": (
@@ -138,6 +141,7 @@ PARAMETERS: Mapping[str, str] = {
     ),
     "kind": "Kind of the tagged object",
     "last_node": "Name of the node the machine was migrated away from; empty: it was not",
+    "least": "Below how many copies of an object nothing is written; as is usual there without",
     "live": "Old boolean form of 'mode' (true=live, false=non-live); exclusive with mode",
     "long_sleep": (
         "Allow the instance to stay down for the whole transfer when its disks cannot be snapshotted (needs"
@@ -183,6 +187,7 @@ PARAMETERS: Mapping[str, str] = {
     "node_uuids": "UUIDs of 'nodes'; for the server's own notes",
     "nodes": "Nodes that come into the group",
     "offline": "true: a stopped instance is marked as offline; false: it is just stopped again",
+    "on": "Whether the option is to be set, or taken away",
     "on_master": "Sleep on the master",
     "on_node_uuids": "UUIDs of 'on_nodes'; for the server's own notes",
     "on_nodes": "Nodes to sleep on",
@@ -193,14 +198,17 @@ PARAMETERS: Mapping[str, str] = {
     "os_hvp": "Per-OS hypervisor defaults: {OS: {hypervisor: {parameter: value}}}",
     "os_name": "Note another OS without installing it",
     "os_type": "OS name, optionally with +variant",
+    "osd": "Number of the OSD",
     "osparams": "Cluster defaults per OS: {OS: {parameter: value}}; a null/empty dict for an OS removes it",
     "osparams_private": "OS parameters kept in the configuration but never shown",
     "osparams_private_cluster": "Cluster defaults of private OS parameters per OS",
     "osparams_secret": "OS parameters that are used once and not stored",
     "output_fields": "Names of the wanted columns, in order",
     "pattern": "Regular expression that is searched for in tags",
+    "pgs": "How many placement groups the pool has",
     "pnode": "Primary node",
     "pnode_uuid": "UUID of 'pnode'; for the server's own notes",
+    "pool": "Name of a pool",
     "powered": "Recorded power state (needs out-of-band support)",
     "prealloc_wipe_disks": "Overwrite disks before first use",
     "priority": "Lower is more urgent: -10, 0 or 10",
@@ -226,6 +234,7 @@ PARAMETERS: Mapping[str, str] = {
     "shutdown": "Stop the instance for the export",
     "shutdown_timeout": "Seconds to wait for a clean stop before forcing it",
     "skip_checks": "Checks to leave out",
+    "snapshot": "Name of a snapshot of the volume",
     "snode": "Secondary node (mirrored templates only)",
     "snode_uuid": "UUID of 'snode'; for the server's own notes",
     "source_handshake": (
@@ -246,6 +255,7 @@ PARAMETERS: Mapping[str, str] = {
     "target_groups": "Groups to move to; default: all others",
     "target_node": "Node to move to, where disks can be reached from several nodes",
     "target_node_uuid": "UUID of 'target_node'; for the server's own notes",
+    "tier": "Class of the devices a pool is on: hdd, ssd or nvme; any without",
     "timeout": "Seconds to wait for a clean stop before forcing it",
     "uid_pool": "Kept for compatibility: the ranges [first, last] of user ids",
     "use_external_mip_script": "Use an external script to set up the master IP",
@@ -255,7 +265,9 @@ PARAMETERS: Mapping[str, str] = {
     "verify_clutter": "Kept for compatibility",
     "vg_name": "LVM volume group; empty string disables LVM",
     "vm_capable": "Whether the node may host instances",
+    "volume": "Name of a volume of the pool",
     "wait_for_sync": "Wait until mirrored disks are in sync",
+    "weight": "Weight of the OSD among others; 0: by its size",
     "what": "Resource kind to query",
     "x509_key_name": "Remote export: [name, HMAC digest, salt] of the key made by the prepare step",
     "zero_free_space": "Overwrite unused space of the disks first so that the dump compresses well",

@@ -9,6 +9,12 @@ SPECIAL: Mapping[tuple[str, str], str] = {
         "in RAPI)"
     ),
     ("OP_BACKUP_PREPARE", "mode"): "local or remote; only remote has a result",
+    ("OP_CEPH_CHANGE", "change"): "What is to be done; it says which other parameters there are",
+    (
+        "OP_CEPH_CHANGE",
+        "name",
+    ): "Name of the option; or what the volume, its copy or the snapshot is called then",
+    ("OP_CEPH_CHANGE", "size"): "Bytes of the volume",
     ("OP_CLUSTER_SET_PARAMS", "mac_prefix"): "First three octets for generated MAC addresses",
     (
         "OP_CLUSTER_RENAME",
