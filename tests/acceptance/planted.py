@@ -130,7 +130,7 @@ class PlantedCase(CrashCase):
             *("node*/state/iallocator/*", "node*/state/scripts/*", "node*/state/hooks/*/*"),
         )
         found = [str(path.relative_to(folder)) for place in places for path in folder.glob(place)]
-        return sorted(path for path in found if not path.endswith("/.lock"))
+        return sorted(path for path in found if not path.endswith(("/.lock", "/ceph/cluster.json")))
 
     def _volumes(self) -> list[str]:
         return [t for t in self.things() if "volumes/" in t or "file-storage/" in t]

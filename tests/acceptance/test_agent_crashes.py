@@ -39,6 +39,11 @@ def about(method: str, what: str, **body: Any) -> Request:
     return (method, f"{WEB1}/{what}", body or None)
 
 
+def job(op_id: str, **parameters: Any) -> Request:
+    """An opcode that has no resource."""
+    return ("POST", "/2/jobs", [{"OP_ID": f"OP_{op_id}", **parameters}])
+
+
 @attrs.frozen
 class Row:
     """
@@ -125,7 +130,7 @@ ROWS = (
     ),
     Row(
         ("storage.volumes",),
-        ("POST", "/2/jobs", [{"OP_ID": "OP_NODE_QUERYVOLS", "nodes": [TWO], "output_fields": ["name"]}]),
+        job("NODE_QUERYVOLS", nodes=[TWO], output_fields=["name"]),
         patient=False,
     ),
     Row(
@@ -138,6 +143,8 @@ ROWS = (
         ("PUT", f"/2/nodes/{TWO}/storage/repair?storage_type=lvm-vg&name=xenvg", None),
         patient=False,
     ),
+    Row(("ceph.look", "ceph.change"), job("CEPH_OSD_ADD", node_name=TWO, device="/dev/sdb")),
+    Row(("ceph.drained",), job("CEPH_OSD_REMOVE", osd=0)),
 )
 
 

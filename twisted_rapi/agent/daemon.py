@@ -106,11 +106,12 @@ def _ceph(settings: AgentSettings, reactor: Any, in_thread: InThread) -> ICeph |
     """The Ceph that is reached from here; a simulated node has a simulated one."""
     tools = _tools(settings, reactor, in_thread)
     if tools is not None:
-        return Ceph(tools, CephVolume(Programs(reactor, reactor, in_thread).run))
+        return Ceph(tools, CephVolume(Programs(reactor, reactor, in_thread).run), socket.gethostname())
     if settings.simulated is None:
         return None
     shared = _shared(settings, settings.simulated)
-    notes = CephNotes(FolderShelf(shared / "ceph"), FolderShelf(shared / "rbd"), socket.gethostname())
+    host = settings.simulated.host or socket.gethostname()
+    notes = CephNotes(FolderShelf(shared / "ceph"), FolderShelf(shared / "rbd"), host)
     return SimulatedCeph(notes, in_thread)
 
 

@@ -20,6 +20,7 @@ class Simulated(Struct, frozen=True, forbid_unknown_fields=True):
 
     :ivar shared_dir: where simulated storage is noted that all nodes have in common; agents of one trial
         cluster name the same folder.  Empty: below the agent's own state.
+    :ivar host: what Ceph calls the node; empty: as the machine is called.
     :ivar volume_groups: what there is of LVM; they share `disk`.
     :ivar volumes: logical volumes that are there from the beginning, by ``group/name``.
     :ivar devices: block devices all nodes have, by path.
@@ -36,6 +37,7 @@ class Simulated(Struct, frozen=True, forbid_unknown_fields=True):
     boot_time: float = 0.0
     shutdown_time: float = 0.0
     shared_dir: str = ""
+    host: str = ""
     volume_groups: tuple[str, ...] = ("xenvg",)
     volumes: dict[str, int] = field(default_factory=dict)
     devices: dict[str, int] = field(default_factory=dict)

@@ -100,7 +100,7 @@ def _look(change: ceph.AnyChange, view: View) -> Stage:
     if not asked:
         return Change(stage="begun", kept={"node": node})
     work = InParallel(tuple(Do(node, look) for look in asked))
-    return Perform(work=work, stage="looked", check=True, patience=5.0)
+    return Perform(work=work, stage="looked", check=True, patience=30.0)
 
 
 def _at(subject: ceph.Subject, pool: str = "", volume: str = "") -> LookAtCeph:
@@ -220,7 +220,7 @@ def _measured(change: ceph.RollBack, progress: Progress, view: View) -> Stage:
     if not progress.stage.startswith("measured"):
         work = Do(reaching(view)[0].uuid, _at("volumes", change.pool, change.volume))
         after = "measured" if progress.stage == "done" else "measured in vain"
-        return Perform(work=work, stage=after, failed=after, patience=5.0)
+        return Perform(work=work, stage=after, failed=after, patience=30.0)
     instance, index = found
     units = [unit for outcome in progress.outcomes if outcome is not None for unit in outcome.units]
     size = -(-int(units[0]["size"]) // MIB) if units else instance.disks[index].size

@@ -18,7 +18,7 @@ MOST_LOST = 3  # nodes that fail one after the other while they wait
 
 def _look(view: View) -> Perform:
     look = LookAtCeph(instance="", subject="osds")
-    return Perform(work=Do(reaching(view)[0].uuid, look), stage="looked", check=True, patience=5.0)
+    return Perform(work=Do(reaching(view)[0].uuid, look), stage="looked", check=True, patience=30.0)
 
 
 def _seen(progress: Progress) -> tuple[Mapping[str, Any], ...]:

@@ -107,7 +107,7 @@ class LocalCluster:
                 port=ports[n],
                 directory=self.directory / f"node{n}",
                 settings=_AGENT.format(
-                    port=ports[n], hypervisor=self.hypervisor, files=files, shared=shared, more=self.more
+                    port=ports[n], hypervisor=self.hypervisor, files=files, shared=shared, more=self._more(n)
                 ),
             )
             for n in range(1, self.nodes + 1)
@@ -123,6 +123,10 @@ class LocalCluster:
             shared_file_storage_dir=str(shared),
         )
         found(plan)
+
+    def _more(self, n: int) -> str:
+        """All nodes are on one machine: a simulated Ceph has to know them by other names."""
+        return self.more.replace("[simulated]\n", f'[simulated]\nhost = "node{n}"\n', 1)
 
     def _set_port(self) -> None:
         """The address may be another one than when the cluster was founded."""

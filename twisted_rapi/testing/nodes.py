@@ -323,6 +323,7 @@ class FakeNodes:
         self.shared.nodes = self.nodes
         self._observers: list[Callable[[str], None]] = []
         self.held: list[Deferred[None]] | None = None
+        self._draining: list[Deferred[None]] = []
         self.is_offline: Callable[[str], bool] = lambda _: False
 
     def become(self, other: "FakeNodes") -> None:
@@ -360,8 +361,22 @@ class FakeNodes:
         if self.is_offline(node) and not (offline or isinstance(step, steps.Ping)):
             raise NodeUnreachable("it is marked offline")
         outcome = found.carry_out(step)
+        if isinstance(step, steps.ChangeCeph):
+            self._drain()
+        while isinstance(step, steps.AwaitDrained) and not outcome.text:
+            changed: Deferred[None] = Deferred()
+            self._draining.append(changed)
+            await changed
+            outcome = found.carry_out(step)
         self.changed(node)
         return outcome
+
+    def _drain(self) -> None:
+        """Something of Ceph has changed: who waits for an OSD looks again."""
+        waiting, self._draining = self._draining, []
+        for d in waiting:
+            if not d.called:
+                d.callback(None)
 
     def age(self, node: str) -> float | None:
         """See `INodes.age`."""
