@@ -9,7 +9,7 @@ from twisted_rapi.model.opcodes.ceph import CephChange
 from twisted_rapi.model.opcodes.moving import InstanceGrowDisk
 from twisted_rapi.model.records import InstanceRecord
 from twisted_rapi.model.steps import LookAtCeph, Outcome
-from twisted_rapi.plan.ceph_nodes import anywhere, owner, reaching, users, with_size
+from twisted_rapi.plan.ceph_nodes import anywhere, check_dead, owner, reaching, users, with_size
 from twisted_rapi.plan.condition import at_rest, changed
 from twisted_rapi.plan.grow import plan_grow_disk
 from twisted_rapi.plan.stage import Change, Do, Finish, InParallel, Perform, Progress, Stage
@@ -77,11 +77,12 @@ def _check_use(change: ceph.AnyChange, view: View) -> None:
             _free(view, f"Volume {pool}/{volume} is", pool, volume)
         case ceph.ResizeVolume(pool=pool, volume=volume):  # not an instance's: that grows otherwise
             _free(view, f"Volume {pool}/{volume} is", pool, volume)
-        case ceph.RollBack(pool=pool, volume=volume) | ceph.BreakLocks(pool=pool, volume=volume):
-            found = owner(view, pool, volume)
-            if found is not None:
-                doing = "roll back its disk" if isinstance(change, ceph.RollBack) else "break locks"
-                at_rest(view, found[0], doing)
+        case ceph.RollBack(pool=pool, volume=volume):
+            if (found := owner(view, pool, volume)) is not None:
+                at_rest(view, found[0], "roll back its disk")
+        case ceph.BreakLocks(pool=pool, volume=volume):
+            if (found := owner(view, pool, volume)) is not None:
+                check_dead(view, found[0])
 
 
 def _free(view: View, what: str, pool: str, volume: str = "") -> None:

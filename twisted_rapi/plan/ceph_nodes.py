@@ -9,6 +9,7 @@ from twisted_rapi.model.ceph import AnyChange
 from twisted_rapi.model.ceph_steps import turn
 from twisted_rapi.model.records import DiskRecord, InstanceRecord, NodeRecord
 from twisted_rapi.model.steps import ChangeCeph
+from twisted_rapi.plan.condition import at_rest, primary
 from twisted_rapi.plan.stage import Change, Do, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
@@ -101,3 +102,19 @@ def with_size(instance: InstanceRecord, index: int, size: int) -> InstanceRecord
     disks = list(instance.disks)
     disks[index] = replace(disks[index], size=size, serial_no=disks[index].serial_no + 1)
     return replace(instance, disks=tuple(disks))
+
+
+def check_dead(view: View, instance: InstanceRecord) -> None:
+    """
+    Whether nothing of an instance can hold locks on its disks any more.
+
+    Nothing runs on its node, or that is known to be dead (`twisted_rapi.plan.dead_locks`, Note [Proof]).
+
+    :raises OpPrereqError: ``wrong_state``; ``environment_error`` when that cannot be known.
+    """
+    node = primary(view, instance)
+    fate = view.fates.get(node.uuid)
+    if node.uuid in view.reports or fate is None or fate.fate != "fenced":
+        at_rest(view, instance, "break locks")
+    elif instance.admin_state == "up":
+        raise prereq(f"Instance '{instance.name}' is marked to be up, cannot break locks", "wrong_state")

@@ -8,8 +8,8 @@ from twisted_rapi.model import ceph
 from twisted_rapi.model.opcodes.ceph import CephOsdAdd, CephOsdRemove, InstanceUnlockDisks
 from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.model.steps import AwaitDrained, LookAtCeph
-from twisted_rapi.plan.ceph_nodes import PATIENCE, changing, of_host, reaching
-from twisted_rapi.plan.condition import answering, at_rest, primary, subject
+from twisted_rapi.plan.ceph_nodes import PATIENCE, changing, check_dead, of_host, reaching
+from twisted_rapi.plan.condition import answering, subject
 from twisted_rapi.plan.stage import Change, Do, Finish, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
@@ -109,10 +109,7 @@ def plan_unlock(op: InstanceUnlockDisks, progress: Progress, view: View) -> Stag
     """Break the locks of all disks on Ceph; whoever had them does not run any more."""
     instance = subject(op.instance_name, progress, view)
     if progress.stage == "":
-        if not primary(view, instance).offline:
-            at_rest(view, instance, "break locks")
-        elif instance.admin_state == "up":
-            raise prereq(f"Instance '{instance.name}' is marked to be up, cannot break locks", "wrong_state")
+        check_dead(view, instance)
         volumes = [tuple(map(str, disk.logical_id)) for disk in instance.disks if disk.dev_type == "rbd"]
         if not volumes:
             return Finish()

@@ -12,6 +12,7 @@ from tests.unit.plan.templates import made, world_of
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.model import rbd
 from twisted_rapi.model.ceph import AddOsd
+from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.opcodes import from_wire
 from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.model.steps import AwaitDrained, ChangeCeph, LookAtCeph
@@ -243,7 +244,7 @@ class DiskTests(CephCase):
         self.assertEqual(self.size(), size)
 
     def test_unlocked(self) -> None:
-        """Locks are broken of what does not run, also where its node is marked to be off."""
+        """Locks are broken of what does not run, also where its node is known to be dead."""
         unlock = op("INSTANCE_UNLOCK_DISKS", instance_name=A)
         note = f"{self.pool}/{self.volume}"
         shelf = self.world.nodes.shared.shelves["rbd"]
@@ -254,6 +255,8 @@ class DiskTests(CephCase):
         self.world.nodes.nodes[NODES[0]].down = True
         self.refused(unlock, "environment_error")
         self.world.put(replace(self.world.of(NodeRecord)[NODES[0]], offline=True))
+        self.refused(unlock, "wrong_state")
+        self.world.put(NodeFateRecord(uuid=NODES[0], fate="fenced", since=0.0, proof="seen to be off"))
         self.done(unlock)
         self.assertEqual(self.notes.look("locks", self.pool, self.volume), ())
 
