@@ -26,6 +26,7 @@ from twisted_rapi.agent.exports import Exports
 from twisted_rapi.agent.fencing import Fencing
 from twisted_rapi.agent.hook_runner import HookRunner, watch_tree
 from twisted_rapi.agent.interface import INames
+from twisted_rapi.agent.logs import History, NodeLogs
 from twisted_rapi.agent.names import SystemNames, TableNames
 from twisted_rapi.agent.node import Node
 from twisted_rapi.agent.os_runner import OsRunner
@@ -301,7 +302,12 @@ def _runners(settings: AgentSettings, reactor: Any, in_thread: InThread) -> _Run
 
 
 def _parts(
-    settings: AgentSettings, reactor: Any, random: Random, threads: _Threads, runners: _Runners
+    settings: AgentSettings,
+    reactor: Any,
+    random: Random,
+    threads: _Threads,
+    runners: _Runners,
+    history: History,
 ) -> Parts:
     state = Path(settings.state_dir)
     return Parts(
@@ -327,6 +333,7 @@ def _parts(
         providers=_providers(settings),
         certificates_seen=_certificates(settings),
         networks=_networks(settings, reactor, threads.general),
+        logs=NodeLogs(settings.serial_dir, settings.log_file, history),
         failpoint=from_environment(),
     )
 
@@ -335,8 +342,10 @@ def make_agent(settings: AgentSettings, reactor: Any, random: Random) -> MultiSe
     """The whole agent, not started."""
     threads = _threads(reactor)
     runners = _runners(settings, reactor, threads.general)
-    node = Node(_parts(settings, reactor, random, threads, runners), __version__)
+    history = History()
+    node = Node(_parts(settings, reactor, random, threads, runners, history), __version__)
     whole = MultiService()
+    history.setServiceParent(whole)
     for pool in (threads.storage, threads.names):
         pool.setServiceParent(whole)
     if settings.log_file:

@@ -39,6 +39,7 @@ class MachineSteps:
             steps.ListVolumes: self._list_volumes,
             steps.ChangeUnit: self._change,
             steps.RepairUnit: self._repair,
+            steps.ReadLog: self._read_log,
         }
 
     def end(self) -> None:
@@ -112,6 +113,11 @@ class MachineSteps:
     async def _repair(self, step: steps.RepairUnit) -> Outcome:
         await self._units(step.kind).repair(step.kind, step.name)
         return Outcome()
+
+    async def _read_log(self, step: steps.ReadLog) -> Outcome:
+        if self._parts.logs is None:
+            raise StepFailed("this node shows no logs", "log")
+        return Outcome(text=await self._parts.in_thread(self._parts.logs, step))
 
 
 def _bind(address: str) -> None:

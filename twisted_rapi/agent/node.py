@@ -33,6 +33,7 @@ _APART = (
     steps.RunAllocator,
     steps.ResolveName,
     steps.ProbeAddress,
+    steps.ReadLog,
     *APART,
     *ceph.APART,
 )

@@ -13,6 +13,7 @@ from twisted_rapi.agent.settings import Simulated
 from twisted_rapi.agent.term import InThread
 from twisted_rapi.hypervisor.interface import IHypervisor
 from twisted_rapi.model.seen import CertificateSeen, ProviderSeen
+from twisted_rapi.model.steps import ReadLog
 from twisted_rapi.net.virtual_interface import IVirtualNetworks
 from twisted_rapi.storage.ceph_interface import ICeph
 from twisted_rapi.storage.interface import IVolumeDriver
@@ -38,6 +39,7 @@ class Parts:
     :ivar providers: finds the providers of external storage, as `certificates_seen` does the certificates in
         use; both block.
     :ivar networks: virtual networks; ``None``: the node has none.
+    :ivar logs: reads the end of a log; blocks.  ``None``: none is shown.
     :ivar failpoint: called before and after each step, with its tag, for crash tests.
     """
 
@@ -63,4 +65,5 @@ class Parts:
     providers: Callable[[], tuple[ProviderSeen, ...]] = tuple
     certificates_seen: Callable[[], tuple[CertificateSeen, ...]] = tuple
     networks: IVirtualNetworks | None = None
+    logs: Callable[[ReadLog], str] | None = None
     failpoint: Callable[[str], None] = lambda _: None

@@ -96,3 +96,16 @@ class ProbeAddress(Step, frozen=True, kw_only=True, tag="address.probe", omit_de
 
     address: str
     port: int
+
+
+class ReadLog(Step, frozen=True, kw_only=True, tag="log.read", omit_defaults=True):
+    """
+    Say what is at the end of a log: what guest `instance` has written on its serial port, or, without one,
+    what the agent has logged.
+
+    It fails, with kind ``log``, where there is no such log.  Outcome ``text``: the last lines, at most 1 MiB.
+
+    :ivar lines: how many; what follows the last line's end counts as one.
+    """
+
+    lines: int = 10

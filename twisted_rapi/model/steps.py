@@ -32,6 +32,7 @@ from twisted_rapi.model.node_steps import (
     Ping,
     Powercycle,
     ProbeAddress,
+    ReadLog,
     RepairUnit,
     ResolveName,
 )
@@ -114,6 +115,7 @@ __all__ = [
     "Powercycle",
     "ProbeAddress",
     "ReadExport",
+    "ReadLog",
     "ReleaseVolume",
     "RemoveCertificate",
     "RemoveExport",
@@ -184,6 +186,7 @@ AnyStep = (
     | ListVolumes
     | ChangeUnit
     | RepairUnit
+    | ReadLog
     | MakeNetworks
     | CheckAcls
     | ForgetLeases
@@ -222,6 +225,7 @@ DEADLINES: dict[type[Step], float] = {
     FinishExport: 600.0,
     MakeNetworks: 300.0,
     LookAtCeph: 120.0,
+    ReadLog: 20.0,
     ChangeCeph: 3600.0,
     LookAtDomain: 7260.0,  # it waits for a migration
 }

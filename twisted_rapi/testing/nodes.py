@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from twisted_rapi.agent.logs import last
 from twisted_rapi.errors import NodeUnreachable, StepFailed
 from twisted_rapi.model import steps
 from twisted_rapi.model.records import Params
@@ -37,7 +38,7 @@ NOOP = OsSeen(
 
 
 _LIVE = (
-    *(steps.MigrateDomain, steps.LookAtDomain, steps.ShowGrowth),
+    *(steps.MigrateDomain, steps.LookAtDomain, steps.ShowGrowth, steps.ReadLog),
     *(steps.AttachDisk, steps.AttachNic, steps.DetachDisk, steps.DetachNic),
 )
 
@@ -68,6 +69,7 @@ class FakeNode(NodeExports):
     :ivar allocators: by name, what allocator scripts answer to a request.
     :ivar leases: those of the virtual networks it serves; ``None``: it serves none.
     :ivar ceph: whether it reaches the Ceph that the nodes have in common; `host`: its name there.
+    :ivar logs: what guests have written on their serial ports, by name, and under "" the agent's own.
     :ivar providers: of external storage; `certificates`: those in use.
     """
 
@@ -93,6 +95,7 @@ class FakeNode(NodeExports):
     leases: tuple[DhcpLeaseRecord, ...] | None = None
     ceph: bool = True
     host: str = "node"
+    logs: dict[str, str] = attrs.field(factory=dict)
 
     def fork(self, shared: Shared) -> "FakeNode":
         """Another node that is as this one is now."""
@@ -177,6 +180,8 @@ class FakeNode(NodeExports):
                 self._change_devices(step)
             case steps.ShowGrowth():
                 self._check_devices(step.domain, step.disk)
+            case steps.ReadLog():
+                return Outcome(text=last(self.logs.get(step.instance, ""), step.lines))
         return Outcome()
 
     def _allocate(self, step: steps.RunAllocator) -> Outcome:

@@ -79,7 +79,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "vm-state-get",
         200,
     ),
-    Difference("Tags are those of RAPI: in order, and none of them is protected.", "v1", "vm-tags-get", 200),
+    Difference("Tags are those of RAPI, and told in order.", "v1", "vm-tags-get", 200),
     Difference(
         "Faults are listed by when they were last reported where nothing else is said, as the documents "
         "promise; the original refuses it.",

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from tests.conformance.pvc.networks import records_of_networks
 from tests.unit.web.pvc.http import PvcBrowser
 from twisted_rapi.model.fault import Fault, FaultsRecord
+from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import (
@@ -19,6 +20,7 @@ from twisted_rapi.model.records import (
     name_key,
 )
 from twisted_rapi.model.seen import DomainSeen, NodeReport
+from twisted_rapi.model.steps import Outcome, Step
 from twisted_rapi.state.writer import commit_of
 from twisted_rapi.testing.cluster import make_cluster
 from twisted_rapi.testing.memory_store import MemoryStore
@@ -73,6 +75,9 @@ def uuid_of(digit: int) -> str:
     return f"{d * 8}-{d * 4}-4{d * 3}-8{d * 3}-{d * 12}"
 
 
+KEPT = MachineRecord(uuid=uuid_of(1), protected_tags=("keep",))
+
+
 def _records() -> tuple[list[Record], dict[str, str]]:
     group = GroupRecord(uuid=GROUP, name="default")
     nodes = [
@@ -111,7 +116,7 @@ def _records() -> tuple[list[Record], dict[str, str]]:
     names = {name_key(record.KIND, record.name): record.uuid for record in named}
     networks, taken = records_of_networks()
     names |= taken
-    return [cluster, *named, *networks, *there, ElectionRecord(term=1, node=NODES[0]), FAULTS], names
+    return [cluster, *named, *networks, *there, ElectionRecord(term=1, node=NODES[0]), FAULTS, KEPT], names
 
 
 class RecordedNodes(FakeNodes):
@@ -127,6 +132,12 @@ class RecordedNodes(FakeNodes):
     def reports(self) -> dict[str, NodeReport]:
         """See `INodes.reports`."""
         return {uuid: _report(n) for n, uuid in enumerate(NODES) if n not in self.silent}
+
+    async def perform(self, node: str, step: Step, patience: float = 0.0, offline: bool = False) -> Outcome:
+        """As others do, also those that report no such thing; logs are the recorded ones."""
+        found = self.nodes[node]
+        found.logs = {"": "line 1\nline 2\nline 3", "web1": "".join(f"boot line {n}\n" for n in range(1, 31))}
+        return await super().perform(node, step, patience, offline)
 
 
 def _report(n: int) -> NodeReport:

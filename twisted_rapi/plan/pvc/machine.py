@@ -58,9 +58,10 @@ def place(scene: Scene, instance: InstanceRecord) -> dict[str, str]:
     return {"node": scene.view.nodes[instance.primary_node].name, "last_node": ""}
 
 
-def tags(instance: InstanceRecord) -> list[dict[str, Any]]:
-    """Its tags; none of them is protected."""
-    return [{"name": tag, "type": "user", "protected": False} for tag in sorted(instance.tags)]
+def tags(scene: Scene, instance: InstanceRecord) -> list[dict[str, Any]]:
+    """Its tags, in order."""
+    kept = scene.view.machine(instance.uuid).protected_tags
+    return [{"name": tag, "type": "user", "protected": tag in kept} for tag in sorted(instance.tags)]
 
 
 def _networks(definition: Definition, dialect: Dialect) -> list[dict[str, Any]]:
@@ -83,7 +84,7 @@ def _controllers(definition: Definition, dialect: Dialect) -> list[dict[str, str
     return [{**each, "model": each["model"] or none} for each in definition.controllers]
 
 
-def _of_later(instance: InstanceRecord, dialect: Dialect) -> dict[str, Any]:
+def _of_later(scene: Scene, instance: InstanceRecord, dialect: Dialect) -> dict[str, Any]:
     """What later dialects know of where it may run."""
     if dialect is Dialect.SEED:
         return {}
@@ -94,7 +95,7 @@ def _of_later(instance: InstanceRecord, dialect: Dialect) -> dict[str, Any]:
         **found,
         "migration_method": None,
         "migration_max_downtime": 300,
-        "tags": tags(instance),
+        "tags": tags(scene, instance),
         "snapshots": [],
     }
 
@@ -112,7 +113,7 @@ def info(scene: Scene, instance: InstanceRecord, definition: Definition, dialect
         **place(scene, instance),
         "migrated": "no",
         "failed_reason": "",
-        **_of_later(instance, dialect),
+        **_of_later(scene, instance, dialect),
         "description": definition.description,
         **({} if oldest else {"profile": ""}),
         "memory": backend["maxmem"],

@@ -145,7 +145,7 @@ ENDPOINTS = (
     Endpoint(
         path=f"{_VM}/tags",
         method="GET",
-        handler=_part(lambda _, instance, __: {"tags": pvc.tags(instance)}),
+        handler=_part(lambda scene, instance, _: {"tags": pvc.tags(scene, instance)}),
         doc="Show the tags of a machine.",
         dialects=NEWEST,
         kept=True,

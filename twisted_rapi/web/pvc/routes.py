@@ -6,11 +6,13 @@ from twisted_rapi.web.pvc import (
     faults,
     general,
     leases,
+    logs,
     machines,
     networks,
     nodes,
     power,
     status,
+    tags,
     tasks,
 )
 from twisted_rapi.web.pvc.endpoints import Endpoint
@@ -27,6 +29,8 @@ _FAMILIES = (
     networks,
     leases,
     acls,
+    logs,
+    tags,
 )
 
 ENDPOINTS: tuple[Endpoint, ...] = tuple(endpoint for family in _FAMILIES for endpoint in family.ENDPOINTS)
