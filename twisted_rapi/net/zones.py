@@ -151,7 +151,10 @@ def _hosts(
         nets = [ip_network(net) for net in _nets(network)]
         mine = [lease for lease in leases if lease.network == network.uuid]
         fixed = {lease.address: lease.hostname for lease in network.static_leases if lease.hostname}
-        rows = [(lease.mac, lease.address, lease.hostname) for lease in network.static_leases]
+        rows = [
+            (lease.mac, lease.address, lease.hostname or guests.get(lease.mac, ""))
+            for lease in sorted(network.static_leases, key=lambda lease: not lease.hostname)
+        ]
         rows += [(lease.mac, lease.address, guests[lease.mac]) for lease in mine if lease.mac in guests]
         rows += [row for row in given if is_address(row[1]) and _inside(row[1], nets)]
         rows += [(lease.mac or lease.client, lease.address, _label(lease.hostname)) for lease in mine]

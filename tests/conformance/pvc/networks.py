@@ -37,16 +37,14 @@ BACKEND = VirtualNetworkRecord(
     ip4_network="10.200.0.0/24",
     ip4_gateway="10.200.0.1",
 )
+DMZ = VirtualNetworkRecord(uuid="vnet-300", name="dmz", kind="bridged", vni=300)
+FRONT10 = VirtualNetworkRecord(uuid="vnet-10", name="front10", kind="bridged", vni=10)
 LEASES = (("web1", 1, "01:52:54:00:00:01:01"), ("web2", 2, "*"))
 
 
 def records_of_networks() -> tuple[list[Any], dict[str, str]]:
     """Records, and the names they take."""
-    bridged = [
-        VirtualNetworkRecord(uuid=f"vnet-{vni}", name=name, kind="bridged", vni=vni)
-        for name, vni in (("dmz", 300), ("front10", 10))
-    ]
-    networks = [FRONTEND, BACKEND, *bridged]
+    networks = [FRONTEND, BACKEND, DMZ, FRONT10]
     leases = [
         DhcpLeaseRecord(
             network=FRONTEND.uuid,

@@ -11,7 +11,7 @@ from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.model.records import InstanceRecord, NicRecord
-from twisted_rapi.model.virtual_network import DhcpLeaseRecord
+from twisted_rapi.model.virtual_network import DhcpLeaseRecord, StaticLease
 from twisted_rapi.net.name_answers import IN_ONE, NameAnswers
 from twisted_rapi.net.zones import Row, Zone, answer, transferred, zones_of
 from twisted_rapi.testing.contracts.virtual_networks import LAB, OFFICE
@@ -74,6 +74,21 @@ class ZoneTests(SynchronousTestCase):
         self.assertEqual(values("10.1.77.10.in-addr.arpa", "PTR"), ["db.office.local"])
         reverse = ".".join(reversed("fd00007700010000" + "0000000000000010")) + ".ip6.arpa"
         self.assertEqual(values(reverse, "PTR"), ["db.office.local"])
+
+    def test_static(self) -> None:
+        """A static lease without a host name has that of its instance, before any guest has asked for it."""
+        static = tuple(
+            StaticLease(mac=mac, address=address, hostname=name)
+            for mac, address, name in (
+                ("52:54:00:00:02:01", "10.77.1.6", ""),
+                ("52:54:00:00:02:02", "10.77.1.7", "web"),
+                ("52:54:00:00:02:03", "10.77.1.8", ""),
+            )
+        )
+        found = zones(networks=(replace(OFFICE, static_leases=static),), leases=())
+        self.assertEqual(values("other.office.local", "A", found), ["10.77.1.8"])
+        self.assertEqual(values("8.1.77.10.in-addr.arpa", "PTR", found), ["other.office.local"])
+        self.assertEqual(values("web.office.local", "A", found), ["10.77.1.7"])
 
     def test_no_theft(self) -> None:
         """A guest has neither the name of a static lease, nor that of an instance, nor the server's."""
