@@ -41,22 +41,27 @@ PIECE = 1 << 16  # bytes
 
 @attrs.frozen
 class Joined:
-    """A body joined from ready items, separated as JSON has them; never in memory as a whole."""
+    """
+    A body joined from ready items; never in memory as a whole.
+
+    :ivar between: what separates them.
+    """
 
     before: bytes
     items: Sequence[bytes]
     after: bytes
+    between: bytes = b", "
 
     def size(self) -> int:
         """How many bytes it has."""
-        between = 2 * max(0, len(self.items) - 1)
+        between = len(self.between) * max(0, len(self.items) - 1)
         return len(self.before) + len(self.after) + sum(map(len, self.items)) + between
 
     def pieces(self) -> Iterator[bytes]:
         """The body, in pieces of about `PIECE` bytes."""
         piece, size = [self.before], 0
         for n, item in enumerate(self.items):
-            piece += [b", ", item] if n else [item]
+            piece += [self.between, item] if n else [item]
             size += len(item)
             if size >= PIECE:
                 yield b"".join(piece)

@@ -100,6 +100,23 @@ def _of_later(scene: Scene, instance: InstanceRecord, dialect: Dialect) -> dict[
     }
 
 
+def sources(scene: Scene, instance: InstanceRecord) -> tuple[object, ...]:
+    """All that `info` and the definition are made from, besides the dialect: what is equal gives the same."""
+    view, node = scene.view, scene.view.nodes[instance.primary_node]
+    kept = view.machines.get(instance.uuid)
+    return (
+        instance,
+        kept,
+        view.cluster,
+        node,
+        view.groups[node.group],
+        None if kept is None else view.nodes.get(kept.last_node),
+        view.domain(instance),
+        scene.moving.get(instance.name),
+        *[view.networks.get(nic.network) for nic in instance.nics if nic.network is not None],
+    )
+
+
 def info(scene: Scene, instance: InstanceRecord, definition: Definition, dialect: Dialect) -> dict[str, Any]:
     """All about a machine."""
     newest, oldest = dialect is Dialect.V1_0, dialect is Dialect.SEED

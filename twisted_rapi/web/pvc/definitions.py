@@ -8,8 +8,12 @@ from twisted_rapi.hypervisor.domain_xml import to_xml
 from twisted_rapi.hypervisor.xml_base import add_text
 from twisted_rapi.model.records import DiskRecord, InstanceRecord
 from twisted_rapi.plan.machine import domain_spec
+from twisted_rapi.plan.pvc import machine as pvc
 from twisted_rapi.plan.pvc.definition import Definition, read
+from twisted_rapi.plan.pvc.dialect import Dialect
+from twisted_rapi.plan.pvc.scene import Scene
 from twisted_rapi.plan.view import View
+from twisted_rapi.web.pvc.replies import encode
 
 MOST_KEPT = 20_000
 
@@ -46,20 +50,42 @@ def written(view: View, instance: InstanceRecord) -> str:
 
 
 class Definitions:
-    """Keeps what was read of definitions, for as long as the records they are made from stay as they are."""
+    """
+    Keeps what was read of definitions, and what is told of machines, while what they are made from stays.
+
+    :ivar busy: whether what was asked for last had to be made: it took long.
+    """
 
     def __init__(self) -> None:
+        self.busy = False
         self._kept: dict[str, tuple[tuple[Any, ...], Definition]] = {}
+        self._texts: dict[tuple[str, Dialect], tuple[tuple[object, ...], bytes]] = {}
 
     def of(self, view: View, instance: InstanceRecord) -> Definition:
         """A machine's definition."""
         node = view.nodes[instance.primary_node]
-        sources = (instance, view.cluster, node, view.groups[node.group])
+        networks = [view.networks.get(nic.network) for nic in instance.nics if nic.network is not None]
+        kept = view.machines.get(instance.uuid)
+        sources = (instance, kept, view.cluster, node, view.groups[node.group], *networks)
         known = self._kept.get(instance.uuid)
-        if known is not None and all(a is b for a, b in zip(known[0], sources, strict=True)):
+        # Most of it is the same object, which is quickly seen.
+        if known is not None and known[0] == sources:
             return known[1]
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
         found = read(written(view, instance), [_volume(disk) for disk in instance.disks])
         self._kept[instance.uuid] = (sources, found)
         return found
+
+    def text(self, scene: Scene, instance: InstanceRecord, dialect: Dialect) -> bytes:
+        """All about a machine, as `twisted_rapi.web.pvc.replies.encode` writes it."""
+        sources, key = pvc.sources(scene, instance), (instance.uuid, dialect)
+        known = self._texts.get(key)
+        self.busy = known is None or known[0] != sources
+        if known is not None and not self.busy:
+            return known[1]
+        if len(self._texts) >= MOST_KEPT:
+            self._texts.clear()
+        text = encode(dialect, pvc.info(scene, instance, self.of(scene.view, instance), dialect))
+        self._texts[key] = (sources, text)
+        return text

@@ -12,7 +12,7 @@ from twisted_rapi.plan.pvc.limit import Unanswerable, matcher
 from twisted_rapi.plan.pvc.scene import Scene
 from twisted_rapi.web.pvc.endpoints import Endpoint, PvcCall, Value
 from twisted_rapi.web.pvc.nodes import LIMIT
-from twisted_rapi.web.pvc.replies import SERVER, answer
+from twisted_rapi.web.pvc.replies import SERVER, answer, ready_list
 from twisted_rapi.web.pvc.scenes import busy_scene_of
 from twisted_rapi.web.reply import Reply
 
@@ -67,15 +67,14 @@ async def listing(call: PvcCall) -> Reply:
     wanted = _wanted(call, scene)
     uuids, found = [instance.uuid for instance in scene.machines()], []
     for n, uuid in enumerate(uuids):
-        if n % MANY == 0 and await slices.pause():
+        if (n % MANY == 0 or call.definitions.busy) and await slices.pause():
             scene = busy_scene_of(call.api)
         instance = scene.view.instances.get(uuid)
         if instance is not None and wanted(scene, instance):
-            definition = call.definitions.of(scene.view, instance)
-            found.append(pvc.info(scene, instance, definition, call.dialect))
+            found.append(call.definitions.text(scene, instance, call.dialect))
     if not found and call.dialect is not Dialect.SEED:
         raise NotFound(NONE)
-    return answer(call.dialect, found)
+    return ready_list(call.dialect, found)
 
 
 def _found(call: PvcCall) -> tuple[Scene, InstanceRecord]:

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +11,7 @@ import attrs
 from twisted_rapi.errors import RequestError
 from twisted_rapi.plan.pvc.dialect import Dialect
 from twisted_rapi.plan.pvc.limit import Unanswerable
-from twisted_rapi.web.reply import Reply
+from twisted_rapi.web.reply import Joined, Reply
 
 HTML = b"text/html; charset=utf-8"
 SERVER = (b"Server", b"twisted_rapi")
@@ -37,6 +37,12 @@ def encode(dialect: Dialect, value: Any) -> bytes:
 def answer(dialect: Dialect, value: Any, status: int = 200) -> Reply:
     """A value as JSON."""
     return Reply(encode(dialect, value) + b"\n", status, headers=(SERVER,))
+
+
+def ready_list(dialect: Dialect, items: Sequence[bytes]) -> Reply:
+    """A list of items that `encode` has written."""
+    between = b"," if dialect is Dialect.SEED else b", "
+    return Reply(b"", headers=(SERVER,), joined=Joined(b"[", items, b"]\n", between))
 
 
 def message(dialect: Dialect, text: str | Mapping[str, str], status: int = 200) -> Reply:
