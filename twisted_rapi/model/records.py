@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from twisted_rapi.model.domain_state import DomainStateRecord
 from twisted_rapi.model.fate import FATES, NodeFateRecord, WatchdogRecord
 from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.mastership import CandidateRecord, DistributionRecord, ElectionRecord, SwitchRecord
@@ -344,7 +345,7 @@ RECORDS: tuple[type[Record], ...] = (
     InstanceRecord,
     DetachedDiskRecord,
     NetworkRecord,
-    MachineRecord,
+    *(MachineRecord, DomainStateRecord),
     *(VirtualNetworkRecord, DhcpLeaseRecord),
     FilterRecord,
     JobRecord,
@@ -374,7 +375,7 @@ def key_of(record: Record) -> str:
             return job_key(record.id, record.KIND)
         case ClusterRecord() | SingleRecord():
             return record.KIND
-        case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord():
+        case ObjectRecord() | LeftoverRecord() | FilterRecord() | CandidateRecord() | DomainStateRecord():
             return f"{record.KIND}/{record.uuid}"
         case DetachedDiskRecord() | WatchdogRecord() | NodeFateRecord() | DhcpLeaseRecord() | MachineRecord():
             return f"{record.KIND}/{record.uuid}"

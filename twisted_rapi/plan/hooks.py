@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 
-from twisted_rapi.model.opcodes import Opcode, backup, cluster, group, instance, moving, network, node
+from twisted_rapi.model.opcodes import Opcode, backup, cluster, domain, group, instance, moving, network, node
 from twisted_rapi.model.records import InstanceRecord, Params
 from twisted_rapi.plan import hook_values as values
 from twisted_rapi.plan.locking import new_name
@@ -244,6 +244,10 @@ HOOKS: Mapping[type[Opcode], Hooks] = {
         "disk-grow", _about(DISK="disk", AMOUNT="amount", ABSOLUTE="absolute")
     ),
     moving.InstanceChangeGroup: _of_instance("instance-change-group", _about(), _nowhere),
+    # What PVC's API moves is migrated as far as scripts are concerned.
+    domain.MachineMigrate: _of_instance("instance-migrate", _moved(), _homes_and_target),
+    domain.MachineLeave: _of_instance("instance-migrate", _moved()),
+    domain.MachineReturn: _of_instance("instance-migrate", _moved()),
     backup.BackupExport: _of_instance("instance-export", _exported, _export_nodes),
     node.NodeSetParams: _plain("node-modify", "NODE", "node_name", _node, **_FLAGS),
     node.NodeMigrate: _plain(

@@ -279,4 +279,6 @@ def plan_node_remove(op: opcodes.NodeRemove, progress: Progress, view: View) -> 
     promoted = candidates.promoted(view, node) if node.master_candidate else []
     puts = tuple(changed(other, view, master_candidate=True) for other in promoted)
     log = [f" - INFO: Promoted to master candidates: {', '.join(p.name for p in puts)}"] if puts else []
-    return Finish(puts=puts, deletes=(node,), free=(name_key("node", node.name),), log=tuple(log))
+    wish = view.domain_states.get(node.uuid)
+    gone = (node,) if wish is None else (node, wish)
+    return Finish(puts=puts, deletes=gone, free=(name_key("node", node.name),), log=tuple(log))

@@ -122,6 +122,7 @@ def _about_node(view: View, node: NodeRecord, wanted: Demand) -> Iterator[str]:
     for holds, reason in (
         (node.offline, "it is offline"),
         (node.drained, "it is drained"),
+        (node.uuid in view.domain_states, "it is flushed"),
         (not node.vm_capable, "it runs no instances"),
     ):
         if holds:

@@ -7,6 +7,7 @@ from uuid import UUID
 import attrs
 
 from twisted_rapi.errors import OpPrereqError, prereq
+from twisted_rapi.model.domain_state import DomainStateRecord
 from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.records import (
@@ -34,6 +35,7 @@ class View:
     :ivar primaries: per node the uuids of the instances that have it as primary node, those being made
         included; `secondaries`: as a secondary one.
     :ivar machines: what is kept of instances for PVC's API; many have nothing there.
+    :ivar domain_states: of the nodes that machines leave, have left, or come back to for PVC's API.
     :ivar detached: the disks that no instance has.
     :ivar reports: what nodes that answer report; a node that does not answer is not among them.
     :ivar strays: uuids of instances that run on a node that is not their primary; ``None``: not looked for.
@@ -52,6 +54,7 @@ class View:
     nodes: Mapping[str, NodeRecord]
     instances: Mapping[str, InstanceRecord]
     machines: Mapping[str, MachineRecord] = attrs.field(factory=dict)
+    domain_states: Mapping[str, DomainStateRecord] = attrs.field(factory=dict)
     networks: Mapping[str, NetworkRecord] = attrs.field(factory=dict)
     filters: Mapping[str, FilterRecord] = attrs.field(factory=dict)
     detached: Mapping[str, DetachedDiskRecord] = attrs.field(factory=dict)

@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from twisted_rapi.errors import Compacted, StoreClosed, StoreError
+from twisted_rapi.model.domain_state import DomainStateRecord
 from twisted_rapi.model.fate import FencingsRecord, NodeFateRecord, WatchdogRecord
 from twisted_rapi.model.fault import FaultsRecord
 from twisted_rapi.model.machine import MachineRecord
@@ -47,7 +48,7 @@ from twisted_rapi.state.interface import Changes, IStateStore, IWatch
 from twisted_rapi.state.order import NaturalOrder
 
 PREFIXES = (
-    *("cluster", "group/", "node/", "instance/", "machine/", "network/", "filter/", "disk/"),
+    *("cluster", "group/", "node/", "instance/", "machine/", "domains/", "network/", "filter/", "disk/"),
     *("leftover/", "jointoken/", "election", "candidate/", "switch", "watchdog/", "fate/"),
     *("fencings", "faults", "vnet/", "dhcp/", "sessionkey", "distribution"),
 )
@@ -75,6 +76,7 @@ _MAPPED = {
     "node": ("nodes", "uuid"),
     "instance": ("instances", "uuid"),
     "machine": ("machines", "uuid"),
+    "domains": ("domain_states", "uuid"),
     "network": ("networks", "uuid"),
     "filter": ("filters", "uuid"),
     "disk": ("detached", "uuid"),
@@ -111,6 +113,7 @@ class Snapshot(Service):
     nodes: dict[str, NodeRecord] = attrs.field(factory=dict)
     instances: dict[str, InstanceRecord] = attrs.field(factory=dict)
     machines: dict[str, MachineRecord] = attrs.field(factory=dict)
+    domain_states: dict[str, DomainStateRecord] = attrs.field(factory=dict)
     networks: dict[str, NetworkRecord] = attrs.field(factory=dict)
     filters: dict[str, FilterRecord] = attrs.field(factory=dict)
     detached: dict[str, DetachedDiskRecord] = attrs.field(factory=dict)
@@ -171,6 +174,7 @@ class Snapshot(Service):
             nodes=self.nodes,
             instances=self.instances,
             machines=self.machines,
+            domain_states=self.domain_states,
             networks=self.networks,
             filters=self.filters,
             detached=self.detached,

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from twisted_rapi.errors import Conflict, JobError, RapiError, prereq
 from twisted_rapi.jobs.life import MOST_CONFLICTS
 from twisted_rapi.jobs.work import Outcomes, Worker
+from twisted_rapi.model.domain_state import DomainStateRecord
 from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.opcodes import Opcode
@@ -56,7 +57,7 @@ class Crashed(RapiError):
 
 
 _NAMED = tuple(cls.KIND for cls in (GroupRecord, NodeRecord, InstanceRecord, NetworkRecord))
-_UNNAMED = (DetachedDiskRecord.KIND, MachineRecord.KIND)
+_UNNAMED = (DetachedDiskRecord.KIND, MachineRecord.KIND, DomainStateRecord.KIND)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -154,6 +155,7 @@ class World:
             nodes=tables[NodeRecord.KIND],
             instances=instances,
             machines=tables[MachineRecord.KIND],
+            domain_states=tables[DomainStateRecord.KIND],
             networks=tables[NetworkRecord.KIND],
             detached=tables[DetachedDiskRecord.KIND],
             names={kind: {r.name: r.uuid for r in tables[kind].values()} for kind in _NAMED},

@@ -8,7 +8,10 @@ from msgspec.structs import replace
 
 from tests.unit.plan.programs import DEVICES, NAMES, create, op
 from tests.unit.plan.templates import disks_of, made, world_of
+from twisted_rapi.model.domain_state import DomainState, DomainStateRecord
+from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.opcodes import Opcode
+from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import NodeRecord, Params
 from twisted_rapi.plan.grow import resized
 from twisted_rapi.testing.cluster import NODES
@@ -256,6 +259,55 @@ _NODES: dict[str, Scene] = {
     "repair storage": ((), op("REPAIR_NODE_STORAGE", node_name="node2", name="xenvg", storage_type="lvm-vg")),
 }
 
+
+def _wanted_of_first(state: DomainState, *more: Record) -> Callable[[World], None]:
+    """A change of the first node has begun, with job 1."""
+
+    def prepared(world: World) -> None:
+        world.put(DomainStateRecord(uuid=NODES[0], state=state, job=1), *more)
+
+    return prepared
+
+
+def _was_first(world: World) -> None:
+    world.put(MachineRecord(uuid=world.instance(A).uuid, last_node=NODES[0]))
+
+
+def _starts_again(world: World) -> None:
+    world.put(MachineRecord(uuid=world.instance(A).uuid, node_autostart=True))
+
+
+_LEAVE = op("MACHINE_LEAVE", instance_name=A, node_name="node1", begun=1)
+_RETURN = op("MACHINE_RETURN", instance_name=A, node_name="node1", begun=1)
+_AWAY = (made("sharedfile", pnode="node2"), _was_first, _wanted_of_first("unflush"))
+
+_DOMAINS: dict[str, Scene] = {
+    "move a machine": (SHARED, op("MACHINE_MIGRATE", instance_name=A, target_node="node2")),
+    "move a mirrored machine": (MIRRORED, op("MACHINE_MIGRATE", instance_name=A, target_node="node2")),
+    "move a machine that rests": (
+        (made("sharedfile", start=False), _was_first),
+        op("MACHINE_MIGRATE", instance_name=A, target_node="node2", permanent=True),
+    ),
+    "leave": ((*SHARED, _wanted_of_first("flush")), _LEAVE),
+    "leave for nowhere": ((*RUNNING, _wanted_of_first("flush")), _LEAVE),
+    "leave too late": ((*SHARED, _wanted_of_first("unflush")), _LEAVE),
+    "return": (_AWAY, _RETURN),
+    "start again": ((*AT_REST, _starts_again, _wanted_of_first("unflush")), _RETURN),
+    "flush": ((*SHARED, made("drbd", B)), op("NODE_SET_DOMAIN_STATE", node_name="node1", state="flush")),
+    "ready": (
+        (made("sharedfile", pnode="node2"), _was_first, _wanted_of_first("flushed")),
+        op("NODE_SET_DOMAIN_STATE", node_name="node1", state="ready"),
+    ),
+    "flushed": (
+        (_wanted_of_first("flush"),),
+        op("NODE_END_DOMAIN_STATE", node_name="node1", begun=1),
+    ),
+    "ready again": (
+        (_wanted_of_first("unflush"),),
+        op("NODE_END_DOMAIN_STATE", node_name="node1", begun=1),
+    ),
+}
+
 _GROUP = (op("GROUP_ADD", group_name="g2"),)
 _OTHER = (*_GROUP, op("GROUP_ASSIGN_NODES", group_name="g2", nodes=["node3"]))
 
@@ -402,6 +454,7 @@ SCENES: dict[str, Scene] = {
     **_DISKS,
     **_MOVES,
     **_NODES,
+    **_DOMAINS,
     **_GROUPS,
     **_NETWORKS,
     **_ALLOCATION,

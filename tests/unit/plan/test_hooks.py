@@ -112,8 +112,8 @@ class TableTests(HookCase):
             self.assertEqual(found.get(f"OP_{name}"), (path, kind), name)
 
     def test_paths(self) -> None:
-        """No two opcodes share a path."""
-        paths = [hooks.path for hooks in HOOKS.values()]
+        """No two opcodes share a path, but those that migrate machines for PVC's API."""
+        paths = [hooks.path for opcode, hooks in HOOKS.items() if "OP_MACHINE_" not in opcode.OP_ID]
         self.assertEqual(len(set(paths)), len(paths))
 
 

@@ -30,7 +30,10 @@ TAKES_DISKS_AWAY = (
 # A size that could not be measured stays as wrong as it was.
 FINDS_WRONG_SIZES = ("repair sizes", "roll a disk back")
 # A guest that went while a node died is found by the opcode that cleans up after migrations.
-MOVES_GUESTS = ("migrate", "migrate a mirrored one", "failover", "failover of a mirrored one")
+MOVES_GUESTS = (
+    *("migrate", "migrate a mirrored one", "failover", "failover of a mirrored one"),
+    *("move a machine", "move a mirrored machine", "move a machine that rests", "leave", "return"),
+)
 # What is not repeated as it was is told as it is found then.
 TOLD_ANEW = (*MOVES_GUESTS, "remove an export")
 # A guest is stopped, and started, again.

@@ -9,6 +9,7 @@ from twisted_rapi.model.opcodes import (
     ceph,
     cluster,
     disk,
+    domain,
     group,
     instance,
     machine,
@@ -25,7 +26,7 @@ __all__ = ["OPCODES", "InvalidParameter", "Opcode", "decode", "from_wire", "summ
 OPCODES: Mapping[str, type[Opcode]] = {
     cls.OP_ID: cls
     for module in (
-        *(backup, ceph, cluster, disk, group, instance, machine, moving),
+        *(backup, ceph, cluster, disk, domain, group, instance, machine, moving),
         *(network, node, query, verify),
     )
     for cls in vars(module).values()

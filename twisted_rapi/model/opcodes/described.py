@@ -26,6 +26,9 @@ PARAMETERS: Mapping[str, str] = {
     "auto_promote": (
         "If demoting this node would leave too few master candidates, promote other nodes instead of failing"
     ),
+    "begun": (
+        "Id of the job that changed what is wanted of the node; once another has, nothing is done for it"
+    ),
     "beparams": "Defaults of backend parameters; what is given replaces what was set",
     "blacklisted_os": "Edits to the list of forbidden OSes: pairs [add|remove, OS name]",
     "candidate_pool_size": "Wanted number of master candidates",
@@ -85,6 +88,7 @@ PARAMETERS: Mapping[str, str] = {
     "file_storage_dir": "Default directory for file-based disks",
     "force": "Skip checks that guard against accidents",
     "force_failover": "Use failover rather than migration",
+    "force_live": "Fail where the machine cannot be migrated live, in place of shutting it down for it",
     "force_variant": "Accept an OS variant that the OS definition does not list",
     "forthcoming": "Only keep its place; the instance is made later, with 'commit'",
     "gateway": "IPv4 address of the gateway; must lie in the network",
@@ -205,6 +209,7 @@ PARAMETERS: Mapping[str, str] = {
     "osparams_secret": "OS parameters that are used once and not stored",
     "output_fields": "Names of the wanted columns, in order",
     "pattern": "Regular expression that is searched for in tags",
+    "permanent": "Do not remember where the machine was",
     "pgs": "How many placement groups the pool has",
     "pnode": "Primary node",
     "pnode_uuid": "UUID of 'pnode'; for the server's own notes",
@@ -249,6 +254,7 @@ PARAMETERS: Mapping[str, str] = {
     "src_path": "Import: directory of the export (relative to the export directory or absolute)",
     "start": "Start the instance once it is created",
     "startup_paused": "Leave the guest paused after start (for debugging)",
+    "state": "flush (machines leave the node) or ready (they come back)",
     "static": "Report configuration only, do not ask nodes",
     "storage_type": "Kind of storage",
     "tags": "Tags",
@@ -257,6 +263,7 @@ PARAMETERS: Mapping[str, str] = {
     "target_node_uuid": "UUID of 'target_node'; for the server's own notes",
     "tier": "Class of the devices a pool is on: hdd, ssd or nvme; any without",
     "timeout": "Seconds to wait for a clean stop before forcing it",
+    "tried": "Names of the machines that jobs were submitted for already",
     "uid_pool": "Kept for compatibility: the ranges [first, last] of user ids",
     "use_external_mip_script": "Use an external script to set up the master IP",
     "use_locking": "Take locks while collecting live data",

@@ -58,6 +58,7 @@ SPECIAL: Mapping[tuple[str, str], str] = {
         "Do not migrate; repair the state left behind by an earlier migration that failed"
     ),
     ("OP_INSTANCE_MIGRATE", "iallocator"): "Allocator picking the target for externally mirrored templates",
+    ("OP_MACHINE_MIGRATE", "target_node"): "Node to move to",
     ("OP_INSTANCE_MOVE", "target_node"): "Node the instance's disks are copied to",
     ("OP_INSTANCE_MULTI_ALLOC", "iallocator"): "Allocator that places all instances in one request",
     ("OP_INSTANCE_MULTI_ALLOC", "instances"): (

@@ -64,6 +64,9 @@ class Result:
 
 NOTHING = Result("Nothing", {"type": "null"})
 _SUBMITTED = "The jobs that were submitted: [true, job id], or [false, why not] for one that could not be"
+_SUBMITTED_IF = (
+    "Nothing where nothing is left to do, else the jobs that were submitted: [true, job id] of each"
+)
 _SETTINGS = Result("What was changed: [parameter, new value] of each", _CHANGES)
 _COLUMNS = Result("A row for each, with the columns that were asked for", ROWS)
 
@@ -79,6 +82,8 @@ _OTHERS: Mapping[str, Result] = {
     ),
     "OP_CEPH_OSD_ADD": Result("The number of the OSD", {"type": "integer"}),
     "OP_CLUSTER_QUERY": Result("What GET /2/info answers", {"type": "object"}),
+    "OP_NODE_SET_DOMAIN_STATE": Result(_SUBMITTED_IF, _or_null(_JOBS)),
+    "OP_NODE_END_DOMAIN_STATE": Result(_SUBMITTED_IF, _or_null(_JOBS)),
     "OP_CLUSTER_SET_PARAMS": Result("Nothing, or jobs that were submitted because of it", _or_null(_JOBS)),
     "OP_CLUSTER_VERIFY": Result(_SUBMITTED, _JOBS),
     "OP_CLUSTER_VERIFY_CONFIG": Result("Whether all is well", {"type": "boolean"}),
@@ -146,9 +151,9 @@ _NOTHING = """
     CLUSTER_REDIST_CONF DISK_REMOVE GROUP_ASSIGN_NODES GROUP_REMOVE INSTANCE_DEACTIVATE_DISKS
     INSTANCE_FAILOVER INSTANCE_GROW_DISK INSTANCE_MIGRATE INSTANCE_MOVE INSTANCE_REBOOT
     INSTANCE_RECREATE_DISKS INSTANCE_REINSTALL INSTANCE_REMOVE INSTANCE_REPLACE_DISKS
-    INSTANCE_SHUTDOWN INSTANCE_STARTUP INSTANCE_UNLOCK_DISKS MACHINE_SET_PARAMS NETWORK_ADD NETWORK_CONNECT
-    NETWORK_DISCONNECT NETWORK_REMOVE NETWORK_SET_PARAMS NODE_MODIFY_STORAGE NODE_REMOVE REPAIR_NODE_STORAGE
-    TAGS_DEL TAGS_SET TEST_DELAY
+    INSTANCE_SHUTDOWN INSTANCE_STARTUP INSTANCE_UNLOCK_DISKS MACHINE_LEAVE MACHINE_MIGRATE
+    MACHINE_RETURN MACHINE_SET_PARAMS NETWORK_ADD NETWORK_CONNECT NETWORK_DISCONNECT NETWORK_REMOVE
+    NETWORK_SET_PARAMS NODE_MODIFY_STORAGE NODE_REMOVE REPAIR_NODE_STORAGE TAGS_DEL TAGS_SET TEST_DELAY
 """
 
 RESULTS: Mapping[str, Result] = {**_OTHERS, **{f"OP_{name}": NOTHING for name in _NOTHING.split()}}

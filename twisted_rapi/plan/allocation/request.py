@@ -43,7 +43,7 @@ def _group(view: View, uuid: str) -> Params:
 
 
 def _node(rooms: Rooms, node: NodeRecord) -> Params:
-    """A node; one that does not answer is as good as offline to an allocator."""
+    """A node; to an allocator one that does not answer is as good as offline, a flushed one as drained."""
     view = rooms.view
     room = rooms.of(node.uuid)
     static: Params = {
@@ -51,7 +51,7 @@ def _node(rooms: Rooms, node: NodeRecord) -> Params:
         "primary_ip": node.primary_ip,
         "secondary_ip": node.secondary_ip,
         "offline": node.offline or room is None,
-        "drained": node.drained,
+        "drained": node.drained or node.uuid in view.domain_states,
         "master_candidate": node.master_candidate,
         "group": node.group,
         "master_capable": node.master_capable,
