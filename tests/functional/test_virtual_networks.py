@@ -22,7 +22,7 @@ from tests.requirements import missing
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model.network_rules import with_acl
 from twisted_rapi.model.network_steps import MakeNetworks
-from twisted_rapi.model.virtual_network import Acl, VirtualNetworkRecord
+from twisted_rapi.model.virtual_network import Acl, Direction, VirtualNetworkRecord
 from twisted_rapi.net.dnsmasq import PID
 from twisted_rapi.net.kernel_networks import KernelNetworks, NetworkTools
 from twisted_rapi.net.topology import Change, Topology, changes
@@ -110,6 +110,22 @@ class KernelTests(VirtualNetworksContract, NodesCase):
 
     async def done(self, work: Any) -> Any:
         return await work
+
+    async def test_refused_late(self) -> None:
+        """What the kernel refuses only when a table is committed is refused before, and nothing is left."""
+        before = self.link.run("a", "nft list ruleset")
+        good = Acl(name="a", direction="in", rule="tcp dport { 22, 80 } ct state new accept")
+        for rules in (
+            ("masquerade",),
+            ("jump acl_in",),
+            ("jump acl_out", "jump acl_in"),
+            ('iif "eth9" drop',),
+        ):
+            ways: tuple[Direction, ...] = ("in", "out")
+            acls = [Acl(name=rule, direction=way, rule=rule) for way, rule in zip(ways, rules, strict=False)]
+            self.assertNotEqual(await self.networks.check((good, *acls)), "", rules)
+        self.assertEqual(await self.networks.check((good,)), "")
+        self.assertEqual(self.link.run("a", "nft list ruleset"), before)
 
 
 class ServingTests(NodesCase):

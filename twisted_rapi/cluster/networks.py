@@ -166,7 +166,8 @@ class VirtualNetworks:
             except NetworkRefused as e:
                 raise BadRequest(str(e)) from e
             after = self._judged(replace(after, mtime=self._now(), serial_no=before.serial_no + 1))
-            await self._check_rules(rules)
+            # Each with the others: rules can lead to each other.
+            await self._check_rules(after.acls if rules else ())
             old, new = (name_key(KIND, record.name) for record in (before, after))
             commit = commit_of(
                 [after],

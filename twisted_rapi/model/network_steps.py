@@ -40,6 +40,6 @@ class ForgetLeases(Step, frozen=True, kw_only=True, tag="networks.forget", omit_
 
 
 class CheckAcls(Step, frozen=True, kw_only=True, tag="networks.check", omit_defaults=True):
-    """Judge rules of a network by ``nft``.  Outcome ``reason``: what is wrong with them; empty: nothing."""
+    """Judge all rules of a network by ``nft``.  Outcome ``reason``: what is wrong; empty: nothing."""
 
     acls: tuple[Acl, ...]

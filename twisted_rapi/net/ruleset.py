@@ -59,10 +59,9 @@ def removal(vni: int) -> str:
 
 
 def trial(acls: tuple[Acl, ...]) -> str:
-    """What ``nft -c -f`` judges rules by, in a table that is nobody's."""
-    table = f"inet {_TABLE}trial"
-    lines = [f"add table {table}", f"add chain {table} acl_in", f"add chain {table} acl_out"]
-    return "\n".join([*lines, *_rules(table, acls)]) + "\n"
+    """What ``nft -f`` judges rules by: a table with nothing else, where they are reached as in a real one."""
+    table, bridge = f"inet {_TABLE}trial", '"nobody"'
+    return "\n".join([f"add table {table}", *_forwarding(table, bridge, acls)]) + "\n"
 
 
 def _removal(table: str) -> Iterator[str]:
@@ -71,23 +70,28 @@ def _removal(table: str) -> Iterator[str]:
     yield f"delete table {table}"
 
 
-def _rules(table: str, acls: tuple[Acl, ...]) -> Iterator[str]:
-    for acl in acls:
-        yield f"add rule {table} acl_{acl.direction} counter {acl.rule}"
-
-
 def _lines(network: VirtualNetworkRecord) -> Iterator[str]:
     table, bridge = f"inet {table_of(network.vni)}", f'"{bridge_of(network)}"'
     yield f"add table {table}"
-    for hook in ("input", "forward"):
-        yield f"add chain {table} {hook} {{ type filter hook {hook} priority 0; policy accept; }}"
-    for direction in ("in", "out"):
-        yield f"add chain {table} acl_{direction}"
-        yield f"add rule {table} acl_{direction} counter"
+    yield _hook(table, "input")
     yield f"add rule {table} input iifname != {bridge} accept"
     for rule in _ANSWERED:
         yield f"add rule {table} input {rule}"
     yield f"add rule {table} input counter drop"
+    yield from _forwarding(table, bridge, network.acls)
+
+
+def _hook(table: str, hook: str) -> str:
+    return f"add chain {table} {hook} {{ type filter hook {hook} priority 0; policy accept; }}"
+
+
+def _forwarding(table: str, bridge: str, acls: tuple[Acl, ...]) -> Iterator[str]:
+    """What passes the gateway, and the rules about it."""
+    yield _hook(table, "forward")
+    for direction in ("in", "out"):
+        yield f"add chain {table} acl_{direction}"
+        yield f"add rule {table} acl_{direction} counter"
     yield f"add rule {table} forward oifname {bridge} jump acl_in"
     yield f"add rule {table} forward iifname {bridge} jump acl_out"
-    yield from _rules(table, network.acls)
+    for acl in acls:
+        yield f"add rule {table} acl_{acl.direction} counter {acl.rule}"
