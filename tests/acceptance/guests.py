@@ -72,7 +72,7 @@ class GuestCase(SynchronousTestCase):
             found.update(self.api.ask("GET", f"/2/jobs/{job}"))
             return found["status"] in ("success", "error", "canceled")
 
-        await_true(f"job {job} has ended", over, 90)
+        await_true(f"job {job} has ended", over, 180)
         self.assertEqual(found["status"], "success", json.dumps(found["opresult"]))
         return found["opresult"][-1]
 

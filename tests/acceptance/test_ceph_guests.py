@@ -12,6 +12,7 @@ from uuid import uuid4
 from tests.acceptance.guests import NAME, NEEDS, GuestCase
 from tests.requirements import missing
 from twisted_rapi.testing.ceph import CephCluster
+from twisted_rapi.testing.osd_tools import install
 from twisted_rapi.testing.processes import await_true
 
 CEPH = ("ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "rbd", "qemu-img")
@@ -46,7 +47,9 @@ class CephGuestTests(GuestCase):
 
     def settings(self, n: int) -> str:
         self.libvirts[n - 1].keep_secret(self.secret, USER, self.ceph.key(USER))
-        return f'[ceph]\nconf = "{self.ceph.conf}"\n[ceph.secrets]\n{USER} = "{self.secret}"\n'
+        tools = install(self.ceph, f"node{n}")
+        lines = ("[ceph]", f'conf = "{self.ceph.conf}"', f'tools_path = ["{tools}"]')
+        return "\n".join((*lines, f'secrets = {{ {USER} = "{self.secret}" }}', ""))
 
     def timed(self, what: str, work: Callable[[], object]) -> None:
         """Do it, and note how long it took."""
@@ -65,7 +68,7 @@ class CephGuestTests(GuestCase):
     def counts_on(self) -> None:
         """It counts further than it has."""
         before = self.count()
-        await_true(f"it counts beyond {before}", lambda: self.count() > before, 90)
+        await_true(f"it counts beyond {before}", lambda: self.count() > before, 240)
 
     def where(self) -> list[list[str]]:
         """The domains of each libvirt."""
@@ -99,7 +102,7 @@ class CephGuestTests(GuestCase):
     def boot(self) -> None:
         """Have it made, and wait until its system is up."""
         self.create()
-        await_true("the guest prints its marker", lambda: "MARKER=found-me" in self.printed(), 90)
+        await_true("the guest prints its marker", lambda: "MARKER=found-me" in self.printed(), 240)
 
     def migrate(self) -> None:
         """Have it go on on the other node."""

@@ -17,7 +17,6 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from zope.interface import implementer
 
 from tests.contract.test_volumes import at_once
 from tests.requirements import missing
@@ -27,8 +26,9 @@ from twisted_rapi.model import ceph
 from twisted_rapi.model.rbd import RbdImage, uri
 from twisted_rapi.model.steps import DiskSpec
 from twisted_rapi.storage.ceph import Ceph
-from twisted_rapi.storage.ceph_interface import ICeph, IOsdDevices
+from twisted_rapi.storage.ceph_interface import ICeph
 from twisted_rapi.storage.ceph_tools import Tools
+from twisted_rapi.storage.ceph_volume import CephVolume
 from twisted_rapi.storage.interface import IVolumeDriver
 from twisted_rapi.storage.program import TOO_LATE, Ended, Programs
 from twisted_rapi.storage.rbd import RbdDriver
@@ -37,6 +37,7 @@ from twisted_rapi.testing.contracts.ceph import CephContract
 from twisted_rapi.testing.contracts.hypervisor import HypervisorContract
 from twisted_rapi.testing.contracts.rbd import RbdContract
 from twisted_rapi.testing.libvirtd import LibvirtDaemon
+from twisted_rapi.testing.osd_tools import OsdTools
 from twisted_rapi.testing.processes import await_true
 
 NEEDS = ("ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "rbd")
@@ -82,39 +83,22 @@ class RbdTests(RbdContract, SynchronousTestCase):
         self.ceph.tool("rbd", "snap", "create", "--no-progress", "/".join(disk.logical_id) + "@s")
 
 
-@implementer(IOsdDevices)
-class Files:
-    """OSDs of the cluster in files: `device` is but a word."""
-
-    def __init__(self, cluster: CephCluster) -> None:
-        self._cluster = cluster
-        self._made: dict[str, int] = {}
-
-    async def make(self, device: str) -> int:
-        """See `IOsdDevices.make`."""
-        if device not in self._made:
-            self._made[device] = self._cluster.add_osd()
-        return self._made[device]
-
-    async def stop(self, osd: int) -> None:
-        """See `IOsdDevices.stop`."""
-        self._cluster.end_osd(osd)
-
-    async def free(self, osd: int) -> None:
-        """See `IOsdDevices.free`."""
-
-
 class CephTests(CephContract, SynchronousTestCase):
     """The contract of a cluster."""
 
     skip = missing(*NEEDS)
 
     def make(self) -> ICeph:
-        self.cluster = shared_ceph()
-        return Ceph(Tools(run_here, str(self.cluster.conf)), Files(self.cluster), socket.gethostname())
+        self.cluster, host = shared_ceph(), socket.gethostname()
+        tools = OsdTools(self.cluster, host)
+
+        async def run(command: Sequence[str], seconds: float) -> Ended:
+            return await succeed(Ended(0, tools.run(list(command)).encode()))
+
+        return Ceph(Tools(run_here, str(self.cluster.conf)), CephVolume(run), host)
 
     def device(self) -> str:
-        return "a new file"
+        return "/dev/new"
 
     def await_drained(self, osd: int) -> None:
         await_true("the OSD is drained", lambda: bool(self.done(self.ceph.drained(osd))), 90)

@@ -95,9 +95,10 @@ class LoadTests(SynchronousTestCase):
 
     def test_ceph(self) -> None:
         """An agent's ``[ceph]`` has paths below the file's folder, users that are no options, and uuids."""
-        self.file.write_text('[ceph]\nconf = "c.conf"\n')
+        self.file.write_text('[ceph]\nconf = "c.conf"\ntools_path = ["bin", "/opt/ceph"]\n')
         found = load_agent(self.file).ceph
         assert found is not None
+        self.assertEqual(found.tools_path, (str(self.folder / "bin"), "/opt/ceph"))
         self.assertEqual((found.conf, found.user), (str(self.folder / "c.conf"), ""))
         secret = 'secrets = { "%s" = "%s" }'
         uuid = "b8b0a3a4-6d0c-4f6e-9df2-1d2f6f7a1c11"

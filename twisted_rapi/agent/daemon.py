@@ -32,7 +32,7 @@ from twisted_rapi.agent.node import Node
 from twisted_rapi.agent.os_runner import OsRunner
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.agent.resource import make_site
-from twisted_rapi.agent.settings import AgentSettings, Simulated
+from twisted_rapi.agent.settings import AgentSettings, CephSettings, Simulated
 from twisted_rapi.agent.streams import Credentials, Streams
 from twisted_rapi.agent.threads import Threads
 from twisted_rapi.config import listen_address
@@ -55,7 +55,7 @@ from twisted_rapi.storage.ceph_tools import Tools
 from twisted_rapi.storage.ceph_volume import CephVolume
 from twisted_rapi.storage.file import FileDriver, InThread
 from twisted_rapi.storage.interface import IVolumeDriver
-from twisted_rapi.storage.program import Programs
+from twisted_rapi.storage.program import PATH, Programs
 from twisted_rapi.storage.rbd import RbdDriver
 from twisted_rapi.storage.shelf import FolderShelf
 from twisted_rapi.storage.simulated import Volumes
@@ -100,14 +100,21 @@ def _tools(settings: AgentSettings, reactor: Any, in_thread: InThread) -> Tools 
     """Those of Ceph, for a node that reaches one."""
     if settings.ceph is None:
         return None
-    return Tools(Programs(reactor, reactor, in_thread).run, settings.ceph.conf, settings.ceph.user)
+    run = _programs(settings.ceph, reactor, in_thread).run
+    return Tools(run, settings.ceph.conf, settings.ceph.user)
+
+
+def _programs(ceph: CephSettings, reactor: Any, in_thread: InThread) -> Programs:
+    path = ":".join((*ceph.tools_path, PATH))
+    return Programs(reactor, reactor, in_thread, {"PATH": path})
 
 
 def _ceph(settings: AgentSettings, reactor: Any, in_thread: InThread) -> ICeph | None:
     """The Ceph that is reached from here; a simulated node has a simulated one."""
     tools = _tools(settings, reactor, in_thread)
-    if tools is not None:
-        return Ceph(tools, CephVolume(Programs(reactor, reactor, in_thread).run), socket.gethostname())
+    if tools is not None and settings.ceph is not None:
+        osds = CephVolume(_programs(settings.ceph, reactor, in_thread).run)
+        return Ceph(tools, osds, socket.gethostname())
     if settings.simulated is None:
         return None
     shared = _shared(settings, settings.simulated)

@@ -53,11 +53,13 @@ class CephSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     :ivar conf: its configuration; empty: ``/etc/ceph/ceph.conf``.
     :ivar user: who the tools are, and guests whose disks do not say; without ``client.``, empty: ``admin``.
     :ivar secrets: of guests' users: the uuid of the secret that this node's libvirt has for each.
+    :ivar tools_path: folders in which tools are looked for first.
     """
 
     conf: str = ""
     user: str = ""
     secrets: dict[str, str] = field(default_factory=dict)
+    tools_path: tuple[str, ...] = ()
 
 
 class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -159,4 +161,6 @@ def _ceph(found: CephSettings, folder: Path, where: str) -> CephSettings:
     for secret in found.secrets.values():
         if not _UUID.fullmatch(secret):
             raise ConfigurationError(f"{where}: secrets: {secret!r} is no uuid")
-    return msgspec.structs.replace(found, conf=str(folder / found.conf) if found.conf else "")
+    conf = str(folder / found.conf) if found.conf else ""
+    tools = tuple(str(folder / each) for each in found.tools_path)
+    return msgspec.structs.replace(found, conf=conf, tools_path=tools)

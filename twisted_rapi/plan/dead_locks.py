@@ -7,10 +7,9 @@ or marked offline.  What is held from an address that is not known to be the nod
 """
 
 from twisted_rapi.model.ceph import BreakLocks
-from twisted_rapi.model.ceph_steps import turn
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
-from twisted_rapi.model.steps import ChangeCeph
-from twisted_rapi.plan.stage import Do, InParallel, Perform
+from twisted_rapi.plan.ceph_nodes import changing
+from twisted_rapi.plan.stage import InParallel, Perform
 from twisted_rapi.plan.view import View
 
 
@@ -31,7 +30,7 @@ def breaking(view: View, instance: InstanceRecord, source: str, stage: str) -> P
     if not changes:
         return None
     return Perform(
-        work=InParallel(tuple(Do(by, ChangeCeph(instance=turn(c), change=c)) for c in changes)),
+        work=InParallel(tuple(changing(by, change) for change in changes)),
         stage=stage,
         failed=stage,
         patience=0.0,

@@ -95,7 +95,7 @@ class Programs:
     """
     Runs tools as processes of the agent; no word of theirs is read by a shell.
 
-    :param environment: beside the search path.
+    :param environment: beside the usual search path, or with another one.
     """
 
     def __init__(

@@ -1,6 +1,8 @@
 """A real Ceph as processes on this machine's loopback, in one directory: no kernel module, no device."""
 
+import os
 import shutil
+import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -117,8 +119,12 @@ class CephCluster:
         told = [word for kind, what in caps.items() for word in ("--cap", kind, what)]
         self.tool("ceph-authtool", "--create-keyring", str(file), "--gen-key", "-n", name, *told)
 
-    def add_osd(self) -> int:
-        """Make and start one more OSD; its number."""
+    def add_osd(self, host: str = "") -> int:
+        """
+        Make and start one more OSD; its number.
+
+        :param host: what Ceph has it under; empty: this machine.
+        """
         uuid = str(uuid4())
         number = int(self.tool("ceph", "osd", "new", uuid))
         folder = self.directory / f"osd{number}"
@@ -127,13 +133,31 @@ class CephCluster:
         self._key(keyring, f"osd.{number}", _OSD_CAPS)
         self.tool("ceph", "auth", "add", f"osd.{number}", "-i", str(keyring))
         self.tool("ceph-osd", "-i", str(number), "--mkfs", "--osd-uuid", uuid, "--keyring", str(keyring))
-        self._daemon(f"osd.{number}", "ceph-osd", "-i", str(number), "--keyring", str(keyring))
+        place = ("--crush-location", f"root=default host={host}") if host else ()
+        pid = ("--pid-file", str(folder / "pid"))
+        self._daemon(f"osd.{number}", "ceph-osd", "-i", str(number), "--keyring", str(keyring), *place, *pid)
         return number
+
+    def stop_osd(self, number: int) -> None:
+        """End the process of an OSD, whoever started it; done already is well."""
+        if daemon := self.daemons.pop(f"osd.{number}", None):
+            daemon.stop()
+        elif (pid := self._pid(number)) is not None:
+            os.kill(pid, signal.SIGTERM)
+            await_true(f"the OSD {number} has ended", lambda: self._pid(number) is None, 60)
+
+    def _pid(self, number: int) -> int | None:
+        """The process of an OSD that another process has started; ``None``: it does not run."""
+        try:
+            pid = int((self.directory / f"osd{number}" / "pid").read_text(encoding="utf-8"))
+            running = str(self.conf) in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return None
+        return pid if running else None
 
     def end_osd(self, number: int) -> None:
         """End the process of an OSD and remove its files; done already is well."""
-        if daemon := self.daemons.pop(f"osd.{number}", None):
-            daemon.stop()
+        self.stop_osd(number)
         shutil.rmtree(self.directory / f"osd{number}", ignore_errors=True)
 
     def _daemon(self, name: str, program: str, *arguments: str) -> None:
@@ -188,4 +212,7 @@ class CephCluster:
         """End everything and leave no file."""
         for daemon in reversed(self.daemons.values()):
             daemon.kill()
+        for folder in self.directory.glob("osd[0-9]*"):
+            if (pid := self._pid(int(folder.name.removeprefix("osd")))) is not None:
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.directory, ignore_errors=True)
