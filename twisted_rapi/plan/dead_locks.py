@@ -13,14 +13,16 @@ from twisted_rapi.plan.stage import InParallel, Perform
 from twisted_rapi.plan.view import View
 
 
-def breaking(view: View, instance: InstanceRecord, source: str, stage: str) -> Perform | None:
+def breaking(view: View, instance: InstanceRecord, source: str) -> Perform | None:
     """
     Have the locks broken that a dead node has on an instance's images; ``None``: that is not to be done.
 
     Where it fails the guest is started nevertheless: it gets the locks a little later, once Ceph itself has
     missed their holder.
 
-    :param source: uuid of the node it was on; `stage`: what comes after.
+    The stage after it is ``unlocked``, where it failed ``locked``.
+
+    :param source: uuid of the node it was on.
     """
     node, fate = view.nodes.get(source), view.fates.get(source)
     by = _reaching(view, instance.primary_node)
@@ -31,8 +33,8 @@ def breaking(view: View, instance: InstanceRecord, source: str, stage: str) -> P
         return None
     return Perform(
         work=InParallel(tuple(changing(by, change) for change in changes)),
-        stage=stage,
-        failed=stage,
+        stage="unlocked",
+        failed="locked",
         patience=0.0,
         log=(f"* breaking the locks of node {node.name}, which is dead: {fate.proof}",),
     )

@@ -23,6 +23,7 @@ from twisted_rapi.plan.power import stop_step
 from twisted_rapi.plan.stage import Change, Do, Finish, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
 
+_STILL_LOCKED = " - WARNING: Could not break them; the instance waits until Ceph misses who has them"
 _DEGRADED = "Disk {} is degraded on target node, aborting failover"
 
 
@@ -110,12 +111,12 @@ def carry_on(
         case "abandoned":
             return _abandoned(view, instance, progress)
         case "recorded" if instance.admin_state == "up":
-            breaking = dead_locks.breaking(view, instance, source, "unlocked")
+            breaking = dead_locks.breaking(view, instance, source)
             return breaking or _start(view, instance, source, ignore_consistency)
-        case "unlocked":
-            why = "" if progress.error is None else f" - WARNING: Could not break them: {progress.error.text}"
+        case "unlocked" | "locked":
             started = _start(view, instance, source, ignore_consistency)
-            return evolve(started, log=(why, *started.log)) if why else started
+            told = (_STILL_LOCKED,) if progress.stage == "locked" else ()
+            return evolve(started, log=(*told, *started.log))
     return Finish(log=("* done",))
 
 
