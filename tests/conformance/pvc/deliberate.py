@@ -4,23 +4,21 @@ Where PVC's API answers otherwise on purpose.
 Every reason has to stand, word for word, as an item of docs/compatibility.rst.
 """
 
-from tests.conformance.pvc.difference import BY_NAME, INSIDE, LIST_OF_ONE, Difference
+from tests.conformance.pvc.ceph import OF_CEPH
+from tests.conformance.pvc.difference import ALL_SERVED, BY_NAME, INSIDE, LIST_OF_ONE, Difference
 from tests.conformance.pvc.networks import OF_NETWORKS
 
-_ALL_SERVED = (
-    "Paths and values of all forms are served side by side; the original's versions know only their own."
-)
 _STATES = (
     "States are answered as the documents say; the first form of the original answers the word ``Test``."
 )
 _WHOLE = "A token is compared as a whole; the original also takes any part of one, and an empty one."
 
 DIFFERENCES: tuple[Difference, ...] = (
-    Difference(_ALL_SERVED, "seed", "node-daemon-state", 200),
-    Difference(_ALL_SERVED, "seed", "node-daemon-state-missing", 404),
-    Difference(_ALL_SERVED, "seed", "node-coord-post-newname", 200),
-    Difference(_ALL_SERVED, "v06|v1", "node-coord-post-oldname|seed-path-auth-login", 200),
-    Difference(_ALL_SERVED, "v06-auth|v1-auth", "node-token-query|login-query", 200),
+    Difference(ALL_SERVED, "seed", "node-daemon-state", 200),
+    Difference(ALL_SERVED, "seed", "node-daemon-state-missing", 404),
+    Difference(ALL_SERVED, "seed", "node-coord-post-newname", 200),
+    Difference(ALL_SERVED, "v06|v1", "node-coord-post-oldname|seed-path-auth-login", 200),
+    Difference(ALL_SERVED, "v06-auth|v1-auth", "node-token-query|login-query", 200),
     Difference(_STATES, "seed", "(node-coordinator|node-domain|vm)-state(-get)?|vm-node-get-nomigr", 200),
     Difference(
         _STATES, "seed", "(node-coordinator|node-domain|vm)-state(-get)?-missing|vm-node-get-missing", 404
@@ -94,4 +92,5 @@ DIFFERENCES: tuple[Difference, ...] = (
         404,
     ),
     *OF_NETWORKS,
+    *OF_CEPH,
 )

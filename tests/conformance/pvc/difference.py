@@ -4,6 +4,9 @@ import re
 
 import attrs
 
+ALL_SERVED = (
+    "Paths and values of all forms are served side by side; the original's versions know only their own."
+)
 BY_NAME = (
     "An element is found by its exact name or UUID, as the first documentation says; the original takes "
     "what is given for a pattern."

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from twisted.internet.defer import Deferred
 
+from tests.conformance.pvc.ceph import HOSTS, make_ceph, recorded
 from tests.conformance.pvc.networks import records_of_networks
 from tests.unit.web.pvc.http import PvcBrowser
 from twisted_rapi.model.fault import Fault, FaultsRecord
@@ -20,7 +21,7 @@ from twisted_rapi.model.records import (
     name_key,
 )
 from twisted_rapi.model.seen import DomainSeen, NodeReport
-from twisted_rapi.model.steps import Outcome, Step
+from twisted_rapi.model.steps import LookAtCeph, Outcome, Step
 from twisted_rapi.state.writer import commit_of
 from twisted_rapi.testing.cluster import make_cluster
 from twisted_rapi.testing.memory_store import MemoryStore
@@ -124,9 +125,11 @@ class RecordedNodes(FakeNodes):
     Nodes that report the recorded figures.
 
     :ivar silent: numbers of those that report nothing at present.
+    :ivar newest: whether Ceph is as of the newest version.
     """
 
     silent: tuple[int, ...] = (3,)
+    newest: bool = False
 
     @property
     def reports(self) -> dict[str, NodeReport]:
@@ -134,10 +137,11 @@ class RecordedNodes(FakeNodes):
         return {uuid: _report(n) for n, uuid in enumerate(NODES) if n not in self.silent}
 
     async def perform(self, node: str, step: Step, patience: float = 0.0, offline: bool = False) -> Outcome:
-        """As others do, also those that report no such thing; logs are the recorded ones."""
+        """As others do, also those that report no such thing; logs and Ceph are the recorded ones."""
         found = self.nodes[node]
         found.logs = {"": "line 1\nline 2\nline 3", "web1": "".join(f"boot line {n}\n" for n in range(1, 31))}
-        return await super().perform(node, step, patience, offline)
+        outcome = await super().perform(node, step, patience, offline)
+        return recorded(step, outcome, self.newest) if isinstance(step, LookAtCeph) else outcome
 
 
 def _report(n: int) -> NodeReport:
@@ -160,6 +164,7 @@ def _report(n: int) -> NodeReport:
         domains=domains,
         software_version="1.0.3",
         clock=1700000000.0,
+        ceph=True,
     )
 
 
@@ -169,5 +174,10 @@ def make_world(folder: Path, dialect: Literal["seed", "0.6", "1.0"], authenticat
     records, names = _records()
     done: list[object] = []
     Deferred.fromCoroutine(store.commit(commit_of(records, names=names))).addBoth(done.append)
-    cluster = make_cluster(store, RecordedNodes(NODES))
+    nodes = RecordedNodes(NODES)
+    nodes.newest = dialect == "1.0"
+    for fake, host in zip(nodes.nodes.values(), HOSTS, strict=False):
+        fake.host = host
+    make_ceph(nodes.shared)
+    cluster = make_cluster(store, nodes)
     return PvcBrowser(folder, cluster, dialect, authentication, TOKENS)

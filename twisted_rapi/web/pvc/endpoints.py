@@ -8,6 +8,7 @@ import attrs
 
 from twisted_rapi.plan.pvc.dialect import ALL, Dialect
 from twisted_rapi.web.call import Api
+from twisted_rapi.web.pvc.ceph_looks import CephLooks
 from twisted_rapi.web.pvc.definitions import Definitions
 from twisted_rapi.web.pvc.gate import Gate
 from twisted_rapi.web.pvc.replies import message
@@ -53,13 +54,14 @@ class PvcCall:
 
     :ivar names: what stands in the URI for the pattern's names, decoded.
     :ivar values: by name those that were given: ``str``, or ``bool`` for flags.
-    :ivar definitions: of the machines.
+    :ivar definitions: of the machines; `ceph`: looks at Ceph.
     :ivar gate: who may ask; `session`: the cookie of the request's session; `address`: who asks.
     """
 
     api: Api
     gate: Gate
     definitions: Definitions
+    ceph: CephLooks
     dialect: Dialect
     method: str
     names: Mapping[str, str]

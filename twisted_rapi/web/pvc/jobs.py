@@ -13,6 +13,18 @@ from twisted_rapi.web.pvc.endpoints import PvcCall
 WAIT = 150.0  # seconds; what forwards a request to the master waits for 180
 
 
+class JobFailed(BadRequest):
+    """
+    A job has not ended well.
+
+    :ivar why: in words; `code`: of the errors of jobs, "" where there is none.
+    """
+
+    def __init__(self, why: str, code: str) -> None:
+        super().__init__(f"ERROR: {why}")
+        self.why, self.code = why, code
+
+
 async def submitted(call: PvcCall, ops: Sequence[Opcode], handler: str) -> int:
     """
     The id of a job with these opcodes, which can no longer be lost.
@@ -30,13 +42,13 @@ async def ended(call: PvcCall, job: int, seconds: float = WAIT) -> JobRecord | N
 
     A client that goes away meanwhile is no longer waited for; the job goes on.
 
-    :raises BadRequest: it has failed, with the reason.
+    :raises JobFailed: it has not.
     """
     found = await call.api.cluster.wait(job, lambda record: job_status(record) not in FINAL, seconds)
     if found is None or job_status(found) not in FINAL:
         return None
     if job_status(found) != "success":
-        raise BadRequest(f"ERROR: {failure(found)}")
+        raise JobFailed(failure(found), code_of(found))
     return found
 
 
@@ -48,3 +60,12 @@ def failure(job: JobRecord) -> str:
             told = result[1] if isinstance(result, (list, tuple)) and len(result) > 1 else result
             return str(told[0] if isinstance(told, (list, tuple)) and told else told)
     return "the job was cancelled"
+
+
+def code_of(job: JobRecord) -> str:
+    """The code of the error it has ended with; "" where there is none."""
+    for op in job.ops:
+        match op.result:
+            case [_, [_, str(code)]] if op.status == "error":
+                return code
+    return ""

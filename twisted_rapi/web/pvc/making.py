@@ -7,6 +7,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted_rapi.config import PvcSection
 from twisted_rapi.plan.pvc.dialect import NAMES
 from twisted_rapi.web.followed import InThread
+from twisted_rapi.web.pvc.ceph_looks import CephLooks
 from twisted_rapi.web.pvc.endpoints import Endpoints
 from twisted_rapi.web.pvc.gate import Gate
 from twisted_rapi.web.pvc.openapi import with_document
@@ -22,4 +23,5 @@ def make_side(
     """What answers as the configuration says, and the tokens, a service that is still to be started."""
     tokens = Tokens(Path(section.tokens), in_thread, watch)
     gate = Gate(tokens, clock, section.authentication)
-    return PvcSide(Endpoints(with_document(ENDPOINTS)), NAMES[section.dialect], gate), tokens
+    endpoints = Endpoints(with_document(ENDPOINTS))
+    return PvcSide(endpoints, NAMES[section.dialect], gate, CephLooks(clock)), tokens

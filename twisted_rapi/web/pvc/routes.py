@@ -2,7 +2,12 @@
 
 from twisted_rapi.web.pvc import (
     acls,
+    ceph,
+    ceph_osds,
+    ceph_snapshots,
+    ceph_volumes,
     coordination,
+    disk_locks,
     faults,
     general,
     leases,
@@ -31,6 +36,11 @@ _FAMILIES = (
     acls,
     logs,
     tags,
+    ceph,
+    ceph_osds,
+    ceph_volumes,
+    ceph_snapshots,
+    disk_locks,
 )
 
 ENDPOINTS: tuple[Endpoint, ...] = tuple(endpoint for family in _FAMILIES for endpoint in family.ENDPOINTS)

@@ -13,6 +13,7 @@ import attrs
 from twisted_rapi.errors import NoMaster, RequestError
 from twisted_rapi.plan.pvc.dialect import Dialect, choose
 from twisted_rapi.web.call import Api
+from twisted_rapi.web.pvc.ceph_looks import CephLooks
 from twisted_rapi.web.pvc.definitions import Definitions
 from twisted_rapi.web.pvc.endpoints import PREFIX, Endpoint, Endpoints, Found, PvcCall
 from twisted_rapi.web.pvc.gate import Gate, Shown
@@ -58,12 +59,13 @@ class PvcSide:
     Answers what is below `PREFIX`.
 
     :param configured: the dialect of requests that do not tell theirs.
-    :param gate: who may ask.
+    :param gate: who may ask; `ceph`: looks at Ceph.
     """
 
-    def __init__(self, endpoints: Endpoints, configured: Dialect, gate: Gate) -> None:
+    def __init__(self, endpoints: Endpoints, configured: Dialect, gate: Gate, ceph: CephLooks) -> None:
         self._endpoints, self._configured, self._gate = endpoints, configured, gate
         self._definitions = Definitions()
+        self._ceph = ceph
 
     def serves(self, path: str) -> bool:
         """Whether a path is of this API."""
@@ -124,6 +126,7 @@ class PvcSide:
             api=asked.api,
             gate=self._gate,
             definitions=self._definitions,
+            ceph=self._ceph,
             dialect=asked.dialect,
             method=endpoint.method,
             names=asked.found.names,

@@ -15,10 +15,27 @@ from twisted_rapi.web.pvc.endpoints import PREFIX
 from twisted_rapi.web.pvc.routes import ENDPOINTS
 
 NAMES = st.sampled_from(
-    ["web1.example.com", "node1.example.com", "nope", "0" * 32, "100", "front"]
+    ["web1.example.com", "node1.example.com", "nope", "0" * 32, "100", "front", "rbd", "v", "0", "--all"]
 ) | st.text(max_size=12)
 VALUES = st.sampled_from(
-    ["primary", "true", "", "start", "(a+)+$", "[", "\0", "managed", "10.9.0.1", "in", "accept"]
+    [
+        "primary",
+        "true",
+        "",
+        "start",
+        "(a+)+$",
+        "[",
+        "\0",
+        "managed",
+        "10.9.0.1",
+        "in",
+        "accept",
+        "rbd",
+        "v",
+        "20G",
+        "8",
+        "1e400",
+    ]
 ) | st.text(max_size=12)
 FIELDS = sorted({value.name for endpoint in ENDPOINTS for value in endpoint.values} | {"token"})
 PAIRS = st.lists(st.tuples(st.sampled_from(FIELDS) | st.text(max_size=5), VALUES), max_size=4)
@@ -42,6 +59,8 @@ class GeneratedTests(SynchronousTestCase):
         self.addCleanup(self.browser.cluster.stop)
         self.browser.rapi.done("POST", "/2/instances", CREATION)
         self.browser.ask("POST", "/network", form=FRONT)
+        form = {"pool": "rbd", "volume": "v", "size": "1G"}
+        self.browser.ask("POST", "/storage/ceph/volume", form=form)
 
     @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
