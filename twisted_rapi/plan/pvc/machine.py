@@ -69,7 +69,8 @@ def _networks(definition: Definition, dialect: Dialect) -> list[dict[str, Any]]:
         return [dict(network) for network in definition.networks]
     found = []
     for network in definition.networks:
-        vni = network["source"].removeprefix("vmbr") if network["source"].startswith("vmbr") else None
+        source = network["source"]  # such as vmbr100 or brcluster
+        vni = next((source.removeprefix(word) for word in ("vmbr", "br") if source.startswith(word)), None)
         found.append({"type": network["type"], "vni": vni, **network, **dict.fromkeys(_NO_TRAFFIC, 0)})
     return found
 

@@ -46,7 +46,8 @@ def _text(value: str) -> str:
     return quote(value.encode("utf-8", "replace"), safe="")
 
 
-def _pairs(pairs: list[tuple[str, str]]) -> str:
+def encoded(pairs: list[tuple[str, str]]) -> str:
+    """A form, or a query."""
     return "&".join(f"{_text(name)}={_text(value)}" for name, value in pairs)
 
 
@@ -82,8 +83,8 @@ class GeneratedTests(SynchronousTestCase):
     ) -> None:
         """There is an answer that is none of 500, and what is JSON can be read."""
         parts = [_text(name) if part.startswith("<") else part for part in path.split("/")]
-        uri = f"{PREFIX}{'/'.join(parts)}?{_pairs(query)}"
-        sent = self.browser.waited(method, uri, _pairs(form).encode(), FORM, 40, User_Agent=agent)
+        uri = f"{PREFIX}{'/'.join(parts)}?{encoded(query)}"
+        sent = self.browser.waited(method, uri, encoded(form).encode(), FORM, 40, User_Agent=agent)
         answer = parse(sent)
         self.assertNotEqual(answer.status, 500, uri)
         if answer.headers.get("content-type") == "application/json" and method != "HEAD":

@@ -104,7 +104,7 @@ class MachineTests(SynchronousTestCase):
         [found] = self.get("/vm/db1.example.com", agent="pvc/1.0")
         self.assertEqual(found["tags"], [{"name": "prod", "type": "user", "protected": False}])
         self.assertEqual(found["disks"][0]["rd_req"], 0)
-        self.assertEqual((found["networks"][0]["vni"], found["networks"][0]["wr_drops"]), (None, 0))
+        self.assertEqual((found["networks"][0]["vni"], found["networks"][0]["wr_drops"]), ("0", 0))
         found = self.get("/vm/db1.example.com/tags", agent="pvc/1.0")
         self.assertEqual(found["tags"][0]["name"], "prod")
 
