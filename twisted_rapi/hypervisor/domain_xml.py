@@ -16,6 +16,7 @@ from twisted_rapi.hypervisor.xml_base import NAMESPACE, DomainKind, Found, Read,
 from twisted_rapi.hypervisor.xml_devices import own_disks, read_devices, read_disk, write_devices
 from twisted_rapi.hypervisor.xml_display import read_displays, write_displays
 from twisted_rapi.hypervisor.xml_nics import NicRead, nic_note, read_nics
+from twisted_rapi.hypervisor.xml_onto import fitting, onto, with_log
 from twisted_rapi.hypervisor.xml_platform import (
     USUAL_EMULATOR,
     kind_of,
@@ -23,6 +24,8 @@ from twisted_rapi.hypervisor.xml_platform import (
     write_command,
     write_platform,
 )
+from twisted_rapi.model.machine_xml import read
+from twisted_rapi.model.safe_xml import BadXml, parse, write
 from twisted_rapi.model.steps import DomainSpec
 
 SCALE = {"KiB": 1024, "k": 1024, "MiB": 1, "GiB": 1 / 1024}
@@ -62,6 +65,24 @@ def to_xml(
     :param found: what its parameters and its disks name of the node.
     :raises StepFailed: if it cannot be expressed.
     """
+    if not domain.base:
+        return as_text(_generated(domain, paths, kind, serial_dir, found), domain.name)
+    try:
+        base = parse(domain.base)
+        domain = fitting(domain, read(base))
+        whole = _generated(domain, paths, kind, serial_dir, found)
+        root = onto(base, domain, whole, lambda bare: _generated(bare, (), kind, serial_dir, found))
+        if serial_dir:
+            with_log(root, f"{serial_dir}/{domain.name}.log")
+        return write(root)
+    except BadXml as e:
+        raise failed(f"the definition of {domain.name} cannot be used: {e}") from e
+
+
+def _generated(
+    domain: DomainSpec, paths: Sequence[str], kind: DomainKind, serial_dir: str, found: Found
+) -> ET.Element:
+    """The definition of a domain that has no base."""
     if len(paths) != len(domain.disks):
         raise failed(f"{domain.name} has {len(domain.disks)} disks, got paths of {len(paths)}")
     hv = domain.hvparams
@@ -79,7 +100,7 @@ def to_xml(
     write_devices(devices, domain, paths, serial_dir, found.secrets)
     write_displays(root, devices, domain, found)
     write_command(root, hv)
-    return as_text(root, domain.name)
+    return root
 
 
 def as_text(root: ET.Element, name: str) -> str:

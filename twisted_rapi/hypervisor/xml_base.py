@@ -7,10 +7,10 @@ from xml.etree import ElementTree as ET
 from msgspec import Struct, field
 
 from twisted_rapi.errors import StepFailed
+from twisted_rapi.model.safe_xml import NAMESPACE as NAMESPACE
+from twisted_rapi.model.safe_xml import QEMU as QEMU
 
 DomainKind = Literal["kvm", "qemu"]
-NAMESPACE = "https://twisted-rapi.invalid/xmlns/instance/1"
-QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 Read = dict[str, Any]  # hypervisor parameters a definition has, those with their usual value left out
 

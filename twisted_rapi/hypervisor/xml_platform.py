@@ -16,9 +16,9 @@ from twisted_rapi.hypervisor.xml_base import (
     found_only,
     inverse,
 )
+from twisted_rapi.model.machine_xml import BOOT
 from twisted_rapi.model.steps import DomainSpec
 
-BOOT = {"disk": "hd", "cdrom": "cdrom", "network": "network", "floppy": "fd"}
 USUAL_EMULATOR = "/usr/bin/kvm"  # what libvirt finds by itself
 _CPUS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*", re.ASCII)
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)

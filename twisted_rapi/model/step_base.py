@@ -61,6 +61,7 @@ class DomainSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     :ivar instance_uuid: also the domain's uuid.
     :ivar console_port: the TCP port for VNC or SPICE, as allotted to the instance; ``None`` without one.
+    :ivar base: the XML that says of it what these fields do not; empty: nothing does.
     """
 
     name: str
@@ -81,6 +82,7 @@ class DomainSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     ctime: float = 0.0
     mtime: float = 0.0
+    base: str = ""
 
 
 def device_name(device: DiskSpec | NicSpec) -> str:

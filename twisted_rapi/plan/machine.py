@@ -98,4 +98,5 @@ def domain_spec(
         tags=instance.tags,
         ctime=instance.ctime,
         mtime=instance.mtime,
+        base=view.machine(instance.uuid).xml,
     )

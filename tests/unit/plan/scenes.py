@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tests.unit.plan.definitions import an_image, definition
 from tests.unit.plan.programs import DEVICES, NAMES, create, op
 from tests.unit.plan.templates import disks_of, made, world_of
 from twisted_rapi.model.domain_state import DomainState, DomainStateRecord
@@ -122,7 +123,19 @@ _INSTANCES: dict[str, Scene] = {
     "look": (RUNNING, op("INSTANCE_QUERY_DATA")),
 }
 
+_DEFINE = op("MACHINE_DEFINE", xml=definition(), profile="p", node_name="node1")
+_DEFINED = (an_image, _DEFINE)
+
 _MACHINES: dict[str, Scene] = {
+    "define": ((an_image,), _DEFINE),
+    "define where it fits": ((), op("MACHINE_DEFINE", xml=definition(devices=""))),
+    "replace a definition": (
+        _DEFINED,
+        op("MACHINE_MODIFY", instance_name="new1", xml=definition(devices="", more="")),
+    ),
+    "undefine": (_DEFINED, op("MACHINE_UNDEFINE", instance_name="new1")),
+    "undefine what RAPI made": (RUNNING, op("MACHINE_UNDEFINE", instance_name=A)),
+    "undefine with disks": (_DEFINED, op("MACHINE_UNDEFINE", instance_name="new1", delete_disks=True)),
     "settings of a machine": (
         AT_REST,
         op("MACHINE_SET_PARAMS", instance_name=A, last_node="node2", node_limit=["node1"], profile="p"),

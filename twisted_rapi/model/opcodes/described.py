@@ -46,6 +46,7 @@ PARAMETERS: Mapping[str, str] = {
     "debug_simulate_errors": "Kept for compatibility: nothing pretends to have failed",
     "default_iallocator": "Allocator script used when an operation names none; empty string removes it",
     "default_iallocator_params": "Command line parameters for the default allocator (dict)",
+    "delete_disks": "Remove the machine's disks, with what is on them",
     "depends": (
         "Jobs that have to end before: list of [job id, statuses that will do]; an empty list of statuses "
         "means success or error. Negative ids count back from this job"
@@ -277,6 +278,7 @@ PARAMETERS: Mapping[str, str] = {
     "weight": "Weight of the OSD among others; 0: by its size",
     "what": "Resource kind to query",
     "x509_key_name": "Remote export: [name, HMAC digest, salt] of the key made by the prepare step",
+    "xml": "The machine's definition: libvirt's domain XML",
     "zero_free_space": "Overwrite unused space of the disks first so that the dump compresses well",
     "zeroing_image": "OS image used for zeroing free space",
     "zeroing_timeout_fixed": "Fixed part (s) of the zeroing timeout",
