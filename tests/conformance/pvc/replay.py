@@ -30,7 +30,7 @@ FILES: dict[str, Name] = {
 }
 MOST_WAITS = 40
 # Of machines only what does not come from their definitions, which nobody can give here yet.
-OF_MACHINES = ("name", "uuid", "state", "node", "memory", "vcpu")
+OF_MACHINES = ("name", "uuid", "state", "node", "last_node", "migrated", "memory", "vcpu")
 
 # What shows the effect of endpoints that are not there yet.
 LATER = {

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from tests.conformance.pvc.ceph import HOSTS, make_ceph, recorded
 from tests.conformance.pvc.networks import records_of_networks
 from tests.unit.web.pvc.http import PvcBrowser
+from twisted_rapi.model.domain_state import DomainStateRecord
 from twisted_rapi.model.fault import Fault, FaultsRecord
 from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord
@@ -76,7 +77,11 @@ def uuid_of(digit: int) -> str:
     return f"{d * 8}-{d * 4}-4{d * 3}-8{d * 3}-{d * 12}"
 
 
-KEPT = MachineRecord(uuid=uuid_of(1), protected_tags=("keep",))
+KEPT: tuple[Record, ...] = (
+    MachineRecord(uuid=uuid_of(1), protected_tags=("keep",)),
+    MachineRecord(uuid=uuid_of(2), last_node=NODES[0]),
+    DomainStateRecord(uuid=NODES[2], state="flushed", job=0),
+)
 
 
 def _records() -> tuple[list[Record], dict[str, str]]:
@@ -91,7 +96,6 @@ def _records() -> tuple[list[Record], dict[str, str]]:
             agent_host=f"192.0.2.{n}",
             agent_port=1811,
             master_candidate=n < 4,
-            drained=n == 3,
             offline=n == 4,
         )
         for n, (uuid, figures) in enumerate(zip(NODES, FIGURES, strict=True), 1)
@@ -117,7 +121,7 @@ def _records() -> tuple[list[Record], dict[str, str]]:
     names = {name_key(record.KIND, record.name): record.uuid for record in named}
     networks, taken = records_of_networks()
     names |= taken
-    return [cluster, *named, *networks, *there, ElectionRecord(term=1, node=NODES[0]), FAULTS, KEPT], names
+    return [cluster, *named, *networks, *there, ElectionRecord(term=1, node=NODES[0]), FAULTS, *KEPT], names
 
 
 class RecordedNodes(FakeNodes):
@@ -165,6 +169,8 @@ def _report(n: int) -> NodeReport:
         software_version="1.0.3",
         clock=1700000000.0,
         ceph=True,
+        hypervisors={"kvm": "5.2"},
+        bridges=("br0",),
     )
 
 

@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from twisted_rapi.model import params
-from twisted_rapi.model.records import InstanceRecord
+from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.plan.pvc.definition import Definition
 from twisted_rapi.plan.pvc.dialect import Dialect
 from twisted_rapi.plan.pvc.scene import Scene
@@ -53,9 +53,22 @@ def state(scene: Scene, instance: InstanceRecord, dialect: Dialect) -> str:
     return "start" if instance.admin_state == "up" else "stop"
 
 
+def last_node(scene: Scene, instance: InstanceRecord) -> NodeRecord | None:
+    """The node it ran on before it was migrated, if it was."""
+    first = scene.view.machine(instance.uuid).last_node
+    return None if first == instance.primary_node else scene.view.nodes.get(first)
+
+
 def place(scene: Scene, instance: InstanceRecord) -> dict[str, str]:
     """Where it runs, and where it ran before it was migrated."""
-    return {"node": scene.view.nodes[instance.primary_node].name, "last_node": ""}
+    first = last_node(scene, instance)
+    here = scene.view.nodes[instance.primary_node].name
+    return {"node": here, "last_node": "" if first is None else first.name}
+
+
+def _migrated(scene: Scene, instance: InstanceRecord) -> str:
+    first = last_node(scene, instance)
+    return "no" if first is None else f"from {first.name}"
 
 
 def tags(scene: Scene, instance: InstanceRecord) -> list[dict[str, Any]]:
@@ -129,7 +142,7 @@ def info(scene: Scene, instance: InstanceRecord, definition: Definition, dialect
         "uuid": instance.uuid,
         "state": state(scene, instance, dialect),
         **place(scene, instance),
-        "migrated": "no",
+        "migrated": _migrated(scene, instance),
         "failed_reason": "",
         **_of_later(scene, instance, dialect),
         "description": definition.description,

@@ -49,7 +49,14 @@ def coordinator_state(scene: Scene, node: NodeRecord, dialect: Dialect) -> str:
 
 
 def domain_state(scene: Scene, node: NodeRecord) -> str:
-    """``ready``, or ``flush`` while machines leave it and ``flushed`` when none runs there any more."""
+    """
+    ``ready``, ``flush`` while machines leave it, ``flushed`` when they have, ``unflush`` as they come back.
+
+    One that is drained for RAPI is flushed as soon as nothing runs there.
+    """
+    wish = scene.view.domain_states.get(node.uuid)
+    if wish is not None:
+        return wish.state
     if node.offline:
         return "flushed"
     if not node.drained:

@@ -7,7 +7,7 @@ import attrs
 from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.fault import Fault
 from twisted_rapi.model.mastership import SwitchRecord
-from twisted_rapi.model.records import FINAL, InstanceRecord, JobRecord
+from twisted_rapi.model.records import FINAL, InstanceRecord, JobRecord, OpRecord
 from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
 from twisted_rapi.plan.view import View
 
@@ -18,8 +18,23 @@ _STATES = {
     "OP_INSTANCE_MIGRATE": "migrate",
     "OP_INSTANCE_FAILOVER": "migrate",
     "OP_INSTANCE_MOVE": "migrate",
+    "OP_MACHINE_MIGRATE": "migrate",
 }
-"""What PVC calls the state of a machine that such a job works on."""
+"""What PVC calls the state of a machine that such a job works on, or is to."""
+
+_AT_WORK = {"OP_MACHINE_LEAVE": "migrate", "OP_MACHINE_RETURN": "migrate"}
+"""The same of jobs that may do something else in the end."""
+
+_STAGES = {"stop": "shutdown", "start": "start"}
+"""The same of jobs that do it, by what their stage begins with."""
+
+
+def _state(op: OpRecord) -> str | None:
+    """What an opcode does, or is to do, to the state of a machine."""
+    name = str(op.input.get("OP_ID"))
+    if name in _AT_WORK:
+        return _STAGES.get(op.stage.partition(":")[0], _AT_WORK[name]) if op.status == "running" else None
+    return _STATES.get(name)
 
 
 @attrs.frozen
@@ -61,7 +76,7 @@ def states_of_jobs(jobs: Iterable[JobRecord]) -> dict[str, str]:
         if job.ops[-1].status in FINAL:
             continue
         op = next(op for op in job.ops if op.status not in FINAL)
-        state = _STATES.get(str(op.input.get("OP_ID")))
+        state = _state(op)
         if state is not None and op.status != "canceling":
             found = running if op.status == "running" else wanted
             found[str(op.input.get("instance_name", ""))] = state

@@ -9,6 +9,7 @@ from twisted_rapi.errors import BadRequest
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import FINAL, JobRecord, job_status
 from twisted_rapi.web.pvc.endpoints import PvcCall
+from twisted_rapi.web.pvc.tasks import why
 
 WAIT = 150.0  # seconds; what forwards a request to the master waits for 180
 
@@ -52,14 +53,32 @@ async def ended(call: PvcCall, job: int, seconds: float = WAIT) -> JobRecord | N
     return found
 
 
+async def all_ended(call: PvcCall, job: int, seconds: float = WAIT) -> bool:
+    """
+    Whether a job has ended well, and the last of the jobs it has submitted, and so on; no: they go on.
+
+    :raises JobFailed: one of them has not.
+    """
+    until = call.api.now() + seconds
+    while (left := until - call.api.now()) > 0:
+        found = await ended(call, job, left)
+        if found is None:
+            return False
+        result = found.ops[-1].result
+        jobs = result.get("jobs") if isinstance(result, dict) else None
+        if not jobs:
+            return True
+        accepted, last = jobs[-1]
+        if not accepted:
+            raise JobFailed(str(last), "")
+        job = int(last)
+    return False
+
+
 def failure(job: JobRecord) -> str:
     """Why a job has not ended well."""
-    for op in job.ops:
-        if op.status == "error":
-            result = op.result
-            told = result[1] if isinstance(result, (list, tuple)) and len(result) > 1 else result
-            return str(told[0] if isinstance(told, (list, tuple)) and told else told)
-    return "the job was cancelled"
+    failed = [why(op) for op in job.ops if op.status == "error"]
+    return failed[0] if failed else "the job was cancelled"
 
 
 def code_of(job: JobRecord) -> str:
