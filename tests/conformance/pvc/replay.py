@@ -214,8 +214,8 @@ def _shown(capture: Capture, value: Any, dialect: Dialect) -> Any:
     if "xml" in value:
         keys = [*value] if dialect is not Dialect.SEED else sorted(value)
         return {"keys": keys, **{name: value.get(name) for name in OF_MACHINES}}
-    if capture.path.endswith("/status") and "primary_node" in value:
-        return list(value)
+    if capture.path == f"{PREFIX}/status" and "primary_node" in value:
+        return _of_status(value)
     if "daemon_state" in value and "memory" in value:
         return _of_node(value)
     value = {name: each for name, each in value.items() if not _is_left(value, name)}
@@ -225,6 +225,14 @@ def _shown(capture: Capture, value: Any, dialect: Dialect) -> Any:
 def _is_left(value: dict[str, Any], name: str) -> bool:
     """What differs by nature: ids of tasks, and what Ceph says that nobody had asked when it was recorded."""
     return name in ("task_id", "fsid") or (name == "stats" and "snapshot" in value)
+
+
+def _of_status(value: dict[str, Any]) -> Any:
+    """Of the whole cluster what there is, and what there is of Ceph."""
+    shown: dict[str, Any] = {name: value[name] for name in ("osds", "pools", "volumes", "snapshots")}
+    if "detail" in value:
+        shown |= {"osd": value["detail"]["osd"], "disk": value["resources"]["disk"]}
+    return {"keys": list(value), **shown}
 
 
 def _of_node(value: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from twisted_rapi.model.fault import Fault
 from twisted_rapi.model.mastership import SwitchRecord
 from twisted_rapi.model.records import FINAL, InstanceRecord, JobRecord, OpRecord
 from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
+from twisted_rapi.plan.pvc.storage import Storage
 from twisted_rapi.plan.view import View
 
 _STATES = {
@@ -46,6 +47,7 @@ class Scene:
     :ivar faults: those that are told of, the oldest first.
     :ivar moving: by name, the states of machines that jobs work on.
     :ivar networks: the virtual ones; `leases`: what their DHCP servers gave.
+    :ivar storage: what there is of Ceph, where that was looked at.
     """
 
     view: View
@@ -55,6 +57,7 @@ class Scene:
     moving: Mapping[str, str] = attrs.field(factory=dict)
     networks: Collection[VirtualNetworkRecord] = ()
     leases: Collection[DhcpLeaseRecord] = ()
+    storage: Storage = attrs.field(factory=Storage)
 
     def machines(self) -> list[InstanceRecord]:
         """All that are not being made any more, by name."""

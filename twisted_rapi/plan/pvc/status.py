@@ -27,18 +27,26 @@ def in_maintenance(scene: Scene) -> bool:
 
 
 def _degraded(scene: Scene, dialect: Dialect) -> bool:
-    """Whether a node cannot have machines, or something is wrong that nobody knows of."""
+    """Whether a node cannot have machines or Ceph is not well, or something is wrong that nobody knows of."""
     unable = any(
         node.daemon_state(scene, each, dialect) in ("dead", "fenced")
         or node.domain_state(scene, each) != "ready"
         for each in node.nodes(scene)
     )
-    return unable or any(map(counts, scene.faults))
+    osds = any(not (osd["up"] and osd["in"]) for osd in scene.storage.osds)
+    return unable or osds or bool(scene.storage.troubles()) or any(map(counts, scene.faults))
 
 
 def health(scene: Scene) -> int:
-    """What is left of 100 by the faults that last and that nobody has acknowledged."""
-    return max(0, 100 - sum(fault.delta for fault in scene.faults if counts(fault)))
+    """What is left of 100 by Ceph and by the faults that last and that nobody has acknowledged."""
+    return max(0, 100 - sum(int(one["health_delta"]) for one in _troubles(scene)))
+
+
+def _troubles(scene: Scene) -> list[dict[str, Any]]:
+    faults = (
+        {"id": one.id, "health_delta": one.delta, "text": one.text} for one in filter(counts, scene.faults)
+    )
+    return [*faults, *scene.storage.troubles()]
 
 
 def _messages(info: dict[str, Any]) -> list[str]:
@@ -56,10 +64,7 @@ def _figures(scene: Scene, dialect: Dialect) -> dict[str, Any]:
         "nodes": _counted(states),
         "vms": _counted(machine.state(scene, i, dialect) for i in scene.machines()),
         "networks": len(scene.networks),
-        "osds": {"total": 0},
-        "pools": 0,
-        "volumes": 0,
-        "snapshots": 0,
+        **scene.storage.counted(),
     }
 
 
@@ -80,8 +85,7 @@ def _resources(scene: Scene) -> dict[str, Any]:
         "allocated": sum(one["vcpu"]["allocated"] for one in infos),
         "utilization": _share(load, cpus),
     }
-    disk = {"total": 0, "used": 0, "free": 0, "utilization": 0.0}
-    return {"memory": memory, "cpu": cpu, "disk": disk}
+    return {"memory": memory, "cpu": cpu, "disk": scene.storage.disk()}
 
 
 def _detail(scene: Scene) -> dict[str, Any]:
@@ -99,7 +103,7 @@ def _detail(scene: Scene) -> dict[str, Any]:
             {"uuid": i.uuid, "name": i.name, "state": machine.state(scene, i, dialect)}
             for i in scene.machines()
         ],
-        "osd": [],
+        "osd": scene.storage.detail(),
         "faults": ordered((told(fault, scene.view.now) for fault in scene.faults), KEYS[0]),
     }
 
@@ -121,10 +125,7 @@ def status(scene: Scene, dialect: Dialect, version: str) -> dict[str, Any]:
         "cluster_name": scene.view.cluster.name,
         "cluster_health": {
             "health": health(scene),
-            "messages": [
-                {"id": one.id, "health_delta": one.delta, "text": one.text}
-                for one in filter(counts, scene.faults)
-            ],
+            "messages": _troubles(scene),
         },
         "node_health": {
             name: {"health": "" if one["health"] == "N/A" else one["health"], "messages": _messages(one)}

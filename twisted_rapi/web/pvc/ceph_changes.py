@@ -128,6 +128,7 @@ async def done(
     except JobFailed as e:
         instead = (told or {}).get(e.code)
         raise BadRequest((instead or f"ERROR: Failed to {doing}: {e.why}").replace('"', "'")) from e
+    call.counts.forget()
     if found is None:
         return call.told(f"It goes on as job {job}, which has not ended yet.", 202)
     return message(call.dialect, text) if as_is else call.told(text)

@@ -8,6 +8,7 @@ import attrs
 
 from twisted_rapi.plan.pvc.dialect import ALL, Dialect
 from twisted_rapi.web.call import Api
+from twisted_rapi.web.pvc.ceph_counts import CephCounts
 from twisted_rapi.web.pvc.ceph_looks import CephLooks
 from twisted_rapi.web.pvc.definitions import Definitions
 from twisted_rapi.web.pvc.gate import Gate
@@ -54,7 +55,7 @@ class PvcCall:
 
     :ivar names: what stands in the URI for the pattern's names, decoded.
     :ivar values: by name those that were given: ``str``, or ``bool`` for flags.
-    :ivar definitions: of the machines; `ceph`: looks at Ceph.
+    :ivar definitions: of the machines; `ceph`: looks at Ceph; `counts`: what there is of it.
     :ivar gate: who may ask; `session`: the cookie of the request's session; `address`: who asks.
     """
 
@@ -62,6 +63,7 @@ class PvcCall:
     gate: Gate
     definitions: Definitions
     ceph: CephLooks
+    counts: CephCounts
     dialect: Dialect
     method: str
     names: Mapping[str, str]

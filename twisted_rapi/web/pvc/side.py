@@ -13,6 +13,7 @@ import attrs
 from twisted_rapi.errors import NoMaster, RequestError
 from twisted_rapi.plan.pvc.dialect import Dialect, choose
 from twisted_rapi.web.call import Api
+from twisted_rapi.web.pvc.ceph_counts import CephCounts
 from twisted_rapi.web.pvc.ceph_looks import CephLooks
 from twisted_rapi.web.pvc.definitions import Definitions
 from twisted_rapi.web.pvc.endpoints import PREFIX, Endpoint, Endpoints, Found, PvcCall
@@ -65,7 +66,7 @@ class PvcSide:
     def __init__(self, endpoints: Endpoints, configured: Dialect, gate: Gate, ceph: CephLooks) -> None:
         self._endpoints, self._configured, self._gate = endpoints, configured, gate
         self._definitions = Definitions()
-        self._ceph = ceph
+        self._ceph, self._counts = ceph, CephCounts(ceph)
 
     def serves(self, path: str) -> bool:
         """Whether a path is of this API."""
@@ -127,6 +128,7 @@ class PvcSide:
             gate=self._gate,
             definitions=self._definitions,
             ceph=self._ceph,
+            counts=self._counts,
             dialect=asked.dialect,
             method=endpoint.method,
             names=asked.found.names,

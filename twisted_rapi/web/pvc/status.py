@@ -1,5 +1,7 @@
 """PVC's endpoints about the whole cluster."""
 
+import attrs
+
 from twisted_rapi import __version__
 from twisted_rapi.errors import BadRequest, Conflict
 from twisted_rapi.plan.pvc import status as pvc
@@ -11,9 +13,11 @@ from twisted_rapi.web.rapi.watchdog import LONGEST
 from twisted_rapi.web.reply import Reply
 
 
-def status(call: PvcCall) -> Reply:
-    """``GET /status``."""
-    return answer(call.dialect, pvc.status(busy_scene_of(call.api), call.dialect, __version__))
+async def status(call: PvcCall) -> Reply:
+    """``GET /status``; Ceph is waited for a little."""
+    storage = await call.counts.get(call.api)
+    scene = attrs.evolve(busy_scene_of(call.api), storage=storage)
+    return answer(call.dialect, pvc.status(scene, call.dialect, __version__))
 
 
 def primary_node(call: PvcCall) -> Reply:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.web.http import Answer
+from tests.unit.web.http import Answer, parse
 from tests.unit.web.pvc.http import PvcBrowser
 from tests.unit.web.test_api import CREATION
 from twisted_rapi.errors import StepFailed
@@ -303,6 +303,72 @@ class MachineTests(CephCase):
         answer = self.browser.ask("POST", path, User_Agent=V0_6)
         self.assertEqual(answer.status, 400)
         self.assertIn("marked to be up", answer.json()["message"])
+
+
+class StatusTests(CephCase):
+    """What the state of the cluster tells of Ceph."""
+
+    def status(self, agent: str = V1_0, most: int = 0) -> Any:
+        """It, within so many half seconds."""
+        return parse(self.browser.waited("GET", "/api/v1/status", b"", "", most, User_Agent=agent)).json()
+
+    def looks(self) -> int:
+        """How often Ceph was looked at."""
+        nodes = self.nodes.nodes.values()
+        return sum(isinstance(step, LookAtCeph) for node in nodes for step in node.done)
+
+    def test_counted(self) -> None:
+        """Everything is counted, as of the last change."""
+        names = ("osds", "pools", "volumes", "snapshots")
+        wanted = [{"total": 2, "up,in": 2}, 1, 1, 0]
+        self.assertEqual([self.status()[name] for name in names], wanted)
+        self.told("POST", "/volume/snapshot", {"pool": "rbd", "volume": "v", "snapshot": "s"})
+        self.told("POST", "/osd/1/state", {"state": "out"})
+        found = self.status()
+        wanted = [{"total": 2, "up,in": 1, "up,out": 1}, 1, 1, 1]
+        self.assertEqual([found[name] for name in names], wanted)
+        self.assertEqual(found["detail"]["osd"][1], {"id": "1", "up": "up", "in": "out"})
+        self.assertEqual(found["resources"]["disk"]["total"], 100 * GIB // 1024)
+        self.assertEqual(self.status(V0_6)["health"], "Degraded")
+
+    def test_once(self) -> None:
+        """Many who ask at once are answered from one look."""
+        self.status()
+        before = self.looks()
+        for _ in range(20):
+            self.status()
+        self.assertEqual(self.looks(), before)
+        self.browser.cluster.clock.advance(2.5)
+        self.status()
+        self.assertEqual(self.looks(), before + 5)
+
+    def test_unwell(self) -> None:
+        """What Ceph complains of takes something from the cluster's health."""
+        self.told("POST", "/option", {"action": "set", "option": "noout"}, V1_0)
+        found = self.status()["cluster_health"]
+        message = {"id": "CEPH_HEALTH_WARN", "health_delta": 10, "text": "Ceph is in HEALTH_WARN"}
+        self.assertEqual(found, {"health": 90, "messages": [message]})
+
+    def test_silent(self) -> None:
+        """One that says nothing is not waited for long; what was known just now is better than nothing."""
+        self.assertEqual(self.status()["volumes"], 1)
+        self.browser.cluster.clock.advance(10)
+        self.nodes.hold()
+        self.assertEqual(self.status(most=3)["volumes"], 1)
+        self.browser.cluster.clock.advance(60)
+        found = self.status(most=11)
+        self.assertEqual((found["volumes"], found["cluster_health"]["messages"][0]["id"]), (0, "CEPH_SILENT"))
+        self.nodes.release()
+        self.browser.cluster.clock.advance(3)
+        self.assertEqual(self.status()["volumes"], 1)
+
+    def test_none(self) -> None:
+        """A cluster without Ceph has nothing of it, and lacks nothing."""
+        for node in self.nodes.nodes.values():
+            node.ceph = False
+        self.nodes.changed(min(self.nodes.nodes))
+        found = self.status()
+        self.assertEqual((found["osds"], found["cluster_health"]["health"]), ({"total": 0}, 100))
 
 
 WORDS = st.text(max_size=20) | st.sampled_from(
