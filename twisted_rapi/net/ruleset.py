@@ -91,7 +91,8 @@ def _forwarding(table: str, bridge: str, acls: tuple[Acl, ...]) -> Iterator[str]
     for direction in ("in", "out"):
         yield f"add chain {table} acl_{direction}"
         yield f"add rule {table} acl_{direction} counter"
-    yield f"add rule {table} forward oifname {bridge} jump acl_in"
-    yield f"add rule {table} forward iifname {bridge} jump acl_out"
+    # Where the kernel shows bridged frames here, too (br_netfilter), those stay on the bridge.
+    yield f"add rule {table} forward iifname != {bridge} oifname {bridge} jump acl_in"
+    yield f"add rule {table} forward iifname {bridge} oifname != {bridge} jump acl_out"
     for acl in acls:
         yield f"add rule {table} acl_{acl.direction} counter {acl.rule}"

@@ -181,6 +181,14 @@ class RulesetTests(SynchronousTestCase):
         drop = lines.index("add rule inet rapi_net_101 input counter drop")
         self.assertTrue(any("53, 67" in line for line in lines[:drop]))
         self.assertEqual(removal(101).splitlines(), lines[:2])
+        jumps = [line.partition(" forward ")[2] for line in lines if "jump" in line]
+        self.assertEqual(
+            jumps,
+            [
+                'iifname != "vmbr101" oifname "vmbr101" jump acl_in',
+                'iifname "vmbr101" oifname != "vmbr101" jump acl_out',
+            ],
+        )
 
     def test_digest(self) -> None:
         """It changes with the rules and is found in the table again."""
