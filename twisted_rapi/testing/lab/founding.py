@@ -32,6 +32,7 @@ listen = "127.0.0.1:{metrics}"
 
 [pvc]
 enabled = true
+dialect = "1.0"
 authentication = false
 
 [log]
