@@ -2,8 +2,9 @@
 How long a client is without answers when the master fails: ``python -m bench.failover``, as root.
 
 In a lab (docs/lab.rst), under its load.  In the environment ``RUNS`` says how often each kind is caused
-(100), ``KINDS`` which (all), ``KILLS`` how many daemons are killed at random besides (0).  All that happened
-is judged by the lab's checker.
+(100), ``KINDS`` which (all), ``KILLS`` how many daemons are killed at random besides (0).  ``FIGURES`` names a
+file that keeps what was measured, a line each: who runs this again goes on from there.  All that happened is
+judged by the lab's checker.
 """
 
 import os
@@ -11,8 +12,10 @@ import random
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import attrs
+import msgspec
 
 from bench.client import percentile
 from twisted_rapi.testing.lab.campaign import Campaign
@@ -24,7 +27,6 @@ from twisted_rapi.testing.lab.probe import missing
 from twisted_rapi.testing.lab.timeline import in_order, timeline, typical
 from twisted_rapi.testing.processes import await_true
 
-SETTLE = 1.0  # seconds between a fault that was mended and the next
 SEED = 20261121
 
 
@@ -66,20 +68,50 @@ def await_accepted(campaign: Campaign, since: float) -> None:
     await_true("a job is accepted", known, 120)
 
 
-@attrs.frozen
-class Failover:
+class Failover(msgspec.Struct, frozen=True):
     """
     One that was caused.
 
-    :ivar begun: when.
+    :ivar fault: its kind.
+    :ivar begun: when, in seconds that the machine has run.
     :ivar silent: the longest stretch without any answer, in seconds; `late`: without a job being accepted.
     :ivar failed: how many requests that can be repeated had to be.
     """
 
+    fault: str
     begun: float
     silent: float
     late: float
     failed: int
+
+
+@attrs.frozen
+class Figures:
+    """The failovers that were measured, in a file if there is one."""
+
+    file: Path | None
+    _found: list[Failover] = attrs.field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        lines = self.file.read_bytes().splitlines() if self.file and self.file.exists() else []
+        self._found.extend(msgspec.json.decode(line, type=Failover) for line in lines)
+
+    def of(self, kind: Kind) -> list[Failover]:
+        """Those of a kind."""
+        return [each for each in self._found if each.fault == kind.fault]
+
+    def add(self, failover: Failover) -> None:
+        """Keep one more."""
+        self._found.append(failover)
+        if self.file:
+            with self.file.open("ab") as out:
+                out.write(msgspec.json.encode(failover) + b"\n")
+
+
+def settled(lab: Lab) -> bool:
+    """Whether the daemons of all nodes are there to follow."""
+    shown = lab.read("/2/master")
+    return shown is not None and all(each["present"] for each in shown["candidates"])
 
 
 def once(campaign: Campaign, kind: Kind) -> Failover:
@@ -93,8 +125,8 @@ def once(campaign: Campaign, kind: Kind) -> Failover:
     failed = len(failures(seen, begun, now))
     campaign.mend()
     campaign.await_jobs(2)
-    time.sleep(SETTLE)
-    return Failover(begun, silent, late, failed)
+    await_true("all candidates are there", lambda: settled(campaign.lab), 60)
+    return Failover(kind.fault, begun, silent, late, failed)
 
 
 def told(name: str, seconds: list[float]) -> str:
@@ -103,22 +135,28 @@ def told(name: str, seconds: list[float]) -> str:
     return f"{name} p50 {half:.2f} s, p99 {most:.2f} s, longest {max(seconds):.2f} s"
 
 
-def measure(campaign: Campaign, kind: Kind, runs: int) -> list[Failover]:
-    """Cause it so often, and say what was seen."""
-    found = [once(campaign, kind) for _ in range(runs)]
+def measure(campaign: Campaign, kind: Kind, runs: int, figures: Figures) -> list[Failover]:
+    """Cause it until there are so many, say what was seen, and answer those of this lab."""
+    new = []
+    for _ in range(runs - len(figures.of(kind))):
+        new.append(once(campaign, kind))
+        figures.add(new[-1])
+    found = figures.of(kind)
     silent, late = [each.silent for each in found], [each.late for each in found]
     held = "held" if percentile(silent, 0.99) <= kind.goal else "NOT HELD"
-    say(f"{kind.about}, {runs} times (goal {kind.goal:g} s: {held})")
+    say(f"{kind.about}, {len(found)} times (goal {kind.goal:g} s: {held})")
     say(f"    {told('without answers:', silent)}")
     say(f"    {told('without a job accepted:', late)}")
     say(f"    requests that had to be repeated: {sum(each.failed for each in found)}")
-    return found
+    return new
 
 
 def say_when(history: History, caused: Mapping[str, Sequence[Failover]]) -> None:
     """Tell the timeline of each kind."""
     ordered = in_order(history.events)
     for about, failovers in caused.items():
+        if not failovers:
+            continue
         say(f"{about}: median of what happened when")
         times = [timeline(ordered, each.begun) for each in failovers]
         for moment, seconds in typical(times).items():
@@ -138,13 +176,14 @@ def main() -> int:
         say(why)
         return 1
     runs, kills = int(os.environ.get("RUNS", "100")), int(os.environ.get("KILLS", "0"))
+    figures = Figures(Path(os.environ["FIGURES"]) if os.environ.get("FIGURES") else None)
     lab = Lab(Layout(name=f"{NAME}{os.getpid()}"))
     lab.set_up()
     try:
         lab.start()
         campaign = Campaign(lab)
         campaign.begin()
-        caused = {kind.about: measure(campaign, kind, runs) for kind in (chosen() if runs else ())}
+        caused = {kind.about: measure(campaign, kind, runs, figures) for kind in (chosen() if runs else ())}
         if kills:
             campaign.kill_at_random(kills, random.Random(SEED))
             say(f"{kills} daemons were killed at random")
