@@ -2,9 +2,9 @@
 How long a client is without answers when the master fails: ``python -m bench.failover``, as root.
 
 In a lab (docs/lab.rst), under its load.  In the environment ``RUNS`` says how often each kind is caused
-(100), ``KINDS`` which (all), ``KILLS`` how many daemons are killed at random besides (0).  ``FIGURES`` names a
-file that keeps what was measured, a line each: who runs this again goes on from there.  All that happened is
-judged by the lab's checker.
+(100), ``KINDS`` which (all), ``KILLS`` how many daemons are killed at random besides (0).  ``FIGURES`` names
+a file that keeps what was measured, a line each: who runs this again goes on from there.  All that happened
+is judged by the lab's checker.
 """
 
 import os

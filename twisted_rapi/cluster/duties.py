@@ -50,6 +50,7 @@ class Office:
     :ivar archive_age: seconds after which an ended job is archived.
     :ivar names_at: where names of virtual networks are answered, as dnsmasq has it; empty: nowhere.
     :ivar shown: what the cluster's record has to say of the floating address, as configured.
+    :ivar watching: makes the watchdog.
     """
 
     store: IStateStore
@@ -66,6 +67,7 @@ class Office:
     shown: Mapping[str, Any] = {}
     names_at: str = ""
     watchdog: WatchdogRules = attrs.field(factory=WatchdogRules)
+    watching: Callable[[Attended[WatchdogRules]], Watchdog] = Watchdog
     death: DeathRules = attrs.field(factory=DeathRules)
 
 
@@ -163,7 +165,7 @@ class Duties(Ladder):
         parts = (office.store, office.snapshot, office.nodes, table, queue, executor, rules, switching)
         cluster = Cluster(*parts)
         cluster.session_keys = SessionKeys(office.store, office.snapshot, term)
-        cluster.watchdog = Watchdog(self._attended(self._office.watchdog, cluster))
+        cluster.watchdog = office.watching(self._attended(office.watchdog, cluster))
         cluster.watchdog.setServiceParent(self)
         cluster.fates = Fates(self._attended(self._office.death, cluster))
         cluster.fates.setServiceParent(self)

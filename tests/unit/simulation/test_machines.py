@@ -12,9 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.testing.cluster import NODES
-from twisted_rapi.testing.simulation.daemon import CertainCandidate
+from twisted_rapi.testing.simulation.asking import KINDS
+from twisted_rapi.testing.simulation.daemon import WATCHDOG
+from twisted_rapi.testing.simulation.faults import CertainCandidate, EagerWatchdog
 from twisted_rapi.testing.simulation.schedule import Schedule
-from twisted_rapi.testing.simulation.simulation import KINDS, Broken, Program, Simulation
+from twisted_rapi.testing.simulation.simulation import Broken, Program, Simulation
 
 GUEST: Schedule = [("advance", 1.0), ("submit", 2, 6), ("advance", 2.0)]
 """A guest runs on the third node, which is not the master's."""
@@ -87,6 +89,38 @@ class LostMachineTests(SynchronousTestCase):
         error = self.assertRaises(Broken, simulation.advance, 60.0)
         self.assertEqual(str(error), "an instance runs twice")
 
+    def moved_by_hand(self, simulation: Simulation) -> None:
+        """Somebody has the guest run on the second node, and tells nobody."""
+        third, second = (simulation.hosts[NODES[number]] for number in (2, 1))
+        second.node.domains.update(third.node.domains)
+        third.node.domains.clear()
+        for host in (second, third):
+            host.tell()
+
+    def test_elsewhere(self) -> None:
+        """A guest that runs on another node than it should is not started."""
+        simulation = self.simulation()
+        self.moved_by_hand(simulation)
+        simulation.advance(60.0)
+        self.assertEqual((running(simulation), simulation.watchdogs.starts.total()), (["2"], 0))
+
+    def test_elsewhere_is_found(self) -> None:
+        """That one is started there is found."""
+        simulation = self.simulation(Program(watching=EagerWatchdog))
+        self.moved_by_hand(simulation)
+        error = self.assertRaises(Broken, simulation.advance, 60.0)
+        self.assertIn("a watchdog starts vm0.example.com, which runs on 2", str(error))
+
+    def test_ended(self) -> None:
+        """A guest that ends by itself is started again, three times, whoever is master."""
+        simulation = self.simulation()
+        for number in range(5):
+            if number == 2:
+                simulation.switch(1)
+            simulation.crash(0)
+            simulation.advance(10.0)
+        self.assertEqual((running(simulation), simulation.watchdogs.starts.total()), ([], WATCHDOG.starts))
+
 
 NUMBER = st.integers(0, 2)
 BEFALL = ("stop", "go_on", "kill", "restart", "switch", "lose", "die", "confirm")
@@ -113,7 +147,7 @@ class Machines(RuleBasedStateMachine):
         self.simulation.submit(kind, which)
 
     @rule(
-        name=st.sampled_from(("stop", "go_on", "kill", "restart", "switch", "lose", "die", "confirm")),
+        name=st.sampled_from(BEFALL),
         n=NUMBER,
     )
     def befall(self, name: str, n: int) -> None:

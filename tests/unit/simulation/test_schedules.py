@@ -4,7 +4,14 @@ import gc
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_rapi.testing.simulation.daemon import CertainCandidate
+from twisted_rapi.plan.watchdog import WatchdogRules
+from twisted_rapi.testing.simulation.faults import (
+    CertainCandidate,
+    EagerWatchdog,
+    ForgetfulStore,
+    HastySnapshot,
+    UnfencedStore,
+)
 from twisted_rapi.testing.simulation.schedule import (
     COUNT,
     Schedule,
@@ -15,7 +22,6 @@ from twisted_rapi.testing.simulation.schedule import (
     trouble,
 )
 from twisted_rapi.testing.simulation.simulation import Broken, Program
-from twisted_rapi.testing.simulation.store import UnfencedStore
 
 MOST = 400
 """Schedules after which a fault must have been found."""
@@ -82,15 +88,39 @@ class FaultTests(SynchronousTestCase):
 
     def test_certain(self) -> None:
         """A master that takes its term for granted."""
-        self.check(Program(election=CertainCandidate), "several act")
+        self.check(Program(election=CertainCandidate), "several act", 8)
 
     def test_no_fence(self) -> None:
         """A store that takes the commits of old masters."""
-        self.check(Program(store=UnfencedStore), "wrote", 10)
+        self.check(Program(store=UnfencedStore), "wrote", 8)
 
     def test_no_standing(self) -> None:
         """Candidates that go for the seat though they may not."""
-        self.check(Program(standing=False), "may not be master", 30)
+        self.check(Program(standing=False), "may not be master")
+
+    def test_no_proof(self) -> None:
+        """Machines that are said to have no power, and have it."""
+        self.check(Program(honest=False), "runs twice")
+
+    def test_reads_go_back(self) -> None:
+        """A new master that shows what it knows before it has heard of all that came before its term."""
+        self.check(Program(snapshot=HastySnapshot), "shows revision", 20)
+
+    def test_doubled(self) -> None:
+        """A request for a job that is made again though the first one may have been heard."""
+        self.check(Program(repeats=True), "a job is there twice", 5)
+
+    def test_eager_watchdog(self) -> None:
+        """A watchdog that does not look what jobs are under way, nor how often it has started something."""
+        self.check(Program(watching=EagerWatchdog), "a watchdog starts", 5)
+
+    def test_tireless_watchdog(self) -> None:
+        """A watchdog that starts the same machine more often than it may."""
+        self.check(Program(watchdog=WatchdogRules(wait=3.0, starts=99)), "times within an hour", 5)
+
+    def test_forgetful_watchdog(self) -> None:
+        """One whose notes of what it has started are lost."""
+        self.check(Program(store=ForgetfulStore), "times within an hour", 5)
 
     def test_lax_agents(self) -> None:
         """Agents that carry out what old masters ask for, here over a slow way after a planned switch."""
@@ -104,10 +134,6 @@ class FaultTests(SynchronousTestCase):
         rates = (0.9917, 1.0017, 0.998)
         self.assertIn("after one of", trouble(actions, rates, Program(strict=False)))
         self.assertEqual(trouble(actions, rates), "")
-
-    def test_no_proof(self) -> None:
-        """Machines that are said to have no power, and have it."""
-        self.check(Program(honest=False), "runs twice", 260)
 
     def test_shrunk(self) -> None:
         """What is told of a fault is a schedule of which nothing can be left out."""

@@ -90,10 +90,14 @@ class Host:
                 outcome = Outcome(text="it has no power")
             else:
                 outcome = self.node.carry_out(step)
-        for watcher in tuple(self.watchers):
-            watcher()
+        self.tell()
         self._count()
         return outcome
+
+    def tell(self) -> None:
+        """Who watches is told what is there."""
+        for watcher in tuple(self.watchers):
+            watcher()
 
     def _count(self) -> None:
         running = [domain.uuid for node in self._all.values() for domain in node.domains.values()]

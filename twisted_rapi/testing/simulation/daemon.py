@@ -10,6 +10,7 @@ from twisted.internet.task import deferLater
 
 from twisted_rapi.cluster.duties import Duties, Office
 from twisted_rapi.cluster.service import Cluster
+from twisted_rapi.cluster.watchdog import Watchdog
 from twisted_rapi.errors import NoTerm, StoreError
 from twisted_rapi.ha.leadership import Leadership
 from twisted_rapi.ha.leased import SEAT, LeasedCandidate
@@ -21,8 +22,9 @@ from twisted_rapi.model.mastership import CandidateRecord
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.plan.fate import DeathRules
+from twisted_rapi.plan.watchdog import WatchdogRules
 from twisted_rapi.rpc.nodes import Nodes
-from twisted_rapi.state.snapshot import load
+from twisted_rapi.state.snapshot import Snapshot
 from twisted_rapi.testing.cluster import NOW
 from twisted_rapi.testing.simulation.agent import FarAgent, Host
 from twisted_rapi.testing.simulation.process import Line, Process
@@ -33,6 +35,9 @@ DEATH = DeathRules(
 )
 """What masters do about nodes that fall silent."""
 
+WATCHDOG = WatchdogRules(wait=3.0)
+"""What their watchdogs keep to."""
+
 
 @attrs.frozen(kw_only=True)
 class Surroundings:
@@ -41,6 +46,7 @@ class Surroundings:
 
     :ivar lines: from its machine to every node's agent.
     :ivar election: how it is elected; `standing`: whether it heeds what keeps it from a free seat.
+    :ivar snapshot: what it reads from; `watching`: its watchdog, which goes by `watchdog`.
     """
 
     name: str
@@ -50,14 +56,9 @@ class Surroundings:
     lines: dict[str, Line]
     election: type[LeasedCandidate] = LeasedCandidate
     standing: bool = True
-
-
-class CertainCandidate(LeasedCandidate):
-    """One with a fault: it takes its term for granted until told that it is over."""
-
-    def holds(self) -> bool:
-        """Whatever the time."""
-        return self._tenure is not None
+    snapshot: type[Snapshot] = Snapshot
+    watching: type[Watchdog] = Watchdog
+    watchdog: WatchdogRules = WATCHDOG
 
 
 class _Open(Service):
@@ -101,9 +102,10 @@ class Daemon:
 
     async def _open(self) -> None:
         around, process = self.around, self.process
+        snapshot = around.snapshot(self.far, process)
         while True:
             try:
-                snapshot = await load(self.far, process)
+                await snapshot.read()
                 break
             except StoreError:
                 await deferLater(process, 1.0)
@@ -130,6 +132,8 @@ class Daemon:
             opened=self._opened,
             deposed=self.deposed,
             death=DEATH,
+            watchdog=around.watchdog,
+            watching=around.watching,
         )
 
         def duties(term: int) -> Duties:

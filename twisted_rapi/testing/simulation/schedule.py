@@ -15,7 +15,8 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import provider
 
 from twisted_rapi.errors import RapiError
-from twisted_rapi.testing.simulation.simulation import KINDS, Broken, Program, Simulation
+from twisted_rapi.testing.simulation.asking import KINDS
+from twisted_rapi.testing.simulation.simulation import Broken, Program, Simulation
 
 Action = tuple[Any, ...]
 Schedule = list[Action]
@@ -58,10 +59,48 @@ _KINDS: tuple[tuple[int, Callable[[Random], Action]], ...] = (
     (1, lambda c: ("die", _number(c))),
     (2, lambda c: ("lose", _number(c))),
     (1, lambda c: ("confirm", _number(c))),
+    (2, lambda c: ("crash", _number(c))),
     (1, lambda c: ("advance", round(c.uniform(5.0, 15.0), 3))),
     (1, lambda c: ("able", _number(c), c.random() < 0.6)),
 )
 """How often an action comes, and what it is."""
+
+
+def _begun(node: int, which: int) -> Schedule:
+    """A guest is made, and runs."""
+    return [("submit", 2, 3 * node + which), ("advance", 2.0)]
+
+
+def _lost(c: Random) -> Schedule:
+    """A machine with a guest is lost for long enough for something to be done about it."""
+    node = _number(c)
+    return [*_begun(node, _number(c)), ("lose", node), ("advance", round(c.uniform(8.0, 14.0), 3))]
+
+
+def _unlucky(c: Random) -> Schedule:
+    """A guest ends again and again, under several masters."""
+    which = _number(c)
+    ends: Schedule = [("crash", which), ("advance", round(c.uniform(3.5, 5.0), 3))]
+    return [*_begun(_number(c), which), *ends * 2, ("switch", _number(c)), *ends * 3]
+
+
+def _behind(c: Random) -> Schedule:
+    """A candidate hears from the store again a moment before it is its turn."""
+    number, moment = _number(c), ("advance", round(c.uniform(0.0, 0.5), 3))
+    others = [n for n in range(3) if n != number]
+    aside: Schedule = [("cut", number, False, False, 0.0), ("submit", 1, c.randrange(9)), ("advance", 4.0)]
+    return [
+        *aside,
+        *(("stop", n) for n in others),
+        ("advance", 2.6),
+        ("cut", number, True, True, 0.0),
+        moment,
+    ]
+
+
+_STORIES: tuple[Callable[[Random], Schedule], ...] = (_lost, _unlucky, _behind)
+_TOLD = 0.3
+"""What seldom comes about by chance; one of them comes in so many of the schedules, first in half of them."""
 
 
 def schedule(seed: int) -> tuple[tuple[float, ...], Schedule]:
@@ -75,6 +114,9 @@ def schedule(seed: int) -> tuple[tuple[float, ...], Schedule]:
         actions.append(maker(chance))
         if chance.random() < 0.7:
             actions.append(("advance", round(chance.choice([0.01, 0.3, 1.0, 4.0]) * chance.random(), 3)))
+    if chance.random() < _TOLD:
+        at = chance.choice([1, chance.randint(1, len(actions))])
+        actions[at:at] = chance.choice(_STORIES)(chance)
     return rates, actions
 
 

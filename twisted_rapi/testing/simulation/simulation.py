@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from twisted_rapi.cluster.watchdog import Watchdog
 from twisted_rapi.errors import RapiError
 from twisted_rapi.ha.leased import SEAT, LeasedCandidate
 from twisted_rapi.model.fate import NodeFateRecord
@@ -26,13 +27,17 @@ from twisted_rapi.model.records import (
     job_status,
 )
 from twisted_rapi.plan.succession import may_be_master
+from twisted_rapi.plan.watchdog import WatchdogRules
 from twisted_rapi.state.codec import decode
+from twisted_rapi.state.snapshot import Snapshot
 from twisted_rapi.state.writer import commit_of
 from twisted_rapi.testing.clock import SwiftClock
 from twisted_rapi.testing.cluster import NODES, founding
 from twisted_rapi.testing.nodes import FakeNodes
 from twisted_rapi.testing.simulation.agent import Host
-from twisted_rapi.testing.simulation.daemon import Daemon, Surroundings
+from twisted_rapi.testing.simulation.asking import wished
+from twisted_rapi.testing.simulation.daemon import WATCHDOG, Daemon, Surroundings
+from twisted_rapi.testing.simulation.judges import ReadJudge, WatchdogJudge
 from twisted_rapi.testing.simulation.process import Line, Process
 from twisted_rapi.testing.simulation.store import JudgedStore
 from twisted_rapi.testing.soundness import complaints
@@ -40,6 +45,9 @@ from twisted_rapi.testing.world import World
 
 SLACK = 6.0
 """Seconds a candidate may take from asking whether it may go for the seat to having it."""
+
+IMPATIENT = 2.0
+"""Seconds after which a client with a fault asks again."""
 
 HEALED = 400.0
 """Seconds after which all is well, once nothing fails any more."""
@@ -56,6 +64,7 @@ class Program:
 
     :ivar strict: whether agents refuse older terms.
     :ivar honest: whether what is said to have no power has none.
+    :ivar repeats: whether clients' requests are made again when no answer came: with a fault.
     """
 
     store: type[JudgedStore] = JudgedStore
@@ -63,6 +72,10 @@ class Program:
     standing: bool = True
     strict: bool = True
     honest: bool = True
+    repeats: bool = False
+    snapshot: type[Snapshot] = Snapshot
+    watching: type[Watchdog] = Watchdog
+    watchdog: WatchdogRules = WATCHDOG
 
 
 class Simulation:
@@ -86,7 +99,7 @@ class Simulation:
         self.history: list[str] = []
         self.processes: list[Process] = []
         self._rates, self._marks, self._lives = rates, 0, 0
-        self._honest, self._dark = program.honest, set[str]()
+        self._program, self._dark = program, set[str]()
         for host in self.hosts.values():
             host.cut_power = self._cut_power
         self._unable: dict[str, float] = {}
@@ -95,6 +108,9 @@ class Simulation:
         self.around = [self._machine(uuid, program) for uuid in NODES]
         self.daemons = [self._begin(number, True) for number in range(len(NODES))]
         self.store.won, self.store.node_changed = self._judge_winner, self._node_changed
+        self._reads = ReadJudge(self._complaints)
+        self.watchdogs = WatchdogJudge(fakes, self._record, self._complaints)
+        self.store.job_made = self.watchdogs.submitted
 
     def _found(self) -> None:
         records, names = founding()
@@ -113,6 +129,9 @@ class Simulation:
             lines={node: Line(self.clock) for node in NODES},
             election=program.election,
             standing=program.standing,
+            snapshot=program.snapshot,
+            watching=program.watching,
+            watchdog=program.watchdog,
         )
 
     def _begin(self, number: int, first: bool = False) -> Daemon:
@@ -166,12 +185,13 @@ class Simulation:
         acting = [daemon for daemon in self.daemons if daemon.term is not None]
         if len(acting) > 1:
             raise Broken(f"several act: {[(daemon.around.name[-1], daemon.term) for daemon in acting]}")
+        self._reads.look(acting, self.acknowledged)
         if self._complaints:
             raise Broken("; ".join(self._complaints))
 
-    def _records(self, *keys: str) -> list[Record | None]:
-        found = self.now(self.store.get(keys))
-        return [decode(key, found[key].value) if key in found else None for key in keys]
+    def _record(self, key: str) -> Record | None:
+        found = self.now(self.store.get([key]))
+        return decode(key, found[key].value) if key in found else None
 
     def _judge_winner(self, won: ElectionRecord) -> None:
         """Whether who is about to have a term may."""
@@ -245,8 +265,14 @@ class Simulation:
         self.hosts[NODES[number]].node.domains.clear()
 
     def _cut_power(self, uuid: str) -> None:
-        if self._honest:
+        if self._program.honest:
             self.die(NODES.index(uuid))
+
+    def crash(self, number: int) -> None:
+        """A guest ends, wherever it runs."""
+        for host in self.hosts.values():
+            if host.node.domains.pop(f"vm{number}.example.com", None) is not None:
+                host.tell()
 
     def confirm(self, number: int) -> None:
         """A person takes the power from a machine and tells the master that it is dead."""
@@ -257,7 +283,7 @@ class Simulation:
 
     def able(self, number: int, able: bool) -> None:
         """Say whether a node may be master; one that is offline may not."""
-        [record] = self._records(f"{NodeRecord.KIND}/{NODES[number]}")
+        record = self._record(f"{NodeRecord.KIND}/{NODES[number]}")
         assert isinstance(record, NodeRecord)
         if not record.offline:
             self.now(self.store.commit(commit_of([replace(record, master_candidate=able)])))
@@ -271,8 +297,10 @@ class Simulation:
     def submit(self, kind: int, which: int) -> None:
         """Ask every daemon that may be master for a job; who answers has accepted it."""
         self._marks += 1
-        mark = f"mark{self._marks}"
-        op = from_wire({**_OPS[kind], **_about(kind, which), "comment": mark})
+        self._submit(kind, which, f"mark{self._marks}")
+
+    def _submit(self, kind: int, which: int, mark: str) -> None:
+        op = from_wire(wished(kind, which, mark))
 
         def accepted(job_id: int) -> None:
             if job_id in self.acknowledged:
@@ -282,6 +310,9 @@ class Simulation:
         for daemon in self.daemons:
             if daemon.term is not None:
                 self._ask(daemon, partial(daemon.submit, [op]), accepted)
+        if self._program.repeats:
+            again = partial(self._submit, kind, which, mark)
+            self.clock.callLater(IMPATIENT, lambda: mark in self.acknowledged.values() or again())
 
     def _ask(
         self, daemon: Daemon, work: Callable[[], Coroutine[Any, Any, Any]], told: Callable[[Any], None]
@@ -340,7 +371,8 @@ class Simulation:
         ]
         wrong += [f"{r.name} is offline" for r in records if isinstance(r, NodeRecord) and r.offline]
         left = (LeftoverRecord, NodeFateRecord)
-        return wrong + [f"left over: {record}" for record in records if isinstance(record, left)]
+        wrong += [f"left over: {record}" for record in records if isinstance(record, left)]
+        return wrong + self.watchdogs.down(records)
 
     def _unsound(self) -> list[str]:
         records = self.everything()
@@ -359,37 +391,3 @@ class Simulation:
         world.names = {key: r.uuid for key, r in records.items() if isinstance(r, NameRecord)}
         world.records = {key: r for key, r in records.items() if not isinstance(r, NameRecord)}
         return wrong + complaints(world)
-
-
-_OPS: tuple[dict[str, Any], ...] = (
-    {"OP_ID": "OP_TEST_DELAY"},
-    {"OP_ID": "OP_TAGS_SET", "kind": "cluster"},
-    {
-        "OP_ID": "OP_INSTANCE_CREATE",
-        "mode": "create",
-        "disk_template": "sharedfile",
-        "disks": [{"size": 64}],
-        "nics": [{}],
-        "os_type": "noop+default",
-    },
-    {"OP_ID": "OP_INSTANCE_REMOVE"},
-    {"OP_ID": "OP_INSTANCE_SHUTDOWN"},
-    {"OP_ID": "OP_INSTANCE_STARTUP"},
-    {"OP_ID": "OP_INSTANCE_MIGRATE"},
-    {"OP_ID": "OP_INSTANCE_FAILOVER"},
-)
-KINDS = len(_OPS)
-
-
-def _about(kind: int, which: int) -> dict[str, Any]:
-    """What an opcode of this kind is about; `which` is one of nine."""
-    if kind == 0:
-        return {"duration": which / 2, "on_master": False, "on_nodes": [f"node{which % 3 + 1}.example.com"]}
-    if kind == 1:
-        return {"tags": [f"tag{which}"]}
-    more: dict[str, Any] = {"instance_name": f"vm{which % 3}.example.com"}
-    if kind == 2:
-        more["pnode"] = f"node{which // 3 + 1}.example.com"
-    if kind in (6, 7):
-        more["target_node"] = f"node{which // 3 + 1}.example.com"
-    return more

@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from twisted_rapi.errors import StoreUnreachable, Unanswered
 from twisted_rapi.model.mastership import ElectionRecord
-from twisted_rapi.model.records import NodeRecord
+from twisted_rapi.model.records import JobRecord, NodeRecord
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import Changes, Commit, Entry, ILeases, IStateStore, IWatch, Page
 from twisted_rapi.testing.memory_store import MemoryStore
@@ -25,7 +25,7 @@ class JudgedStore(MemoryStore):
     A store that keeps what is wrong with the commits it took.
 
     :ivar complaints: in words; `won`: told of each term before it begins.
-    :ivar node_changed: told of the nodes' records.
+    :ivar node_changed: told of the nodes' records; `job_made`: of new jobs.
     """
 
     def __init__(self, clock: Clock, complaints: list[str]) -> None:
@@ -35,6 +35,7 @@ class JudgedStore(MemoryStore):
         self.term = 0
         self.won: Callable[[ElectionRecord], None] = lambda _: None
         self.node_changed: Callable[[NodeRecord], None] = lambda _: None
+        self.job_made: Callable[[JobRecord], None] = lambda _: None
 
     async def commit(self, change: Commit) -> int:
         """Make the change, and judge it."""
@@ -44,12 +45,15 @@ class JudgedStore(MemoryStore):
             before = self._entries.get(ElectionRecord.KIND)
             if before is None or change.expect.get(ElectionRecord.KIND) == before.revision:
                 self.won(record)
+        there = self._entries.keys() & change.puts.keys()
         revision = await super().commit(change)
         for key, value in change.puts.items():
-            if key.startswith(f"{NodeRecord.KIND}/"):
-                node = decode(key, value)
-                assert isinstance(node, NodeRecord)
-                self.node_changed(node)
+            if key.startswith((f"{NodeRecord.KIND}/", f"{JobRecord.KIND}/")):
+                match decode(key, value):
+                    case NodeRecord() as node:
+                        self.node_changed(node)
+                    case JobRecord() as job if key not in there:
+                        self.job_made(job)
         if change.term is not None and change.term < self.term:
             self.complaints.append(f"term {change.term} wrote {sorted(change.puts)} after {self.term} began")
         if isinstance(record, ElectionRecord):
@@ -57,13 +61,6 @@ class JudgedStore(MemoryStore):
                 self.complaints.append(f"term {record.term} began after {self.term}")
             self.term = record.term
         return revision
-
-
-class UnfencedStore(JudgedStore):
-    """One with a fault: old masters may write."""
-
-    def _check_term(self, term: int | None) -> None:
-        """Nobody is refused."""
 
 
 def _late_read(_: bool) -> Exception:
