@@ -1,5 +1,5 @@
 """
-What all candidates have alike, because each may be master next: settings, users.
+What all candidates have alike, because each may be master next: settings, users, tokens, fencing.
 
 Each candidate shows digests of these beside its sign of life, so that others can tell what differs without
 seeing it.
@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twisted_rapi.config import Config, listen_address
+from twisted_rapi.sharing import TOKENS
 from twisted_rapi.web.auth import parse_users
 
 Settings = dict[str, dict[str, Any]]
@@ -83,13 +84,16 @@ def _on_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def digests(config: Config, address: str, users: str, cluster: str) -> dict[str, str]:
+def digests(
+    config: Config, address: str, users: str, others: Mapping[str, str], cluster: str
+) -> dict[str, str]:
     """
     A digest of each thing that is to be alike, by what an operator calls it; takes a tenth of a second.
 
-    The users' is as costly as those of passwords, of which the file may have some in clear text.
+    Those of files are as costly as those of passwords, of which they may have some in clear text.
 
     :param users: the text of the users file; lines that are no users do not count.
+    :param others: the texts of the other files that are alike, by name.
     :param cluster: uuid of the cluster.
     """
     found = {}
@@ -97,10 +101,16 @@ def digests(config: Config, address: str, users: str, cluster: str) -> dict[str,
         text = json.dumps(values, sort_keys=True)
         found[f"[{section}]"] = hashlib.sha256(text.encode()).hexdigest()[: 2 * _BYTES]
     known = sorted((u.name, u.secret, sorted(u.options)) for u in parse_users(users).values())
-    secret = json.dumps(known).encode()
-    key = hashlib.scrypt(secret, salt=cluster.encode(), n=_COST, r=_BLOCK, p=1, dklen=_BYTES)
-    found["users"] = key.hex()
+    found["users"] = _of_secrets(known, cluster)
+    found["tokens"] = _of_secrets(sorted(others.get(TOKENS, "").splitlines()), cluster)
+    found["fencing"] = _of_secrets(sorted(each for each in others.items() if each[0] != TOKENS), cluster)
     return found
+
+
+def _of_secrets(content: Any, cluster: str) -> str:
+    secret = json.dumps(content).encode()
+    key = hashlib.scrypt(secret, salt=cluster.encode(), n=_COST, r=_BLOCK, p=1, dklen=_BYTES)
+    return key.hex() if content else ""
 
 
 def unlike(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:

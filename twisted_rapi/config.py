@@ -122,6 +122,7 @@ class DeathSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     :ivar fence: whether suspected nodes are switched off, after `fence_after` seconds of silence, at most
         `fence_most` of them within `fence_interval` seconds.
     :ivar recover: ``auto``: one that answers again is set online by itself.
+    :ivar fencing: the file by which the agent here switches others off, for candidates to have it alike.
     """
 
     silence: float = 30.0
@@ -131,6 +132,7 @@ class DeathSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     fence_most: int = 1
     fence_interval: float = 3600.0
     recover: Literal["hand", "auto"] = "hand"
+    fencing: str = "fencing.toml"
 
 
 class PvcSection(Section, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -196,6 +198,7 @@ _PATHS = {
     "rpc": ("authority", "certificate", "key"),
     "store": ("path", "authority", "certificate", "key"),
     "authority": ("key",),
+    "death": ("fencing",),
     "pvc": ("tokens",),
     "log": ("file",),
 }

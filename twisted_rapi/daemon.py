@@ -26,7 +26,6 @@ from twisted_rapi.cluster.events import Events
 from twisted_rapi.cluster.names import as_dnsmasq, name_service
 from twisted_rapi.cluster.service import Cluster
 from twisted_rapi.config import Config
-from twisted_rapi.distributing import Distribution
 from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.failpoint import from_environment
 from twisted_rapi.gauges import Gauges
@@ -54,7 +53,7 @@ from twisted_rapi.observe.site import make_site as make_metrics_site
 from twisted_rapi.opening import open_configured
 from twisted_rapi.plan.fate import DeathRules
 from twisted_rapi.plan.watchdog import WatchdogRules
-from twisted_rapi.presenting import show_alike
+from twisted_rapi.presenting import share
 from twisted_rapi.proxying import identity_of, internal_port, make_forwarder, past_api, reached_at
 from twisted_rapi.rpc.authority import seen
 from twisted_rapi.rpc.client import RemoteAgent
@@ -225,10 +224,8 @@ class Master(MultiService):
         self._addressing.look(
             lambda why: presence.update(msgspec.structs.replace(presence.record, hindered=why))
         )
-        file = Path(self._config.api.users)
-        Distribution(self._store, snapshot, here, file, self.in_thread, self._reactor).setServiceParent(self)
-        cluster = snapshot.cluster.uuid
-        show_alike(presence, users, self._config, node.primary_ip, cluster, self.in_thread)
+        of_files = presence, users, self.in_thread, self._reactor
+        share(self, self._config, self._store, snapshot, node, *of_files)
         local = of_hosts(node.primary_ip, node.secondary_ip, node.agent_host)
         self._apart = lambda: store.move_leader(local)
         standing = StoredStanding(self._store, here, self._reactor, SEAT)

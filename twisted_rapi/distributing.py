@@ -1,13 +1,12 @@
 """
-What candidates take over from one of them, by way of the store: the users file.
+What candidates take over from one of them, by way of the store: `twisted_rapi.sharing.SharedFiles`.
 
-Who asks for it names the candidate whose file is to be everywhere.  That one's daemon puts the text into the
-store, and the others write it to their own file, now or when they run again.  Each notes beside the file
+Who asks for it names the candidate whose files are to be everywhere.  That one's daemon puts the texts into
+the store, and the others write them to their own files, now or when they run again.  Each notes beside a file
 when what it has was asked for, so that what an operator changes there later stays until the next time.
 """
 
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -17,10 +16,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from twisted_rapi.admin.files import write_private
 from twisted_rapi.errors import CommitTooLarge, ConfigurationError, Conflict, StoreClosed, StoreError
 from twisted_rapi.model.mastership import DistributionRecord
 from twisted_rapi.model.records import NameRecord, key_of, name_key
+from twisted_rapi.sharing import SharedFiles
 from twisted_rapi.state.codec import decode
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.state.snapshot import Observed, Snapshot
@@ -29,16 +28,11 @@ from twisted_rapi.state.writer import commit_of
 RETRY = 5.0  # seconds
 
 
-def noted(file: Path) -> Path:
-    """Where it is noted when what is in a distributed file was asked for."""
-    return file.with_name(f"{file.name}.distributed")
-
-
 class Distribution(Service):
     """
     This candidate's part in it, while it runs.
 
-    :param here: uuid of its node; `file`: its users file.
+    :param here: uuid of its node; `files`: its own.
     :param in_thread: reads and writes files elsewhere.
     """
 
@@ -49,11 +43,11 @@ class Distribution(Service):
         store: IStateStore,
         snapshot: Snapshot,
         here: str,
-        file: Path,
+        files: SharedFiles,
         in_thread: Callable[..., Awaitable[Any]],
         clock: IReactorTime,
     ) -> None:
-        self._store, self._snapshot, self._here, self._file = store, snapshot, here, file
+        self._store, self._snapshot, self._here, self._files = store, snapshot, here, files
         self._in_thread, self._clock = in_thread, clock
         self._working: Deferred[None] = succeed(None)
         self._busy = self._again = False
@@ -100,35 +94,38 @@ class Distribution(Service):
             return
         try:
             if record.source != self._here and record.users is not None:
-                if await self._in_thread(take_over, self._file, record.at, record.users):
-                    self._log.info("the users are those of {node} now", node=record.source)
+                if await self._in_thread(self._files.take, record.at, record.users, record.files):
+                    self._log.info(
+                        "the users, tokens and fencing are those of {node} now", node=record.source
+                    )
             elif record.source == self._here and record.users is None:
                 await self._give(record, self._snapshot.revision_of(key_of(record)))
         except (OSError, UnicodeDecodeError) as e:
-            self._log.error("the users file could not be distributed: {why}", why=str(e))
+            self._log.error("the files could not be distributed: {why}", why=str(e))
 
     async def _give(self, record: DistributionRecord, revision: int) -> None:
-        text = await self._in_thread(_read, self._file)
-        change = commit_of([replace(record, users=text)], revision_of=lambda _: revision)
+        users = await self._in_thread(self._files.read_users)
+        others = await self._in_thread(self._files.read_others)
+        change = commit_of([replace(record, users=users, files=others)], revision_of=lambda _: revision)
         try:
             await self._store.commit(change)
         except Conflict:
             return  # it was asked for once more, or this one came through after all
         except CommitTooLarge as e:
-            self._log.error("the users file is too large to be distributed: {why}", why=str(e))
+            self._log.error("the files are too large to be distributed: {why}", why=str(e))
         except StoreClosed:
             raise
         except StoreError:
-            self._log.failure("the users file is not in the store yet; trying again in {wait} s", wait=RETRY)
+            self._log.failure("the files are not in the store yet; trying again in {wait} s", wait=RETRY)
             await deferLater(self._clock, RETRY)
             self._again = True
 
 
-async def give(store: IStateStore, node: str, text: str, now: float) -> None:
+async def give(store: IStateStore, node: str, users: str, others: Mapping[str, str], now: float) -> None:
     """
-    Have the users file of this node on all candidates; for tools, without a master.
+    Have the files of this node on all candidates; for tools, without a master.
 
-    :param text: of the file.
+    :param users: the text of the users file; `others`: of the others by name.
     :raises ConfigurationError: the cluster has no such node.
     :raises Conflict: somebody else asked for it at the same moment.
     """
@@ -141,29 +138,5 @@ async def give(store: IStateStore, node: str, text: str, now: float) -> None:
     assert isinstance(source, NameRecord)
     at = max(now, last.at + 1) if isinstance(last, DistributionRecord) else now
     revision = found[kind].revision if kind in found else 0
-    record = DistributionRecord(at=at, source=source.uuid, users=text)
+    record = DistributionRecord(at=at, source=source.uuid, users=users, files=dict(others))
     await store.commit(commit_of([record], revision_of=lambda _: revision))
-
-
-def _read(file: Path) -> str:
-    return file.read_text(encoding="utf-8")
-
-
-def take_over(file: Path, at: float, text: str) -> bool:
-    """
-    Make the file what was asked for at this time, unless it has been before; whether it had to be.
-
-    A link stays one; blocks.
-
-    :raises OSError: the file cannot be written.
-    """
-    note = noted(file)
-    try:
-        last = float(note.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        last = 0.0
-    if at <= last:
-        return False
-    write_private(file.resolve(), text.encode())
-    write_private(note, f"{at!r}\n".encode())
-    return True

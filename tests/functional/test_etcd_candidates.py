@@ -135,10 +135,14 @@ class CandidatesTests(EtcdCase):
         self.assertEqual(ask(port, f"/2/jobs/{job}")["status"], "success", ask(port, f"/2/jobs/{job}"))
 
     def distribute(self, other: Path) -> None:
-        """Users that are added on one candidate get to another one, by the API and by the command."""
+        """Users of one candidate, and tokens, get to another one, by the API and by the command."""
         self.cluster.add_user("second", "secret")
         ask(self.cluster.port, "/2/redistribute-config", {})
         await_true("the other knows the second", lambda: "second" in other.read_text())
         self.cluster.add_user("third", "secret")
+        tokens = other.with_name("pvc-tokens")
+        self.config.with_name("pvc-tokens").write_text("of the first")
         self.assertEqual(self.admin("user", "distribute", "-c", str(self.config)), 0, self.said)
         await_true("the other knows the third", lambda: "third" in other.read_text())
+        self.assertEqual(tokens.read_text(), "of the first")
+        self.assertEqual(tokens.stat().st_mode & 0o777, 0o600)

@@ -1,5 +1,7 @@
 """Tests of `twisted_rapi.alike` and `twisted_rapi.presenting`."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted_rapi.alike import ALIKE, digests, settings_alike, settings_of_further, unlike
 from twisted_rapi.config import Config
 from twisted_rapi.model.mastership import CandidateRecord
-from twisted_rapi.presenting import show_alike
+from twisted_rapi.presenting import ShownAlike, digested_of
+from twisted_rapi.sharing import SharedFiles
+from twisted_rapi.testing.file_watch import LookedAt
 
 CLUSTER = "4f8e2a56-0000-4000-8000-000000000001"
 ENDPOINTS = ["https://127.0.0.1:2379", "https://192.0.2.2:2379", "https://192.0.2.3:2379"]
@@ -19,7 +23,7 @@ OWN = {
     *("node", "api.listen", "api.certificate", "api.key", "api.users", "proxy.listen", "metrics.listen"),
     *("rpc.authority", "rpc.certificate", "rpc.key", "authority.key", "address.interface"),
     *("store.path", "store.authority", "store.certificate", "store.key", "log.file", "log.level"),
-    "pvc.tokens",
+    *("pvc.tokens", "death.fencing"),
 }
 """The settings that are a machine's own."""
 
@@ -43,8 +47,10 @@ class AlikeTests(SynchronousTestCase):
         self.assertEqual(found - alike, OWN)
         self.assertEqual(alike - found, set())
 
+    others: dict[str, str] = {}
+
     def digests(self, users: str = "", at: str = "192.0.2.1", **sections: Any) -> dict[str, str]:
-        return digests(config(**sections), at, users, CLUSTER)
+        return digests(config(**sections), at, users, self.others, CLUSTER)
 
     def test_same(self) -> None:
         """Machines differ in order and place of endpoints, in listeners, in comments of users."""
@@ -71,9 +77,19 @@ class AlikeTests(SynchronousTestCase):
     def test_users_hidden(self) -> None:
         """The digest of the users is another one in each cluster, and has no part of their secrets."""
         here = self.digests("a secret write")["users"]
-        other = digests(config(), "192.0.2.1", "a secret write", "another")["users"]
+        other = digests(config(), "192.0.2.1", "a secret write", {}, "another")["users"]
         self.assertNotEqual(here, other)
         self.assertRegex(here, "^[0-9a-f]{32}$")
+
+    def test_others(self) -> None:
+        """Tokens and how nodes are fenced are compared, too, passwords among it; nothing is shown of them."""
+        here = self.digests()
+        self.others = {"pvc-tokens": "{sha256}a$b", "fencing.toml": "[nodes]", "password/ipmi": "secret"}
+        there = self.digests()
+        self.assertEqual(unlike(here, there), ["fencing", "tokens"])
+        self.assertRegex(there["fencing"] + there["tokens"], "^[0-9a-f]{64}$")
+        self.others = {**self.others, "password/ipmi": "other"}
+        self.assertEqual(unlike(there, self.digests()), ["fencing"])
 
     def test_further(self) -> None:
         """A further candidate asks its own member first, and listens as the first one does."""
@@ -128,20 +144,42 @@ class _Users:
 
 
 class ShownTests(SynchronousTestCase):
-    """What a candidate shows is of the users it has."""
+    """What a candidate shows is of the files it has."""
+
+    def setUp(self) -> None:
+        self.waiting: list[Deferred[None]] = []
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.files, self.watch = SharedFiles.below(folder), LookedAt()
+        self.presence, self.users = _Presence(), _Users("a x")
+        digested = partial(digested_of, config(), "192.0.2.1", CLUSTER)
+        shown: tuple[Any, Any] = (self.presence, self.users)
+        service = ShownAlike(*shown, self.files, digested, self.in_thread, self.watch)
+        service.startService()
+        self.addCleanup(service.stopService)
+
+    def in_thread(self, work: Any, *args: Any) -> Deferred[Any]:
+        """Done when the test says so."""
+        self.waiting.append(Deferred())
+        return self.waiting[-1].addCallback(lambda _: work(*args))
+
+    def expect(self, users: str, **others: str) -> None:
+        """What is shown is of these."""
+        found = digests(config(), "192.0.2.1", users, others, CLUSTER)
+        self.assertEqual(self.presence.record.alike, found)
 
     def test_order(self) -> None:
         """What is computed late of users that have changed since is not shown."""
-        waiting: list[Deferred[None]] = []
+        self.users.change("a y")
+        self.waiting[1].callback(None)
+        self.waiting[0].callback(None)
+        self.expect("a y")
 
-        def in_thread(work: Any, *args: Any) -> Deferred[Any]:
-            waiting.append(Deferred())
-            return waiting[-1].addCallback(lambda _: work(*args))
-
-        presence, users = _Presence(), _Users("a x")
-        shown: tuple[Any, Any] = (presence, users)
-        show_alike(*shown, config(), "192.0.2.1", CLUSTER, in_thread)
-        users.change("a y")
-        waiting[1].callback(None)
-        waiting[0].callback(None)
-        self.assertEqual(presence.record.alike, digests(config(), "192.0.2.1", "a y", CLUSTER))
+    def test_other_file(self) -> None:
+        """Another file that changes is looked at, too."""
+        self.waiting[0].callback(None)
+        self.expect("a x")
+        self.files.tokens.write_text("t")
+        self.watch.look()
+        self.waiting[1].callback(None)
+        self.expect("a x", **{"pvc-tokens": "t"})

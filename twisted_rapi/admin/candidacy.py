@@ -14,9 +14,9 @@ from twisted_rapi.admin.founding import check_node
 from twisted_rapi.admin.joining import Found, Newcomer, find_master, request_of
 from twisted_rapi.alike import Settings
 from twisted_rapi.config import load
-from twisted_rapi.distributing import noted
 from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.rpc.authority import fingerprint, issued, new_key, new_request
+from twisted_rapi.sharing import SharedFiles, noted
 
 URI = "/2/join-candidate"
 PATIENCE = 5.0  # seconds for a member of etcd
@@ -72,6 +72,17 @@ def _client_files(directory: Path) -> tuple[str, ...]:
     if len(there) == 1:
         raise ConfigurationError(f"{directory} has {there[0]} only, of {' and '.join(_CLIENT)}")
     return () if there else _CLIENT
+
+
+def _write_shared(undo: Undo, files: SharedFiles, answer: Mapping[str, Any]) -> None:
+    """Note what the users are as of; write what else all candidates have alike and is not here yet."""
+    note = f"{float(answer['distributed'])!r}\n".encode()
+    undo.private(noted(files.users), note)
+    for file, text in files.places(answer.get("shared", {})):
+        if not file.exists():
+            undo.folder(file.parent, 0o700)
+            undo.private(file, text.encode())
+            undo.private(noted(file), note)
 
 
 def _same_cluster(authority: Path, found: Found) -> None:
@@ -143,7 +154,7 @@ def _write(undo: Undo, new: Newcomer, answer: Mapping[str, Any], files: Sequence
     for name in files:
         content = answer["files"][name].encode()
         (undo.public if name.endswith(".pem") else undo.private)(directory / name, content)
-    undo.private(noted(directory / "users"), f"{float(answer['distributed'])!r}\n".encode())
+    _write_shared(undo, SharedFiles.below(directory), answer)
     for name in ("api.key", "api.pem"):
         undo.other(directory / name)
     # The master's clock is what other certificates go by.

@@ -29,6 +29,7 @@ from twisted_rapi.errors import ConfigurationError, RapiError
 from twisted_rapi.model.records import NodeRecord, name_key
 from twisted_rapi.net.kernel import Kernel
 from twisted_rapi.rpc.authority import Role, expires, role_of
+from twisted_rapi.sharing import SharedFiles
 from twisted_rapi.state.database import integrity
 
 SOON = 30 * 86400.0
@@ -193,13 +194,12 @@ def _etcd(config: Config, looked: Looked) -> Iterator[Finding]:
 
 
 def _alike(config: Config, looked: Looked) -> Mapping[str, str]:
-    """Digests of this machine's files; without those that cannot be read, which is told elsewhere."""
+    """Digests of what this machine has; none where a file cannot be read, which is told elsewhere."""
     address = next((node.primary_ip for node in looked.nodes if node.name == config.node), "")
-    try:
-        text = Path(config.api.users).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        text = ""
-    return digests(config, address, text, looked.cluster)
+    files = SharedFiles.of(config)
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return digests(config, address, files.read_users(), files.read_others(), looked.cluster)
+    return {}
 
 
 def _node(config: Config, path: Path) -> Finding:

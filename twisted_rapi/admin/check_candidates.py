@@ -85,4 +85,4 @@ def _differences(
             mend = "rapi-admin user distribute where they are right; mend rapi.toml and restart rapi"
             yield what, False, f"{text}: {mend}"
         else:
-            yield what, True, "users and settings"
+            yield what, True, "users, tokens, fencing and settings"

@@ -57,7 +57,8 @@ class Add(_TokenCommand):
     """``token add``."""
 
     synopsis = "[options] [DESCRIPTION]"
-    longdesc = "Make a token and write it to standard output: only its digest is kept."
+    longdesc = "Make a token and write it to standard output: only its digest is kept.  "
+    longdesc += "Other candidates know it after rapi-admin user distribute."
     optFlags = [["token-stdin", None, "Read the token from standard input instead of making one."]]
 
     def parseArgs(self, description: str = "") -> None:
@@ -77,6 +78,7 @@ class Remove(_TokenCommand):
     """``token remove``."""
 
     synopsis = "[options] ID"
+    longdesc = "Other candidates no longer know it after rapi-admin user distribute."
 
     def parseArgs(self, name: str) -> None:  # type: ignore[override]
         """Take the id."""

@@ -12,6 +12,7 @@ from twisted_rapi.config import load
 from twisted_rapi.distributing import give
 from twisted_rapi.errors import ConfigurationError
 from twisted_rapi.opening import open_etcd_of, read_keys
+from twisted_rapi.sharing import SharedFiles
 
 
 class _UserCommand(Command):
@@ -79,8 +80,12 @@ class UserList(_UserCommand):
 class UserDistribute(_UserCommand):
     """``user distribute``."""
 
-    longdesc = "Have this machine's users file on all candidates: on those that run now, on others when they "
-    longdesc += "run again.  PUT /2/redistribute-config does the same with the master's."
+    longdesc = (
+        "Have this machine's users, tokens of PVC's API and fencing.toml on all candidates: on those that "
+    )
+    longdesc += (
+        "run now, on others when they run again.  PUT /2/redistribute-config does the same with the master's."
+    )
 
     def run(self) -> Work:
         """Do it."""
@@ -90,10 +95,11 @@ class UserDistribute(_UserCommand):
         config = load(Path(self["config"]))
         if config.store.kind != "etcd":
             raise ConfigurationError("the store is SQLite, with which there is one candidate")
-        text = self.file().read_text(encoding="utf-8")
+        files = SharedFiles.of(config)
+        users, others = files.read_users(), files.read_others()
         store = await open_etcd_of(config.store, reactor, read_keys(config.store))
         try:
-            await give(store, config.node, text, time.time())
+            await give(store, config.node, users, others, time.time())
         finally:
             await store.close()
         return 0
@@ -106,7 +112,12 @@ class User(Command):
         ["add", None, UserAdd, "Add a user, or give one a new password and rights."],
         ["remove", None, UserRemove, "Remove a user."],
         ["list", None, UserList, "List users and their rights."],
-        ["distribute", None, UserDistribute, "Have all candidates know the users of this one."],
+        [
+            "distribute",
+            None,
+            UserDistribute,
+            "Have all candidates know the users, tokens and fencing of this one.",
+        ],
     ]
 
     def run(self) -> int | Work:

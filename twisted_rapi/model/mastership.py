@@ -54,11 +54,12 @@ class SwitchRecord(SingleRecord, frozen=True, kw_only=True, omit_defaults=True):
 
 class DistributionRecord(SingleRecord, frozen=True, kw_only=True, omit_defaults=True):
     """
-    What candidates take over from one of them: the users, for the present.
+    What candidates take over from one of them.
 
     :ivar at: when it was asked for, in seconds since the epoch; later ones are above earlier ones.
     :ivar source: uuid of the node whose files are to be everywhere.
     :ivar users: the text of its users file; ``None`` until its daemon has put it here.
+    :ivar files: the texts of its other files by name.
     """
 
     KIND = "distribution"
@@ -66,3 +67,4 @@ class DistributionRecord(SingleRecord, frozen=True, kw_only=True, omit_defaults=
     at: float
     source: str
     users: str | None = None
+    files: dict[str, str] = {}

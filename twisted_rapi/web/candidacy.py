@@ -12,6 +12,7 @@ from twisted_rapi.cluster.joining import Joining
 from twisted_rapi.config import Config
 from twisted_rapi.errors import BadRequest, OpPrereqError, ServiceUnavailable
 from twisted_rapi.model.mastership import DistributionRecord
+from twisted_rapi.sharing import SharedFiles
 from twisted_rapi.state.interface import IStateStore
 from twisted_rapi.web.call import Call, Endpoint, Route
 from twisted_rapi.web.doc import TEXT, Body, Doc
@@ -40,6 +41,7 @@ class _CandidatesDesk:
                 return success(await self._shown(joining, who))
             # What can fail fails before the token is used up.
             told = {**await self._shown(joining, who), "files": await self._files()}
+            told["shared"] = await self._shared()
             told["distributed"] = _distributed(joining.snapshot.distribution)
             return success({**told, **await accept(joining, token, who)})
         except OpPrereqError as e:
@@ -59,6 +61,14 @@ class _CandidatesDesk:
         files = {"ca.key": self.desk.config.authority.key, "users": self.desk.config.api.users}
         files |= {"etcd-client.pem": store.certificate, "etcd-client.key": store.key}
         return {name: (await self._read(file)).decode() for name, file in files.items()}
+
+    async def _shared(self) -> dict[str, str]:
+        """What else is the same on all, if it is there."""
+        try:
+            found: dict[str, str] = await self.desk.in_thread(SharedFiles.of(self.desk.config).read_others)
+        except (OSError, UnicodeDecodeError) as e:
+            raise ServiceUnavailable(f"This master cannot make candidates: {e}") from e
+        return found
 
     async def _read(self, file: str) -> bytes:
         try:

@@ -100,17 +100,21 @@ class Daemon:
         alive = self.process.alive and self.leadership is not None
         return self.leadership.term if alive and self.leadership is not None else None
 
-    async def _open(self) -> None:
-        around, process = self.around, self.process
-        snapshot = around.snapshot(self.far, process)
+    async def _read(self) -> Snapshot:
+        snapshot = self.around.snapshot(self.far, self.process)
         while True:
             try:
                 await snapshot.read()
-                break
             except StoreError:
-                await deferLater(process, 1.0)
-        self.far.near = False
-        snapshot.startService()
+                await deferLater(self.process, 1.0)
+                continue
+            self.far.near = False
+            snapshot.startService()
+            return snapshot
+
+    async def _open(self) -> None:
+        around, process = self.around, self.process
+        snapshot = await self._read()
         nodes = Nodes(self._connect, process, self._chance, lambda: self.term, self.deposed)
         nodes.set_nodes(snapshot.nodes.values())
         snapshot.observe(lambda _: nodes.set_nodes(snapshot.nodes.values()))
