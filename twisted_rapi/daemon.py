@@ -20,6 +20,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from twisted_rapi import __version__
 from twisted_rapi.addressing import Addressing
+from twisted_rapi.alike import ALIKE
 from twisted_rapi.cluster.answers import Answers
 from twisted_rapi.cluster.duties import Duties, Office
 from twisted_rapi.cluster.events import Events
@@ -357,7 +358,7 @@ class Master(MultiService):
 def _rules(config: Config) -> dict[str, Any]:
     """What an `Office` knows of the configuration."""
     return {
-        "death": DeathRules(**msgspec.structs.asdict(config.death)),
+        "death": DeathRules(**{rule: getattr(config.death, rule) for rule in ALIKE["death"]}),
         "watchdog": WatchdogRules(**msgspec.structs.asdict(config.watchdog)),
         "names_at": as_dnsmasq(config.dns.listen),
     }
