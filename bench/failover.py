@@ -109,9 +109,11 @@ class Figures:
 
 
 def settled(lab: Lab) -> bool:
-    """Whether the daemons of all nodes are there to follow."""
+    """Whether all is as it was before: who could follow is there, and etcd is whole and led from elsewhere."""
     shown = lab.read("/2/master")
-    return shown is not None and all(each["present"] for each in shown["candidates"])
+    if shown is None or not all(each["present"] for each in shown["candidates"]):
+        return False
+    return lab.etcd_follows() and lab.etcd_leader().name != shown["name"]
 
 
 def once(campaign: Campaign, kind: Kind) -> Failover:
@@ -125,7 +127,7 @@ def once(campaign: Campaign, kind: Kind) -> Failover:
     failed = len(failures(seen, begun, now))
     campaign.mend()
     campaign.await_jobs(2)
-    await_true("all candidates are there", lambda: settled(campaign.lab), 60)
+    await_true("all is as it was", lambda: settled(campaign.lab), 60)
     return Failover(kind.fault, begun, silent, late, failed)
 
 

@@ -4,6 +4,7 @@ Where this cluster answers otherwise on purpose.
 Every reason has to stand, word for word, as an item of docs/compatibility.rst.
 """
 
+import json
 import re
 from collections.abc import Callable
 
@@ -35,6 +36,17 @@ def _listed_tags(capture: Capture, answer: Answer) -> bool:
 
 _SHORT_MEANWHILE = ("node role master-candidate.job", "node modify master_capable true.job")
 _OLDER_QUERY = re.compile(r"/2/query/(os|cluster|extstorage)(/fields)?\Z")
+
+
+def _further_fields(capture: Capture, answer: Answer) -> bool:
+    """All fields of nodes, as recorded, and then ours."""
+    if (capture.method, capture.path, answer.status) != ("GET", "/2/query/node/fields", 200):
+        return False
+    recorded, ours = (
+        [(f["name"], f["title"], f["kind"]) for f in json.loads(text)["fields"]]
+        for text in (capture.answer, answer.body)
+    )
+    return ours == [*recorded, ("fate", "Fate", "text")]
 
 
 def _checks_off(capture: Capture, answer: Answer) -> bool:
@@ -227,6 +239,10 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "A filter rule to put whose name is no UUID is 400, one to delete that is not there is 404; not 500.",
         lambda c, a: a.status == 400 and c.status == 500 and c.path == "/2/filters/not-a-uuid",
+    ),
+    Difference(
+        "Nodes have one more field to query, ``fate`` (node-death.rst); it is listed after all others.",
+        _further_fields,
     ),
     Difference(
         "An evacuation plans with the instances its node has when it has its locks; the original fails when "

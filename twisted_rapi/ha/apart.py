@@ -10,8 +10,11 @@ from twisted.logger import Logger
 
 from twisted_rapi.errors import StoreError
 
-AGAIN = 30.0
+AGAIN = 10.0
 """Seconds until the next look: etcd tells nobody when it has another leader."""
+
+SOON = 2.0
+"""Seconds until the next look where it was here and could not be moved."""
 
 
 class Apart(Service):
@@ -40,9 +43,12 @@ class Apart(Service):
 
     async def _look(self) -> None:
         while True:
+            wait = AGAIN
             try:
                 if await self._move():
                     self._log.info("etcd's leader was moved to another machine than the master's")
             except StoreError as e:
                 self._log.info("etcd's leader stays on the master's machine: {reason}", reason=str(e))
-            await deferLater(self._clock, AGAIN)
+                # Others that have just come back, or were cut off, can lead a moment later.
+                wait = SOON
+            await deferLater(self._clock, wait)

@@ -5,14 +5,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.errors import StoreUnreachable
-from twisted_rapi.ha.apart import AGAIN, Apart
+from twisted_rapi.ha.apart import AGAIN, SOON, Apart
 
 
 class ApartTests(SynchronousTestCase):
     """The store's leader is looked after while there is a term."""
 
     def test_looks(self) -> None:
-        """At once and from time to time, whatever comes of it; not once it is stopped."""
+        """At once and from time to time, sooner where it failed; not once it is stopped."""
         clock, asked = Clock(), list[float]()
 
         async def move() -> bool:
@@ -23,8 +23,8 @@ class ApartTests(SynchronousTestCase):
 
         apart = Apart(move, clock)
         apart.startService()
-        clock.pump([AGAIN] * 3)
-        self.assertEqual(asked, [0.0, AGAIN, 2 * AGAIN, 3 * AGAIN])
+        clock.pump([AGAIN, SOON, AGAIN])
+        self.assertEqual(asked, [0.0, AGAIN, AGAIN + SOON, 2 * AGAIN + SOON])
         apart.stopService()
         clock.pump([AGAIN] * 3)
         self.assertEqual((len(asked), clock.getDelayedCalls()), (4, []))

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_rapi.cluster.answers import BULK
 from twisted_rapi.model import param_tables
+from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.records import (
     ArchivedJobRecord,
     ClusterRecord,
@@ -151,6 +152,7 @@ def view() -> View:
             "instance": {i.name: i.uuid for i in instances.values()},
             "network": {"net": "w1"},
         },
+        fates={"n2": NodeFateRecord(uuid="n2", fate="suspect", since=1.0)},
         reports={"n1": REPORT, "n2": NodeReport(oses=(NOOP,))},
         now=2000.0,
         chance=Random(0),

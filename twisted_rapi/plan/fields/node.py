@@ -138,6 +138,15 @@ TABLE = (
     *STAMPS,
 )  # fmt: skip
 
+
+def _fate(view: View, node: NodeRecord) -> Any:
+    found = view.fates.get(node.uuid)
+    return None if found is None else found.fate
+
+
+FURTHER = (Field("fate", "Fate", "text", "What has become of it since it fell silent; an extension", _fate),)
+"""Those that the original does not have."""
+
 BULK = select(
     TABLE,
     "name offline master_candidate drained dtotal dfree sptotal spfree mtotal mnode mfree pinst_cnt sinst_cnt"

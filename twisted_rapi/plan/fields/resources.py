@@ -21,7 +21,7 @@ class Resource:
     """
     What can be queried.
 
-    :ivar fields: by name, in the order of the names.
+    :ivar fields: by name, in the order of the names; those that are extensions come last.
     :ivar ids: the objects there are, in the order of an answer.
     :ivar get: an object by what `ids` has of it; ``None`` when it is gone or is still being made.
     :ivar find: by the name of a field that objects can be found by: from a value to the ids of those that
@@ -86,14 +86,16 @@ def _by_uuid(kind: str) -> Finder:
     return find
 
 
-def _table(fields: Iterable[Field]) -> Mapping[str, Field]:
-    return {field.name: field for field in sorted(fields, key=lambda field: field.name)}
+def _table(fields: Iterable[Field], further: Iterable[Field] = ()) -> Mapping[str, Field]:
+    return {field.name: field for field in (*sorted(fields, key=lambda field: field.name), *further)}
 
 
-def _of_objects(name: str, fields: Iterable[Field], short: bool = False) -> Resource:
+def _of_objects(
+    name: str, fields: Iterable[Field], short: bool = False, further: Iterable[Field] = ()
+) -> Resource:
     return Resource(
         name=name,
-        fields=_table(fields),
+        fields=_table(fields, further),
         ids=_ids(name),
         get=_get(name),
         find={"name": _by_name(name, short), "uuid": _by_uuid(name)},
@@ -134,7 +136,7 @@ _ALL = (
     ),
     Resource(name="lock", fields=_table(lock.TABLE), ids=lambda v: list(lock.rows(v))),
     _of_objects("network", network.TABLE),
-    _of_objects("node", node.TABLE, short=True),
+    _of_objects("node", node.TABLE, short=True, further=node.FURTHER),
     Resource(name="os", fields=_table(seen.OSES), ids=lambda v: list(seen.os_rows(v))),
 )
 

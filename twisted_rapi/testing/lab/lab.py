@@ -196,6 +196,19 @@ class Lab:
         gateway = self.gateway()
         return [node for node in self.layout.nodes if _leads(gateway, node)]
 
+    def etcd_follows(self) -> bool:
+        """Whether all members of etcd have one leader, and what it had a moment ago."""
+        before, now = (self.as_client(self._statuses) for _ in range(2))
+        if not all((*before, *now)):
+            return False
+        newest = max(int(status["raftAppliedIndex"]) for status in before)
+        leaders = {status.get("leader") for status in now}
+        return len(leaders) == 1 and all(int(status["raftAppliedIndex"]) >= newest for status in now)
+
+    def _statuses(self) -> list[Any]:
+        gateway = self.gateway()
+        return [_status(gateway, node) for node in self.layout.nodes]
+
     # Faults.
 
     def cut(self, *cuts: Iterable[Cut]) -> None:
@@ -263,12 +276,17 @@ class Lab:
         await_true("the master has heard of all nodes", self.complete, 60)
 
 
-def _leads(gateway: Gateway, node: Place) -> bool:
+def _status(gateway: Gateway, node: Place) -> Any:
+    """What a member of etcd says of itself; ``None`` where it does not answer."""
     try:
-        status = gateway.ask("maintenance/status", {}, node.address)
+        return gateway.ask("maintenance/status", {}, node.address)
     except Silence:
-        return False
-    return bool(status.get("leader")) and status["leader"] == status["header"]["member_id"]
+        return None
+
+
+def _leads(gateway: Gateway, node: Place) -> bool:
+    status = _status(gateway, node)
+    return bool(status and status.get("leader")) and status["leader"] == status["header"]["member_id"]
 
 
 def libvirt_of(node: Place) -> LibvirtDaemon:
