@@ -109,7 +109,7 @@ class Figures:
 
 
 def settled(lab: Lab) -> bool:
-    """Whether all is as it was before: who could follow is there, and etcd is whole and led from elsewhere."""
+    """Whether all is as it was: who could follow is there, and etcd is whole and led from elsewhere."""
     shown = lab.read("/2/master")
     if shown is None or not all(each["present"] for each in shown["candidates"]):
         return False
