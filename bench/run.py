@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench import pvc
 from bench.client import Client, idle_sockets, percentile, reads_per_second, timed
 from bench.records import instance
 from twisted_rapi.model.records import name_key
@@ -162,6 +163,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rapi-bench-") as name:
         cluster = LocalCluster(Path(name) / "cluster")
         cluster.set_up()
+        pvc.enable(cluster)
         (cluster.config / "users").write_text(f"{USER} {PASSWORD} write\n")
         try:
             cluster.start()
@@ -171,6 +173,7 @@ def main() -> None:
             cluster.start()
             reads(cluster, Path(name))
             bulk(cluster, 1000)
+            pvc.measure(cluster)
             idle(cluster)
             jobs(
                 cluster, "each tags an instance of its own", "/2/instances/inst{n}.example.com/tags?tag=bench"

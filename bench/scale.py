@@ -20,6 +20,8 @@ from twisted.internet.utils import getProcessOutput
 
 from bench.records import instance
 from twisted_rapi.cluster.answers import Answers
+from twisted_rapi.cluster.events import Events
+from twisted_rapi.config import PvcSection
 from twisted_rapi.model.mastership import ElectionRecord
 from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.model.seen import DomainSeen, NodeReport
@@ -30,6 +32,7 @@ from twisted_rapi.testing.memory_store import MemoryStore
 from twisted_rapi.testing.nodes import FakeNode, FakeNodes
 from twisted_rapi.web.auth import Users
 from twisted_rapi.web.call import Api
+from twisted_rapi.web.pvc.making import make_side
 from twisted_rapi.web.rapi.routes import ROUTES
 from twisted_rapi.web.site import ApiResource, make_site
 
@@ -168,7 +171,10 @@ async def measure(folder: Path) -> None:
     users = Users(folder / "users", reactor, deferToThread, LookedAt())
     await Deferred.fromCoroutine(users.refresh())
     resource = ApiResource(ROUTES, users, reactor, Random(1))
-    resource.api = Api(fake.cluster, answers, fake.now)
+    events = Events(fake.store, fake.snapshot, reports, fake.table, reactor, answers.view)
+    resource.api = Api(fake.cluster, answers, events, fake.now)
+    section = PvcSection(enabled=True, authentication=False, dialect="0.6")
+    resource.beside, _ = make_side(section, reactor, deferToThread, LookedAt())
     port = reactor.listenTCP(0, make_site(resource, reactor), interface="127.0.0.1").getHost().port
     print(f"{HOSTS} nodes, {INSTANCES} instances: {resident() - before:.0f} MiB as records and reports")
     gaps = Gaps()
@@ -188,6 +194,11 @@ async def measure(folder: Path) -> None:
     await asked("bulk list, after a node's report", bulk)
     change(fake)
     await asked("bulk list, after a change of one instance", bulk)
+    await asked("PVC's list of machines, first", "/api/v1/vm")
+    reports.tell(node_uuid, 8)
+    await asked("PVC's list of machines, after a node's report", "/api/v1/vm")
+    change(fake)
+    await asked("PVC's list of machines, after a change of one", "/api/v1/vm")
     print(f"resident with every answer kept: {resident():.0f} MiB, {before:.0f} MiB without the cluster")
     for path in ("/2/nodes?bulk=1", "/2/instances", "/2/groups?bulk=1"):
         reports.tell(node_uuid, 8)

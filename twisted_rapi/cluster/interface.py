@@ -47,6 +47,9 @@ class ICluster(Interface):
     def jobs() -> Iterable[JobRecord]:
         """All jobs that are not archived, by id."""
 
+    def unfinished() -> Iterable[JobRecord]:
+        """The jobs that have not ended, by id."""
+
     async def job(job_id: int) -> JobRecord | None:
         """A job, archived or not; ``None`` for an unknown id."""
 

@@ -87,6 +87,10 @@ class Cluster:
         """See `ICluster.jobs`."""
         return self._table
 
+    def unfinished(self) -> Iterable[JobRecord]:
+        """See `ICluster.unfinished`."""
+        return self._table.unfinished()
+
     async def job(self, job_id: int) -> JobRecord | None:
         """See `ICluster.job`."""
         return self._table.get(job_id) or await archived(self._store, job_id)

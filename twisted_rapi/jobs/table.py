@@ -26,6 +26,7 @@ class JobTable:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._jobs: dict[int, JobRecord] = {}
+        self._unfinished: dict[int, JobRecord] = {}
         self._waiters: dict[int, list[Deferred[None]]] = {}
         self._observers: list[Observer] = []
         self._closed = False
@@ -42,6 +43,10 @@ class JobTable:
         """The jobs by id."""
         return self._jobs
 
+    def unfinished(self) -> list[JobRecord]:
+        """The jobs that have not ended, by id."""
+        return [self._unfinished[job_id] for job_id in sorted(self._unfinished)]
+
     def get(self, job_id: int) -> JobRecord | None:
         """The job, if it is not archived."""
         return self._jobs.get(job_id)
@@ -49,6 +54,10 @@ class JobTable:
     def put(self, job: JobRecord) -> None:
         """The job is now as given."""
         self._jobs[job.id] = job
+        if job_status(job) in FINAL:
+            self._unfinished.pop(job.id, None)
+        else:
+            self._unfinished[job.id] = job
         self._wake(job.id)
         for observer in tuple(self._observers):
             try:
@@ -74,6 +83,7 @@ class JobTable:
     def drop(self, job_id: int) -> None:
         """The job is archived."""
         self._jobs.pop(job_id, None)
+        self._unfinished.pop(job_id, None)
         self._wake(job_id)
 
     def _wake(self, job_id: int) -> None:

@@ -143,6 +143,9 @@ class Beside(Protocol):
     def refusal(self, error: RequestError) -> Reply:
         """What a client is told of an error."""
 
+    def kept(self, request: Any, api: Api, address: str) -> tuple[Reply, str] | None:
+        """The answer to a ``GET`` and the pattern of its URI, if they are there; the body is not read."""
+
     async def answer(self, request: Any, api: Api, address: str, number: str) -> tuple[Reply, str]:
         """
         The answer to a request, and the pattern of its URI.

@@ -108,22 +108,32 @@ class ApiResource(Resource):
         """Answer from what is kept, or begin to."""
         begun = self._clock.seconds()
         api = self._serving()
-        if request.method == b"GET" and api is not None and not self._require and not request.too_large:
-            kept = api.answers.kept(request.uri)
-            headers = request.requestHeaders
-            plain = (
-                kept is not None and not headers.hasHeader(b"authorization") and headers.hasHeader(b"host")
-            )
-            if plain and not request.content.read(1):
+        if request.method == b"GET" and api is not None and not request.too_large:
+            kept = self._kept(request, api)
+            if kept is not None:
                 self._write(request, kept[0], kept[1], begun)
                 return NOT_DONE_YET
-            request.content.seek(0)
         self._under_way += 1
         d = Deferred.fromCoroutine(self._answer(request, begun))
         d.addBoth(self._answered)
         request.notifyFinish().addErrback(lambda _: d.cancel())
         d.addErrback(lambda f: f.trap(CancelledError) and None)
         return NOT_DONE_YET
+
+    def _kept(self, request: Any, api: Api) -> tuple[Reply, str] | None:
+        """The answer and the pattern of the URI, if they are there already."""
+        headers, beside = request.requestHeaders, self._is_beside(request)
+        if not headers.hasHeader(b"host"):
+            return None
+        found: tuple[Reply, str] | None = None
+        if beside is not None:
+            found = beside.kept(request, api, _address(request))
+        elif not self._require and not headers.hasHeader(b"authorization"):
+            found = api.answers.kept(request.uri)
+        if found is not None and request.content.read(1):
+            request.content.seek(0)
+            return None
+        return found
 
     def _write(self, request: Any, reply: Reply, route: str, begun: float) -> None:
         request.setResponseCode(reply.status)
@@ -189,8 +199,10 @@ class ApiResource(Resource):
         self._write(request, reply, pattern, begun)
 
     def _is_beside(self, request: Any) -> Beside | None:
+        if self.beside is None:
+            return None
         path = request.uri.partition(b"?")[0].decode("latin-1")
-        return self.beside if self.beside is not None and self.beside.serves(path) else None
+        return self.beside if self.beside.serves(path) else None
 
     async def _from_beside(self, beside: Beside, request: Any, number: str) -> tuple[Reply, str]:
         """The other API's answer, wherever the master is; and the pattern of the URI."""

@@ -61,6 +61,14 @@ class Gate:
         if not await self._right(given, address):
             raise Unauthorized(failed)
 
+    def admits(self, shown: Shown, address: str, api: Api) -> bool:
+        """Whether it is plain that a request may pass; for others there is `admit`."""
+        if not self.enabled or self._in_session(shown.session, api):
+            return True
+        if shown.key is None or not self._throttle.trusted(_WHO, address):
+            return False
+        return bool(find(self._tokens.known, shown.key))
+
     async def login(self, token: str, address: str, api: Api) -> str:
         """
         The value of the cookie of a new session.

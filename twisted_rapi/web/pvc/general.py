@@ -74,7 +74,7 @@ def logout(call: PvcCall) -> Reply:
 
 
 ENDPOINTS = (
-    Endpoint(path="", method="GET", handler=root, doc="Tell that the API is there.", open=True),
+    Endpoint(path="", method="GET", handler=root, doc="Tell that the API is there.", open=True, kept=True),
     Endpoint(
         path="/",
         method="GET",
@@ -82,6 +82,7 @@ ENDPOINTS = (
         doc="Tell that the API is there.",
         dialects=LATER,
         open=True,
+        kept=True,
     ),
     *(
         Endpoint(

@@ -26,7 +26,7 @@ def scene_of(api: Api) -> Scene:
 def moving(api: Api) -> dict[str, str]:
     """By machine's name, the states that jobs bring about; none where jobs are not known."""
     try:
-        return states_of_jobs(api.cluster.jobs())
+        return states_of_jobs(api.cluster.unfinished())
     except NoMaster:  # what is known is old, and jobs are the master's
         return {}
 

@@ -25,6 +25,7 @@ from twisted_rapi.web.pvc.values import Given, checked, given, signs
 from twisted_rapi.web.reply import Reply
 
 MOST_OF_ANYONE = 256 * 1024  # bytes of a body that are parsed for who has shown nothing yet
+MOST_KNOWN = 1000  # kinds of requests whose answers are kept
 MOST_KEPT_URI = 200  # bytes: longer ones are hardly asked again
 
 
@@ -49,10 +50,26 @@ class _Asked:
 
     def key(self, endpoint: Endpoint) -> Hashable | None:
         """What the answer is kept under; ``None``: it is not."""
-        uri = self.request.uri
-        if not endpoint.kept or self.said.form or len(uri) > MOST_KEPT_URI:
+        if not endpoint.kept or self.said.form or len(self.request.uri) > MOST_KEPT_URI:
             return None
-        return self.dialect, uri, frozenset(moving(self.api).items()) if endpoint.busy else ()
+        return _key(self.request, self.dialect, endpoint, self.api)
+
+
+def _key(request: Any, dialect: Dialect, endpoint: Endpoint, api: Api) -> Hashable:
+    return dialect, request.uri, frozenset(moving(api).items()) if endpoint.busy else ()
+
+
+def _sign(request: Any) -> Hashable:
+    """All that tells which endpoint and dialect a request without a body is about."""
+    return request.uri, header(request, "user-agent"), request.requestHeaders.hasHeader(b"x-api-key")
+
+
+def _shown(request: Any) -> Shown:
+    """What a client shows in headers."""
+    has_key = request.requestHeaders.hasHeader(b"x-api-key")
+    return Shown(
+        session=of_cookies(header(request, "cookie")), key=header(request, "x-api-key") if has_key else None
+    )
 
 
 class PvcSide:
@@ -67,6 +84,7 @@ class PvcSide:
         self._endpoints, self._configured, self._gate = endpoints, configured, gate
         self._definitions = Definitions()
         self._ceph, self._counts = ceph, CephCounts(ceph)
+        self._known: dict[Hashable, tuple[Endpoint, Dialect, str]] = {}  # what `_sign` stands for
 
     def serves(self, path: str) -> bool:
         """Whether a path is of this API."""
@@ -76,6 +94,17 @@ class PvcSide:
         """What a client is told of an error before it is known what it speaks."""
         return refusal(self._configured, error)
 
+    def kept(self, request: Any, api: Api, address: str) -> tuple[Reply, str] | None:
+        """See `twisted_rapi.web.call.Beside.kept`."""
+        known = self._known.get(_sign(request))
+        if known is None:
+            return None
+        endpoint, dialect, pattern = known
+        if not endpoint.open and not self._gate.admits(_shown(request), address, api):
+            return None
+        reply = api.answers.kept(_key(request, dialect, endpoint, api))
+        return None if reply is None else (reply, pattern)
+
     async def answer(self, request: Any, api: Api, address: str, number: str) -> tuple[Reply, str]:
         """See `twisted_rapi.web.call.Beside.answer`."""
         path, _, query = request.uri.decode("ascii").partition("?")
@@ -83,10 +112,7 @@ class PvcSide:
         if found is None:
             return page(404, "There is no such URI."), ""
         pattern = f"{PREFIX}{found.endpoints[0].path}"
-        shown = Shown(
-            session=of_cookies(header(request, "cookie")),
-            key=header(request, "x-api-key") if request.requestHeaders.hasHeader("x-api-key") else None,
-        )
+        shown = _shown(request)
         content = request.content.read()
         if len(content) > MOST_OF_ANYONE:
             await self._gate.admit(shown, self._configured, address, api)
@@ -142,4 +168,13 @@ class PvcSide:
         reply = answer if isinstance(answer, Reply) else await answer
         if key is not None:
             answers.keep(key, reply, as_of, reply.size())
+            self._note(asked, endpoint)
         return reply
+
+    def _note(self, asked: _Asked, endpoint: Endpoint) -> None:
+        """Know the next request of this kind again."""
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        if not asked.said.json:
+            pattern = f"{PREFIX}{asked.found.endpoints[0].path}"
+            self._known[_sign(asked.request)] = (endpoint, asked.dialect, pattern)

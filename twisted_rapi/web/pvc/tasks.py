@@ -70,7 +70,7 @@ async def listing(call: PvcCall) -> Reply:
     """``GET /tasks``: those that have not ended, all of the master's; null where there is none."""
     worker, slices = primary_node(scene_of(call.api)), call.api.answers.slices()
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in _LISTED}
-    for job in call.api.cluster.jobs():
+    for job in call.api.cluster.unfinished():
         await slices.pause()
         status = job_status(job)
         for name, statuses in _LISTED.items():

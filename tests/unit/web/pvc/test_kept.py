@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.unit.web.pvc.http import PvcBrowser
+from tests.unit.web.pvc.http import TOKEN, PvcBrowser
 from tests.unit.web.test_api import CREATION
 from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.state.writer import commit_of
@@ -83,3 +83,47 @@ class KeptTests(SynchronousTestCase):
         seed, later, _ = self.last
         self.assertTrue(seed.endswith(b"}]\n") and b'},{"arch":' in seed)
         self.assertTrue(later.endswith(b"}]\n") and b'}, {"name":' in later)
+
+
+class KnownTests(SynchronousTestCase):
+    """Requests that are known again are answered at once, and by nobody else's right."""
+
+    def test_rights(self) -> None:
+        """What is kept is told only to who may ask for it."""
+        browser = PvcBrowser(Path(self.mktemp()), authentication=True)
+        self.addCleanup(browser.cluster.stop)
+        for _ in range(3):
+            self.assertEqual(browser.ask("GET", "/node", X_Api_Key=TOKEN).status, 200)
+        self.assertEqual(browser.ask("GET", "/node").status, 401)
+        self.assertEqual(browser.ask("GET", "/node", Cookie="session=x").status, 401)
+        self.assertEqual(browser.ask("GET", "/node", X_Api_Key=TOKEN[:-1]).status, 401)
+        # Now there is reason to let that network wait, whatever it shows.
+        uri = "/api/v1/node"
+        self.assertEqual(browser.raw("GET", uri, X_Api_Key=TOKEN), b"")
+
+    def test_forms(self) -> None:
+        """Each form, query, body and method has its own answer."""
+        browser = PvcBrowser(Path(self.mktemp()))
+        self.addCleanup(browser.cluster.stop)
+        for _ in range(2):
+            self.assertEqual(len(browser.ask("GET", "/node").json()), 3)
+            self.assertEqual(len(browser.ask("GET", "/node", {"limit": "node1"}).json()), 1)
+            self.assertEqual(len(browser.ask("GET", "/node", form={"limit": "node1"}).json()), 1)
+            self.assertIsInstance(browser.ask("GET", "/node/node1.example.com").json(), list)
+            found = browser.ask("GET", "/node/node1.example.com", User_Agent="pvc/0.6").json()
+            self.assertIsInstance(found, dict)
+            self.assertEqual(browser.ask("HEAD", "/node").body, b"")
+            self.assertEqual(browser.ask("DELETE", "/node").status, 405)
+
+    def test_changes(self) -> None:
+        """What changes is told at once."""
+        browser = PvcBrowser(Path(self.mktemp()), dialect="1.0")
+        cluster = browser.cluster
+        self.addCleanup(cluster.stop)
+        for _ in range(2):
+            found = browser.ask("GET", "/node/node3.example.com/daemon-state").json()
+            self.assertEqual(found["daemon_state"], "run")
+        cluster.nodes.nodes[NODES[2]].down = True
+        cluster.nodes.changed(NODES[2])
+        found = browser.ask("GET", "/node/node3.example.com/daemon-state").json()
+        self.assertEqual(found["daemon_state"], "dead")
