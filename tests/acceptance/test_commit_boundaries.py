@@ -132,6 +132,8 @@ class CommitBoundaryTests(PlantedCase):
         """Jobs that submit jobs submit each once."""
         for name in (A, B):
             self.done(("POST", "/2/instances", made(name, "sharedfile")))
+        for state in ("flush", "ready"):
+            self._flushed(state)
         self._live(SUBMITTING)
         self.assertEqual(self.api.ask("GET", "/2/instances"), [])
 
@@ -148,6 +150,20 @@ class CommitBoundaryTests(PlantedCase):
             self.api.ask("DELETE", f"/2/filters/{uuid}")
             self._kill()
         self.assertEqual(self.api.ask("GET", "/2/filters"), [])
+
+    def _flushed(self, state: str) -> None:
+        """All machines leave the first node, or are back, though a master dies while one is on its way."""
+        before = {job["id"] for job in self.api.ask("GET", "/2/jobs?bulk=1")}
+        self.plant("after stage.changed:2")
+        op = {"OP_ID": "OP_NODE_SET_DOMAIN_STATE", "node_name": ONE, "state": state}
+        self.api.tried("POST", "/2/jobs", [op])
+        self.assertTrue(self.cluster.master.ended(30), "it has not died")
+        self.ended(max(before) + 1)
+        jobs = [job for job in self.api.ask("GET", "/2/jobs?bulk=1") if job["id"] not in before]
+        self.assertEqual([job["status"] for job in jobs], ["success"] * 4)
+        places = {i["name"]: i["pnode"] == ONE for i in self.api.ask("GET", "/2/instances?bulk=1")}
+        self.assertEqual(places, dict.fromkeys((A, B), state == "ready"))
+        self.check_sound()
 
     def _kill(self) -> None:
         self.cluster.master.kill()
