@@ -35,8 +35,10 @@ OF_MACHINES = ("name", "uuid", "state", "node", "last_node", "migrated", "memory
 # What shows the effect of endpoints that are not there yet.
 LATER = {
     "seed": ("vm-get-after-modify",),
-    "v1": ("node-list-coordinator-state", "node-list-domain-state"),
+    "v1": ("node-list-coordinator-state",),
 }
+
+_OF_NODES = {"v1": {"node-list-domain-state": "node-domain-ready"}}
 
 
 @attrs.frozen
@@ -133,7 +135,7 @@ class Replay:
 
 def _first(file: str, name: str) -> str | None:
     """The request whose effect this one was asked to show."""
-    befores: list[dict[str, dict[str, str]]] = [networks.BEFORE, ceph.BEFORE]
+    befores: list[dict[str, dict[str, str]]] = [_OF_NODES, networks.BEFORE, ceph.BEFORE]
     return next((before[file][name] for before in befores if name in before.get(file, {})), None)
 
 
