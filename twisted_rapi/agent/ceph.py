@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -17,6 +18,7 @@ Handler = Callable[[Any], Coroutine[Any, Any, Outcome]]
 APART = (steps.LookAtCeph, steps.AwaitDrained)
 """Steps that change nothing and that nothing else waits for."""
 
+LOOKS = 8  # that are under way at the same time; each is several tools
 LOOK = 2.0  # seconds between two looks at an OSD that is drained: Ceph tells nobody when it is
 
 
@@ -30,6 +32,7 @@ class CephSteps:
 
     def __init__(self, ceph: ICeph | None, clock: IReactorTime) -> None:
         self._found, self._clock = ceph, clock
+        self._turn = DeferredSemaphore(LOOKS)
         self.handlers: Mapping[type[Step], Handler] = {
             steps.LookAtCeph: self._look,
             steps.ChangeCeph: self._change,
@@ -43,6 +46,10 @@ class CephSteps:
         return self._found
 
     async def _look(self, step: steps.LookAtCeph) -> Outcome:
+        found: Outcome = await self._turn.run(lambda: Deferred.fromCoroutine(self._look_now(step)))
+        return found
+
+    async def _look_now(self, step: steps.LookAtCeph) -> Outcome:
         try:
             return Outcome(units=await self._ceph.look(step.subject, step.pool, step.volume))
         except StepFailed as e:

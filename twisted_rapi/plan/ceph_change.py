@@ -40,6 +40,8 @@ def plan_change(op: CephChange, progress: Progress, view: View) -> Stage:
             _LOOKS[type(change)][1](change, looked)
             return Change(stage="begun", kept={"node": reaching(view)[0].uuid})
         case "begun" | "failed":
+            if isinstance(change, _TAKING):  # somebody may have made a disk of it at the last moment
+                _check_use(change, view)
             stage = anywhere(progress, view, change)
             if stage is not None:
                 return stage
@@ -67,6 +69,8 @@ def _growing(change: ceph.AnyChange, progress: Progress, view: View) -> Instance
 
 
 # Whose it is.
+
+_TAKING = (ceph.RemovePool, ceph.RemoveVolume, ceph.RenameVolume)
 
 
 def _check_use(change: ceph.AnyChange, view: View) -> None:

@@ -1,14 +1,43 @@
 """Tests of the steps about Ceph."""
 
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 
 from tests.unit.agent.test_machine import MachineCase
+from twisted_rapi.agent.ceph import LOOKS
 from twisted_rapi.agent.node import Node
+from twisted_rapi.errors import StepFailed
 from twisted_rapi.model import ceph, steps
 from twisted_rapi.model.ceph_steps import turn
+from twisted_rapi.storage.ceph_interface import ICeph, Seen
 from twisted_rapi.storage.simulated_ceph import CephNotes, SimulatedCeph
 from twisted_rapi.testing.agents import at_once
 from twisted_rapi.testing.volumes import MemoryShelf
+
+
+@implementer(ICeph)
+class SlowCeph:
+    """
+    A Ceph that answers when it is told to.
+
+    :ivar asked: the looks.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[Deferred[tuple[Seen, ...]]] = []
+
+    async def look(self, subject: ceph.Subject, pool: str = "", volume: str = "") -> tuple[Seen, ...]:
+        """See `ICeph.look`."""
+        self.asked.append(Deferred())
+        return await self.asked[-1]
+
+    async def change(self, change: ceph.AnyChange) -> int:
+        """Nothing is changed here."""
+        return 0
+
+    async def drained(self, osd: int) -> bool:
+        """There is none."""
+        return True
 
 
 class CephStepTests(MachineCase):
@@ -54,6 +83,21 @@ class CephStepTests(MachineCase):
         self.clock.advance(0.2)
         self.assertEqual(self.successResultOf(work).text, "yes")
         self.change(ceph.RemoveOsd(osd=0))
+
+    def test_crowd(self) -> None:
+        """Only so many looks are under way at the same time, and one that fails makes room."""
+        slow = SlowCeph()
+        node = self.begun(ceph=slow)
+        asked = [steps.LookAtCeph(instance="", subject="osds") for _ in range(LOOKS + 2)]
+        looks = [Deferred.fromCoroutine(node.perform(step, 1)) for step in asked]
+        self.assertEqual(len(slow.asked), LOOKS)
+        slow.asked[0].errback(StepFailed("no", "storage"))
+        self.failureResultOf(looks[0], StepFailed)
+        self.assertEqual(len(slow.asked), LOOKS + 1)
+        for d in slow.asked[1:]:
+            d.callback(())
+        slow.asked[-1].callback(())
+        self.assertEqual(self.successResultOf(looks[-1]).units, ())
 
     def test_none(self) -> None:
         """A node without one says so, and reports which it is."""

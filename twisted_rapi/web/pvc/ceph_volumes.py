@@ -25,6 +25,7 @@ from twisted_rapi.web.pvc.replies import answer
 from twisted_rapi.web.reply import Reply
 
 NONE = "Volume not found."
+FEW = 8  # volumes that are rather opened one by one than all with them
 _NOTHING = "At least one modification must be specified"
 
 
@@ -58,7 +59,19 @@ async def of_pool(call: PvcCall, subject: Subject, none: str) -> Sequence[pvc.Se
 async def listing(call: PvcCall) -> Reply:
     """``GET /storage/ceph/volume``."""
     wanted = matcher(call.text("limit"), "fuzzy")
-    seen = pvc.wanted(await of_pool(call, "images", NONE), call.dialect, wanted)
+    if call.text("limit"):
+        found = pvc.wanted(await of_pool(call, "volumes", NONE), call.dialect, wanted)
+        if len(found) <= FEW:
+            return _listed(call, [one for each in found for one in await _opened(call, each)])
+    return _listed(call, pvc.wanted(await of_pool(call, "images", NONE), call.dialect, wanted))
+
+
+async def _opened(call: PvcCall, seen: pvc.Seen) -> Sequence[pvc.Seen]:
+    """A volume with all about it; none when it has gone."""
+    return await call.ceph.look(call.api, "volumes", str(seen["pool"]), str(seen["name"])) or ()
+
+
+def _listed(call: PvcCall, seen: Sequence[pvc.Seen]) -> Reply:
     if not seen and call.dialect is not Dialect.SEED:
         raise NotFound(NONE)
     return answer(call.dialect, [pvc.volume(one) for one in seen])
