@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from twisted_rapi.errors import NoMaster, RequestError
+from twisted_rapi.errors import Forbidden, NoMaster, RequestError
 from twisted_rapi.plan.pvc.dialect import Dialect, choose
 from twisted_rapi.web.call import Api
 from twisted_rapi.web.pvc.ceph_counts import CephCounts
@@ -18,6 +18,7 @@ from twisted_rapi.web.pvc.ceph_looks import CephLooks
 from twisted_rapi.web.pvc.definitions import Definitions
 from twisted_rapi.web.pvc.endpoints import PREFIX, Endpoint, Endpoints, Found, PvcCall
 from twisted_rapi.web.pvc.gate import Gate, Shown
+from twisted_rapi.web.pvc.origin import foreign, header
 from twisted_rapi.web.pvc.replies import SERVER, not_allowed, page, refusal
 from twisted_rapi.web.pvc.scenes import moving
 from twisted_rapi.web.pvc.session import of_cookies
@@ -27,12 +28,6 @@ from twisted_rapi.web.reply import Reply
 MOST_OF_ANYONE = 256 * 1024  # bytes of a body that are parsed for who has shown nothing yet
 MOST_KNOWN = 1000  # kinds of requests whose answers are kept
 MOST_KEPT_URI = 200  # bytes: longer ones are hardly asked again
-
-
-def header(request: Any, name: str) -> str:
-    """A header of a request, the last one where it has several; "" without."""
-    found = request.requestHeaders.getRawHeaders(name.encode("ascii"))
-    return found[-1].decode("latin-1").strip() if found else ""
 
 
 @attrs.frozen
@@ -140,6 +135,8 @@ class PvcSide:
         return await self._of_endpoint(asked, endpoint)
 
     async def _of_endpoint(self, asked: _Asked, endpoint: Endpoint) -> Reply:
+        if endpoint.method != "GET" and foreign(asked.request):
+            raise Forbidden("Other sites may not have a browser ask this")
         late = asked.dialect is Dialect.SEED
         values = {} if late else checked(endpoint, asked.said, asked.dialect)
         if not endpoint.open:

@@ -166,6 +166,22 @@ class GateTests(SynchronousTestCase):
         self.assertEqual(parse(self.browser.raw("GET", f"/api/v1{ASKED}", big)).status, 401)
         self.assertEqual(parse(self.browser.raw("GET", f"/api/v1{ASKED}", big, X_Api_Key=TOKEN)).status, 200)
 
+    def test_other_sites(self) -> None:
+        """What another site has a browser send changes nothing and logs nobody in, with or without tokens."""
+        cookie = self.session(self.login())
+        path, form = "/node/node2.example.com/coordinator-state", {"coordinator-state": "primary"}
+        foreign = ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"})
+        for headers in (*foreign, {"Origin": "https://x", "Sec_Fetch_Site": "same-site"}):
+            for browser in (self.browser, PvcBrowser(Path(self.mktemp()))):
+                for one, values in ((path, form), ("/auth/login", {"token": TOKEN})):
+                    found = browser.ask("POST", one, None, values, Cookie=cookie, **headers)
+                    self.assertEqual((found.status, list(found.json())), (403, ["message"]), headers)
+                    self.assertNotIn("set-cookie", found.headers)
+                self.assertEqual(browser.ask("GET", ASKED, None, None, Cookie=cookie, **headers).status, 200)
+        for own in ({"Origin": "https://x"}, {"Sec_Fetch_Site": "same-origin"}, {"Sec_Fetch_Site": "none"}):
+            found = self.browser.ask("POST", "/auth/login", None, {"token": TOKEN}, **own)
+            self.assertEqual(found.status, 302, own)
+
     def test_disabled(self) -> None:
         """Where it is disabled all are let in, and logins say so."""
         browser = PvcBrowser(Path(self.mktemp()))
