@@ -7,14 +7,10 @@ from typing import Any
 from twisted.application.service import Service
 
 from twisted_rapi.config import DnsSection, listen_address
-from twisted_rapi.model.records import ClusterRecord, InstanceRecord
-from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
 from twisted_rapi.net.name_answers import NameAnswers
 from twisted_rapi.net.name_listener import NameListener
-from twisted_rapi.net.zones import Zone, zones_of
+from twisted_rapi.net.zones import Zone, told_of, zones_of
 from twisted_rapi.state.snapshot import Observed, Snapshot
-
-_ABOUT = (VirtualNetworkRecord, DhcpLeaseRecord, InstanceRecord, ClusterRecord)
 
 
 class Names:
@@ -33,7 +29,7 @@ class Names:
 
     def changed(self, told: Observed) -> None:
         """Records have changed."""
-        self._stale = self._stale or any(isinstance(after or before, _ABOUT) for _, before, after in told)
+        self._stale = self._stale or any(told_of(before) != told_of(after) for _, before, after in told)
 
     def zones(self) -> tuple[Mapping[str, Zone], int]:
         """The zones and their number."""

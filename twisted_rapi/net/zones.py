@@ -5,6 +5,7 @@ Whose name it is when several want it: a static lease's before an instance's, an
 guest calls itself.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Literal
@@ -88,17 +89,16 @@ def zones_of(
                 _add(hosts, f"ns.{network.domain}", _kind(at), at)
     for name, at in _hosts(managed, list(leases), list(instances)):
         _add(hosts, name, _kind(at), at)
-        _add(hosts, ip_address(at).reverse_pointer, "PTR", name)
-    return {zone: _zone(zone, tuple(dict.fromkeys(own)), servers, hosts) for zone, own in servers.items()}
+        _add(hosts, _pointer(at), "PTR", name)
+    mine: dict[str, dict[tuple[str, Kind], tuple[str, ...]]] = {zone: {} for zone in servers}
+    for key, values in hosts.items():
+        found = zone_of(key[0], servers)
+        if found is not None:
+            mine[found][key] = tuple(values)
+    return {zone: _zone(zone, tuple(dict.fromkeys(own)), mine[zone]) for zone, own in servers.items()}
 
 
-def _zone(
-    name: str,
-    own: tuple[str, ...],
-    zones: Mapping[str, object],
-    hosts: Mapping[tuple[str, Kind], list[str]],
-) -> Zone:
-    mine = {key: tuple(values) for key, values in hosts.items() if zone_of(key[0], zones) == name}
+def _zone(name: str, own: tuple[str, ...], mine: Mapping[tuple[str, Kind], tuple[str, ...]]) -> Zone:
     nodes = {name}
     for host, _ in mine:
         while host != name and host not in nodes:
@@ -125,6 +125,12 @@ def _nets(network: VirtualNetworkRecord) -> list[str]:
     return [net for net in (network.ip4_network, network.ip6_network) if net]
 
 
+def _pointer(address: str) -> str:
+    if ":" in address:
+        return ip_address(address).reverse_pointer
+    return ".".join([*reversed(address.split(".")), "in-addr", "arpa"])
+
+
 def _kind(address: str) -> Kind:
     return "AAAA" if ":" in address else "A"
 
@@ -135,28 +141,38 @@ def _add(hosts: dict[tuple[str, Kind], list[str]], name: str, kind: Kind, value:
         values.append(value)
 
 
+def told_of(record: object) -> object:
+    """What zones show of a record; nothing else about it changes them."""
+    match record:
+        case VirtualNetworkRecord():
+            nets = (record.ip4_network, record.ip4_gateway, record.ip6_network, record.ip6_gateway)
+            return (record.domain, record.name_servers, record.static_leases, *nets)
+        case DhcpLeaseRecord():
+            return record.address, record.mac, record.client, record.hostname
+        case InstanceRecord():
+            return (record.name, *((nic.mac, nic.ip) for nic in record.nics))
+    return None
+
+
 def _hosts(
     networks: list[VirtualNetworkRecord], leases: list[DhcpLeaseRecord], instances: list[InstanceRecord]
 ) -> Iterator[tuple[str, str]]:
     """Names and addresses, of each name only its owner's."""
     guests = dict(_guests(instances))
-    given = [
-        (_mac(nic.mac), nic.ip, label)
-        for instance in instances
-        for nic in instance.nics
-        if nic.ip and (label := _label(instance.name))
-    ]
+    given = _given(networks, instances)
+    by_network: dict[str, list[DhcpLeaseRecord]] = defaultdict(list)
+    for lease in leases:
+        by_network[lease.network].append(lease)
     for network in networks:
         owners: dict[str, str] = {"ns": "ns"}
-        nets = [ip_network(net) for net in _nets(network)]
-        mine = [lease for lease in leases if lease.network == network.uuid]
+        mine = by_network[network.uuid]
         fixed = {lease.address: lease.hostname for lease in network.static_leases if lease.hostname}
         rows = [
             (lease.mac, lease.address, lease.hostname or guests.get(lease.mac, ""))
             for lease in sorted(network.static_leases, key=lambda lease: not lease.hostname)
         ]
         rows += [(lease.mac, lease.address, guests[lease.mac]) for lease in mine if lease.mac in guests]
-        rows += [row for row in given if is_address(row[1]) and _inside(row[1], nets)]
+        rows += given[network.uuid]
         rows += [(lease.mac or lease.client, lease.address, _label(lease.hostname)) for lease in mine]
         placed: set[str] = set()
         for owner, address, label in rows:
@@ -167,11 +183,31 @@ def _hosts(
                 placed.add(address)
                 name = f"{label}.{network.domain}"
                 if len(name) <= _NAME_SIZE:
-                    yield name, str(ip_address(address))
+                    yield name, address
 
 
-def _inside(address: str, nets: Iterable[object]) -> bool:
-    return any(ip_address(address) in net for net in nets)  # type: ignore[operator]
+def _given(
+    networks: Iterable[VirtualNetworkRecord], instances: Iterable[InstanceRecord]
+) -> dict[str, list[tuple[str, str, str]]]:
+    """By the uuid of the network it is in, what NICs have by themselves: MAC, address and label."""
+    uuids: dict[tuple[int, int, int], str] = {}
+    for network in networks:
+        for net in map(ip_network, _nets(network)):
+            free = net.max_prefixlen - net.prefixlen
+            uuids[net.version, free, int(net.network_address) >> free] = network.uuid
+    sizes = {(version, free) for version, free, _ in uuids}
+    found: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    for instance in instances:
+        label = _label(instance.name)
+        for nic in instance.nics:
+            if not label or not nic.ip or not is_address(nic.ip):
+                continue
+            address = ip_address(nic.ip)
+            for version, free in sizes:
+                uuid = uuids.get((version, free, int(address) >> free))
+                if uuid is not None and version == address.version:
+                    found[uuid].append((_mac(nic.mac), str(address), label))
+    return found
 
 
 def _guests(instances: Iterable[InstanceRecord]) -> Iterator[tuple[str, str]]:
