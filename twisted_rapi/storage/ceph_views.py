@@ -188,8 +188,15 @@ async def _image_pools(tools: Tools, pool: str) -> list[str]:
 
 
 async def _lines(tools: Tools, pool: str) -> list[tuple[str, dict[str, Any]]]:
-    """A line of each image and each snapshot, with its pool."""
-    return [(one, line) for one in await _image_pools(tools, pool) for line in await _listed(tools, one)]
+    """A line of each image and each snapshot, with its pool; a pool that goes meanwhile has none."""
+    found = []
+    for one in await _image_pools(tools, pool):
+        try:
+            found += [(one, line) for line in await _listed(tools, one)]
+        except StepFailed as e:
+            if pool or e.kind != "absent":
+                raise
+    return found
 
 
 async def _listed(tools: Tools, pool: str) -> list[dict[str, Any]]:

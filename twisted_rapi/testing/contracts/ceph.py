@@ -106,14 +106,15 @@ class CephContract(_Base):
 
     def test_pools(self) -> None:
         """Pools come with what was asked for, are changed, and go with their volumes."""
-        self.twice(ceph.AddPool(pool="extra", pgs=4, copies=2, least=1))
+        tier = next((osd["class"] for osd in self.look("osds") if osd["class"] in ceph.TIERS), "")
+        self.twice(ceph.AddPool(pool="extra", pgs=4, copies=2, least=1, tier=tier))
         self.done(self.ceph.change(ceph.AddVolume(pool="extra", volume="v", size=MIB)))
         self.twice(ceph.SetPgs(pool="extra", pgs=8))
         [found] = [one for one in self.look("pools") if one["name"] == "extra"]
         told = {name: found[name] for name in ("pgs", "copies", "least", "applications")}
         self.assertEqual(told, {"pgs": 8, "copies": 2, "least": 1, "applications": ["rbd"]})
         self.twice(ceph.RemovePool(pool="extra"))
-        self.assertEqual(found["tier"], "")
+        self.assertEqual(found["tier"], tier)
         for subject in ("volumes", "images", "snapshots"):
             self.absent(subject, "extra")
         self.fails(self.ceph.change(ceph.SetPgs(pool="extra", pgs=8)))

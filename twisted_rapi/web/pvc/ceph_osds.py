@@ -5,7 +5,7 @@ from twisted_rapi.model.opcodes import Opcode, decode
 from twisted_rapi.model.opcodes.ceph import CephOsdAdd, CephOsdRemove
 from twisted_rapi.plan.ceph_nodes import of_host
 from twisted_rapi.plan.pvc import ceph as pvc
-from twisted_rapi.plan.pvc.dialect import Dialect
+from twisted_rapi.plan.pvc.dialect import NEWEST, Dialect
 from twisted_rapi.plan.pvc.limit import matcher
 from twisted_rapi.web.pvc.ceph import LIMIT
 from twisted_rapi.web.pvc.ceph_changes import (
@@ -17,7 +17,7 @@ from twisted_rapi.web.pvc.ceph_changes import (
     done,
     needed,
 )
-from twisted_rapi.web.pvc.endpoints import Endpoint, PvcCall
+from twisted_rapi.web.pvc.endpoints import Endpoint, PvcCall, Value
 from twisted_rapi.web.pvc.jobs import submitted
 from twisted_rapi.web.pvc.replies import answer
 from twisted_rapi.web.pvc.scenes import scene_of
@@ -98,20 +98,44 @@ def _weight(text: str) -> float:
     return found
 
 
+def _new(node: str, device: str, weight: float) -> Opcode:
+    try:
+        return decode(CephOsdAdd, {"node_name": node, "device": device, "weight": weight})
+    except BadRequest as e:
+        raise BadRequest(f"ERROR: The OSD cannot be: {e.message}.".replace('"', "'")) from e
+
+
 async def add(call: PvcCall) -> Reply:
     """``POST /storage/ceph/osd``; answered before it is done in the newest dialect."""
     check_seed(call, ("node", "A node"), ("device", "A block device"), ("weight", "An OSD weight"))
     node, device = call.text("node"), call.text("device")
-    values = {"node_name": node, "device": device, "weight": _weight(call.text("weight"))}
-    try:
-        op: Opcode = decode(CephOsdAdd, values)
-    except BadRequest as e:
-        raise BadRequest(f"ERROR: The OSD cannot be: {e.message}.".replace('"', "'")) from e
+    op = _new(node, device, _weight(call.text("weight")))
     if call.dialect is Dialect.V1_0:
         return accepted(call, await submitted(call, [op], "ceph"), "osd.add", node)
     text = f"Created new OSD with block device '{device}' on node '{node}'."
     told = {"unknown_entity": f"ERROR: No node named '{node}' is present in the cluster."}
     return await done(call, op, text, "create new OSD", told)
+
+
+async def _there(call: PvcCall) -> tuple[pvc.Seen, str]:
+    """
+    An OSD and the name of its node.
+
+    :raises BadRequest: there is none of this number.
+    """
+    osd = await _single(call)
+    if osd is None:
+        raise BadRequest(_missing(call))
+    node = of_host(scene_of(call.api).view, osd["node"])
+    return osd, str(osd["node"]) if node is None else node.name
+
+
+async def replace(call: PvcCall) -> Reply:
+    """``POST /storage/ceph/osd/O``: another device is in its place, once others have its data."""
+    osd, node = await _there(call)
+    weight = _weight(call.text("weight")) if call.text("weight") else float(osd["weight"])
+    ops = [CephOsdRemove(osd=_number(call)), _new(node, call.text("new_device"), weight)]
+    return accepted(call, await submitted(call, ops, "ceph"), "osd.replace", node)
 
 
 async def remove(call: PvcCall) -> Reply:
@@ -123,30 +147,45 @@ async def remove(call: PvcCall) -> Reply:
     check_sure(call)
     op = CephOsdRemove(osd=_number(call))
     if call.dialect is Dialect.V1_0:
-        osd = await _single(call)
-        if osd is None:
-            raise BadRequest(_missing(call))
-        node = of_host(scene_of(call.api).view, osd["node"])
-        run_on = osd["node"] if node is None else node.name
+        _, run_on = await _there(call)
         return accepted(call, await submitted(call, [op], "ceph"), "osd.remove", run_on)
     text = f"Removed OSD '{call.names['osd']}' from the cluster."
     return await done(call, op, text, "remove OSD", {"unknown_entity": _missing(call)})
 
 
 _STATE = needed("state", "What it is to be", "A valid state must be specified.", choices=("in", "out"))
-_NEW = (
+_VALUES = (
     *needed("node", "The node with the device", "A valid node must be specified."),
     *needed("device", "A block device, such as /dev/sdb", "A valid device must be specified."),
     *needed("weight", "Its weight among others", "An OSD weight must be specified."),
+)
+_REPLACED = (
+    Value(
+        name="new_device",
+        doc="The block device instead",
+        dialects=NEWEST,
+        required=True,
+        text="A valid new device must be specified.",
+    ),
+    Value(name="weight", doc="Its weight among others; as before without", dialects=NEWEST),
+    CONFIRMED[-1],
 )
 _OSD = f"{CEPH}/osd"
 
 ENDPOINTS = (
     Endpoint(path=_OSD, method="GET", handler=listing, doc="List the OSDs.", values=(LIMIT,)),
     Endpoint(
-        path=_OSD, method="POST", handler=add, doc="Make an OSD of a device, which is wiped.", values=_NEW
+        path=_OSD, method="POST", handler=add, doc="Make an OSD of a device, which is wiped.", values=_VALUES
     ),
     Endpoint(path=f"{_OSD}/<osd>", method="GET", handler=single, doc="Show one OSD."),
+    Endpoint(
+        path=f"{_OSD}/<osd>",
+        method="POST",
+        handler=replace,
+        doc="Have another device in the place of an OSD's, once others have its data.",
+        values=_REPLACED,
+        dialects=NEWEST,
+    ),
     Endpoint(
         path=f"{_OSD}/<osd>",
         method="DELETE",

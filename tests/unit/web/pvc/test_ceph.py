@@ -248,6 +248,15 @@ class ChangeTests(CephCase):
         told = self.refused("POST", "/osd", {**wrong, "weight": "1", "node": "zz"})
         self.assertEqual(told, "ERROR: No node named 'zz' is present in the cluster.")
 
+    def test_replaced(self) -> None:
+        """An OSD is drained away, and another device of its node takes its place."""
+        values = {"new_device": "/dev/sdc", "yes-i-really-mean-it": "yes"}
+        answer = self.ask("POST", "/osd/1", values, V1_0)
+        self.assertEqual((answer.status, answer.json()["task_name"]), (202, "osd.replace"))
+        found = {osd["id"]: (osd["node"], osd["device"], osd["weight"]) for osd in self.seen("osds")}
+        self.assertEqual(found, {0: ("node1", "/dev/sdb", 1.0), 1: ("node2", "/dev/sdc", 1.0)})
+        self.assertIn("No OSD", self.refused("POST", "/osd/7", values, V1_0))
+
     def test_goes_on(self) -> None:
         """What takes very long is told to go on; nobody else waits for it."""
         self.told("POST", "/osd/0/state", {"state": "out"})
