@@ -10,9 +10,11 @@ is not on its way any more: only then does it mean something what the target say
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from twisted_rapi.errors import OpExecError, prereq
 from twisted_rapi.model import params
+from twisted_rapi.model.machine import DOWNTIME
 from twisted_rapi.model.opcodes.moving import InstanceMigrate
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.model.seen import DomainSeen
@@ -247,9 +249,15 @@ def _address(
         port=int(whole.get("migration_port") or 0),
         live=mode_of(op, view, instance) == "live",
         bandwidth=int(whole.get("migration_bandwidth") or 0),
-        downtime=int(own.get("migration_downtime") or 0),
+        downtime=_downtime(view, instance, own),
         capabilities=tuple(name for name in caps.split(":") if name),
     )
+
+
+def _downtime(view: View, instance: InstanceRecord, own: Mapping[str, Any]) -> int:
+    """Milliseconds the guest may stand still: as PVC's API was told, else as its parameters say."""
+    told = view.machine(instance.uuid).migration_max_downtime
+    return told if told != DOWNTIME else int(own.get("migration_downtime") or 0)
 
 
 def _record(view: View, instance: InstanceRecord, target: NodeRecord, log: tuple[str, ...] = ()) -> Change:

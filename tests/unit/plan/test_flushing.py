@@ -261,6 +261,16 @@ class MoveTests(SynchronousTestCase):
         self.assertEqual(self.move("node3", force_live=True), "")
         self.assertIn("* starting memory transfer", self.log)
 
+    def test_downtime(self) -> None:
+        """How long its guest may stand still is what is kept of the machine."""
+        uuid = self.world.instance(A).uuid
+        for downtime in (300, 700):
+            self.world.put(MachineRecord(uuid=uuid, migration_max_downtime=downtime))
+            self.assertEqual(self.move("node1" if downtime == 700 else "node2"), "")
+        done = [s for node in NODES[:2] for s in self.world.nodes.nodes[node].done]
+        given = [s.target.downtime for s in done if isinstance(s, MigrateDomain)]
+        self.assertEqual(given, [0, 700])
+
     def test_older(self) -> None:
         """So is one whose guest could not run on an older hypervisor by being migrated."""
         self.world.nodes.nodes[NODES[1]].hypervisors = {"fake": "0.9"}

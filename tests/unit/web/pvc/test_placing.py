@@ -216,6 +216,20 @@ class DomainStateTests(PlaceCase):
         moved = self.cluster.nodes.nodes[NODES[0]].done
         self.assertEqual(len([step for step in moved if isinstance(step, MigrateDomain)]), 1)
 
+    def test_stopping(self) -> None:
+        """A machine that can go nowhere is shown as what is done to it."""
+        self.post(f"/vm/{NAME}/state", "state=stop")
+        self.make("db1.example.com", disk_template="file")
+        shown = []
+        for state in ("flush", "ready"):
+            self.cluster.nodes.hold()
+            self.change(state)
+            shown.append(self.get("/vm/db1.example.com/state")["state"])
+            self.cluster.nodes.release()
+            self.cluster.clock.pump([0.5] * 20)
+            shown.append(self.get("/vm/db1.example.com/state")["state"])
+        self.assertEqual(shown, ["shutdown", "stop", "start", "start"])
+
     def test_already(self) -> None:
         """The newest form tells that it is so already."""
         self.assertEqual(self.change("ready", "pvc/1.0"), (200, f"Node {FIRST} is already ready."))
