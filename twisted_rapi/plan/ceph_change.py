@@ -50,7 +50,8 @@ def plan_change(op: CephChange, progress: Progress, view: View) -> Stage:
 
 def _growing(change: ceph.AnyChange, progress: Progress, view: View) -> InstanceGrowDisk | None:
     """What is done instead, where the volume is a disk."""
-    if not isinstance(change, ceph.ResizeVolume) or "node" in progress.kept:
+    begun_otherwise = progress.stage and "uuid" not in progress.kept
+    if not isinstance(change, ceph.ResizeVolume) or begun_otherwise:
         return None
     found = owner(view, change.pool, change.volume)
     if found is None:

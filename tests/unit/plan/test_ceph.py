@@ -180,6 +180,20 @@ class ChangeTests(CephCase):
             node.ceph = False
         self.refused(change("snapshot.add", **AT, snapshot="t"), "environment_error")
 
+    def test_made_a_disk(self) -> None:
+        """What somebody makes a disk of at the last moment is neither removed nor resized behind his back."""
+        self.done(made("rbd", start=False))
+        instance = self.world.instance(A)
+        disk = replace(instance.disks[0], logical_id=("rbd", "v"))
+        for opcode, moment in (
+            (change("volume.resize", **AT, size=8 * MIB), "looked"),
+            (change("volume.remove", **AT), "begun"),
+        ):
+            self.world.put(instance)
+            self.world.meanwhile[moment] = lambda: self.world.put(replace(instance, disks=(disk,)))
+            self.refused(opcode, "wrong_state")
+            self.assertNotIn(moment, self.world.meanwhile)
+
     def test_failure(self) -> None:
         """What a node that answers says is told as it is, once."""
         self.world.faults = {self.world.steps + 1: "fails"}

@@ -102,7 +102,7 @@ def _pgs(call: PvcCall) -> int:
     if not given and call.dialect is Dialect.SEED:
         return pvc.USUAL_PGS
     found = number(given, "number of placement groups")
-    if call.dialect is Dialect.V1_0 and (not found or found & (found - 1)):
+    if call.dialect is Dialect.V1_0 and found & (found - 1):
         raise BadRequest(f"ERROR: Invalid PGs number '{given}': must be a non-zero power of 2.")
     return found
 

@@ -17,6 +17,7 @@ CEPH = "/storage/ceph"
 V0_6 = LATER - NEWEST
 SURE = "yes_i_really_mean_it"
 LATER_SURE = "yes-i-really-mean-it"
+_DIGITS = 10
 _UNSURE = (
     "ERROR: This command can have unintended consequences and should not be automated; if you're sure you "
     "know what you're doing, resend with the argument 'yes_i_really_mean_it'."
@@ -77,10 +78,11 @@ def value_of(call: PvcCall, name: str) -> str:
 
 
 def number(text: str, what: str) -> int:
-    """:raises BadRequest: it is no number, or much too large."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+    """:raises BadRequest: it is no number, or nothing, or much too large."""
+    found = int(text) if text.isascii() and text.isdecimal() and len(text) < _DIGITS else 0
+    if not found:
         raise BadRequest(f"ERROR: '{text[:60]}' is no {what}.")
-    return int(text)
+    return found
 
 
 def size_of(call: PvcCall, text: str) -> int:
@@ -103,7 +105,8 @@ def change(kind: str, **values: Any) -> CephChange:
     for name in ("pool", "volume", "snapshot", "name"):
         word = values.get(name)
         if kind != "option" and word is not None and not rbd.NAME.fullmatch(word):
-            raise BadRequest(f"ERROR: '{word[:60]}' is no name for a {name if name != 'name' else 'volume'}.")
+            what = kind.partition(".")[0] if name == "name" else name
+            raise BadRequest(f"ERROR: '{word[:60]}' is no name for a {what}.")
     try:
         return decode(CephChange, {"change": kind, **values})
     except BadRequest as e:
