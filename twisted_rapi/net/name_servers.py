@@ -84,7 +84,7 @@ class NameServers:
             known = merged.get(lease.address)
             if known is None or not _later(known, lease):
                 merged[lease.address] = lease
-        (folder / LEASES).write_text(lease_file(merged.values()), encoding="utf-8")
+        _put(folder / LEASES, lease_file(merged.values()))
         (folder / HOSTS).write_text(told.hosts, encoding="utf-8")
         (folder / CONFIGURATION).write_text(told.configuration, encoding="utf-8")
         self._run([self._program, f"--conf-file={folder / CONFIGURATION}"])
@@ -103,7 +103,7 @@ class NameServers:
         """End it; when it is started again it does not know the leases of these addresses."""
         self._end(vni)
         kept = [lease for lease in self.leases(vni, "") if lease.address not in addresses]
-        (self.folder(vni) / LEASES).write_text(lease_file(kept), encoding="utf-8")
+        _put(self.folder(vni) / LEASES, lease_file(kept))
 
     def stop(self, vni: int) -> None:
         """End it, and leave nothing of it."""
@@ -145,6 +145,13 @@ class NameServers:
 
     def _run(self, command: list[str]) -> None:
         run(command, self._within)
+
+
+def _put(path: Path, text: str) -> None:
+    """Have a file be this, or what it was: half of the leases would be taken for all there are."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
 
 
 def _later(one: DhcpLeaseRecord, other: DhcpLeaseRecord) -> bool:
