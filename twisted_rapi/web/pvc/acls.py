@@ -89,22 +89,25 @@ async def remove(call: PvcCall) -> Reply:
     return await done(call, removal, f"Firewall rule '{name}' removed successfully!")
 
 
-def _directions(seed_needs: str, later: str, only_seed: bool = False) -> tuple[Value, ...]:
-    """The value that says which way; later dialects say what it may be."""
-    found = [
-        Value(name="direction", doc=f"in: towards the network, or out: from it{seed_needs}", dialects=SEED)
-    ]
-    for dialect, text in ((Dialect.V0_6, ""), (Dialect.V1_0, "A valid direction must be specified.")):
-        found.append(
+_DIRECTION = "in: towards the network, or out: from it"
+
+
+def _directions(without: str) -> tuple[Value, ...]:
+    """The value that says which way; later dialects look at it before anything else."""
+    later = ((Dialect.V0_6, ""), (Dialect.V1_0, "A valid direction must be specified."))
+    return (
+        Value(name="direction", doc=_DIRECTION, dialects=SEED),
+        *(
             Value(
                 name="direction",
-                doc=f"in: towards the network, or out: from it{later}",
+                doc=f"{_DIRECTION}; {without} without",
                 dialects=frozenset({dialect}),
                 choices=pvc.DIRECTIONS,
                 text=text,
             )
-        )
-    return tuple(found[:1] if only_seed else found)
+            for dialect, text in later
+        ),
+    )
 
 
 def _needed(name: str, doc: str, text: str) -> tuple[Value, ...]:
@@ -118,7 +121,7 @@ def _needed(name: str, doc: str, text: str) -> tuple[Value, ...]:
 _ACLS, _ACL = "/network/<network>/acl", "/network/<network>/acl/<acl>"
 _ADD = (
     *_needed("rule", "An nftables rule, without table and chain", "A rule must be specified."),
-    *_directions("", "; in without"),
+    *_directions("in"),
     Value(name="order", doc="Its place among those of its direction, from 0; the last one without"),
 )
 _DESCRIPTION = _needed(
@@ -133,7 +136,7 @@ ENDPOINTS = (
         doc="List the rules of a virtual network.",
         values=(
             Value(name="limit", doc="A regular expression that descriptions match"),
-            *_directions("; both without", "; both without"),
+            *_directions("both"),
         ),
         kept=True,
     ),
@@ -158,6 +161,6 @@ ENDPOINTS = (
         method="DELETE",
         handler=remove,
         doc="Remove a rule; those after it move up.",
-        values=_directions("", "", only_seed=True),
+        values=(Value(name="direction", doc=_DIRECTION, dialects=SEED),),
     ),
 )

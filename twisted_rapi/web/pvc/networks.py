@@ -128,7 +128,6 @@ async def remove(call: PvcCall) -> Reply:
     return await done(call, call.api.cluster.networks.remove(network), text)
 
 
-LIMIT = "A regular expression that ids or descriptions match"
 _NETWORK = "/network/<network>"
 
 
@@ -173,7 +172,7 @@ ENDPOINTS = (
         method="GET",
         handler=listing,
         doc="List the virtual networks with all about them.",
-        values=(Value(name="limit", doc=LIMIT),),
+        values=(Value(name="limit", doc="A regular expression that ids or descriptions match"),),
         kept=True,
     ),
     Endpoint(
