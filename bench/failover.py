@@ -27,6 +27,9 @@ from twisted_rapi.testing.lab.probe import missing
 from twisted_rapi.testing.lab.timeline import in_order, timeline, typical
 from twisted_rapi.testing.processes import await_true
 
+SETTLE = 1.5
+"""Seconds from then to the next fault: leases last one longer for who has just had etcd's leader moved."""
+
 SEED = 20261121
 
 
@@ -128,6 +131,7 @@ def once(campaign: Campaign, kind: Kind) -> Failover:
     campaign.mend()
     campaign.await_jobs(2)
     await_true("all is as it was", lambda: settled(campaign.lab), 60)
+    time.sleep(SETTLE)
     return Failover(kind.fault, begun, silent, late, failed)
 
 
