@@ -1,19 +1,22 @@
 """
-The figures over an etcd of three members on this machine: ``python -m bench.etcd``.
+The figures over an etcd of three members on this machine, beside those over SQLite: ``python -m bench.etcd``.
 
 Everything shares the machine's cores and its disk: three times the writes of one store, and the clients.
 """
 
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from subprocess import run
 from sys import executable
 
-from bench.client import Client, percentile, timed
-from bench.run import PASSWORD, USER, jobs, say, seed
+from bench.client import Client, percentile, reads_per_second, timed
+from bench.run import PASSWORD, USER, jobs, need_wrk, say, seed
 from twisted_rapi.testing.etcd import EtcdCluster
 from twisted_rapi.testing.local import LocalCluster
+
+ROUNDS = 3
 
 
 def move(cluster: LocalCluster, etcd: EtcdCluster) -> None:
@@ -47,28 +50,51 @@ def restart(cluster: LocalCluster) -> None:
     say(f"killed and started again, it answers after {time.perf_counter() - begun:.1f} s")
 
 
+def reads(clusters: Mapping[str, LocalCluster]) -> None:
+    """Keep-alive reads of each, in turns, and how long one takes that is alone."""
+    for path in ("/2/info", "/2/instances/inst1.example.com"):
+        found: dict[str, list[float]] = {store: [] for store in clusters}
+        for store in ROUNDS * list(clusters):
+            found[store].append(reads_per_second(clusters[store].port, path))
+        half = {store: percentile(rates, 0.5) for store, rates in found.items()}
+        told = ", ".join(f"{rate:.0f}/s on {store}" for store, rate in half.items())
+        say(f"reads of {path}: {told}; ratio {half['etcd'] / half['SQLite']:.2f}")
+    for store, cluster in clusters.items():
+        client = Client(cluster.port)
+        alone = [timed(client.read, "/2/info") * 1000 for _ in range(200)]
+        say(f"a read on {store}: p50 {percentile(alone, 0.5):.1f} ms, p99 {percentile(alone, 0.99):.1f} ms")
+
+
+def made(folder: Path) -> LocalCluster:
+    """A cluster with 500 instances, in SQLite; it does not run."""
+    cluster = LocalCluster(folder)
+    cluster.set_up()
+    (cluster.config / "users").write_text(f"{USER} {PASSWORD} write\n")
+    seed(cluster, 0, 500)
+    return cluster
+
+
 def main() -> None:
     """Measure, and say it."""
+    need_wrk()
     with tempfile.TemporaryDirectory(prefix="rapi-bench-") as name:
         etcd = EtcdCluster(Path(name) / "etcd")
-        cluster = LocalCluster(Path(name) / "cluster")
         etcd.set_up()
-        cluster.set_up()
-        (cluster.config / "users").write_text(f"{USER} {PASSWORD} write\n")
+        clusters = {store: made(Path(name) / store) for store in ("SQLite", "etcd")}
         try:
             etcd.start()
-            seed(cluster, 0, 500)
-            move(cluster, etcd)
-            cluster.start()
-            client = Client(cluster.port)
-            reads = sorted(timed(client.read, "/2/info") for _ in range(200))
-            half, most = percentile(reads, 0.5) * 1000, percentile(reads, 0.99) * 1000
-            say(f"a read: p50 {half:.1f} ms, p99 {most:.1f} ms")
-            jobs(cluster, "each tags an instance", "/2/instances/inst{n}.example.com/tags?tag=bench")
-            jobs(cluster, "all tag the cluster", "/2/tags?tag=t{n}")
-            restart(cluster)
+            move(clusters["etcd"], etcd)
+            for cluster in clusters.values():
+                cluster.start()
+            reads(clusters)
+            for store, cluster in clusters.items():
+                say(f"on {store}:")
+                jobs(cluster, "each tags an instance", "/2/instances/inst{n}.example.com/tags?tag=bench")
+                jobs(cluster, "all tag the cluster", "/2/tags?tag=t{n}")
+            restart(clusters["etcd"])
         finally:
-            cluster.stop()
+            for cluster in clusters.values():
+                cluster.stop()
             etcd.remove()
 
 

@@ -7,6 +7,7 @@ fails when one is missed, as machines differ.
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -142,6 +143,16 @@ def _seconds(stamp: list[int]) -> float:
     return stamp[0] + stamp[1] / 1e6
 
 
+def need_wrk() -> None:
+    """
+    What counts reads has to be there.
+
+    :raises SystemExit: it is not.
+    """
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is not installed (Debian package wrk)")
+
+
 def idle(cluster: LocalCluster, count: int = 900) -> None:
     """A read while many connections say nothing."""
     sockets = idle_sockets(cluster.port, count)
@@ -158,8 +169,7 @@ def main() -> None:
     """Measure, and say it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(8192, hard)), hard))
-    if subprocess.run(["which", "wrk"], capture_output=True, check=False).returncode:
-        raise SystemExit("wrk is not installed (Debian package wrk)")
+    need_wrk()
     with tempfile.TemporaryDirectory(prefix="rapi-bench-") as name:
         cluster = LocalCluster(Path(name) / "cluster")
         cluster.set_up()

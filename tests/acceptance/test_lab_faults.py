@@ -5,7 +5,11 @@ import time
 from collections.abc import Iterator
 
 from tests.acceptance.lab import LabCase, PatientReader
+from tests.acceptance.lost_nodes import LostNode
+from twisted_rapi.testing.lab.faults import follower_of
+from twisted_rapi.testing.lab.fencing import Fencing
 from twisted_rapi.testing.lab.history import failures
+from twisted_rapi.testing.lab.layout import Layout
 from twisted_rapi.web.proxy import HOLD
 
 KILLS, SEED = 8, 20261121
@@ -20,6 +24,10 @@ class FaultTests(LabCase):
     Each is mended, and jobs have to end, before the next; all of it is judged together.
     """
 
+    def layout(self, name: str) -> Layout:
+        """One where masters have nodes fenced."""
+        return Layout(name=name, fencing=True)
+
     def test_faults(self) -> None:
         """All that has to hold holds through all of them."""
         for fault in (
@@ -28,6 +36,7 @@ class FaultTests(LabCase):
             self.stopped,
             self.frozen,
             self.lost,
+            self.fenced,
             self.others_killed,
             self.cut_off,
             self.cut_off_from_etcd,
@@ -93,6 +102,16 @@ class FaultTests(LabCase):
         """The master's machine is gone: link, etcd and agent, too."""
         before, _ = self.campaign.cause("lose-master")
         self.assertNotEqual(self.lab.master(), before)
+
+    def fenced(self) -> None:
+        """A node that is lost is switched off by another one's agent before its machine starts elsewhere."""
+        node = follower_of(self.lab)
+        lost = LostNode(self.campaign, self.lab, Fencing(self.lab.layout), node)
+        lost.lose()
+        self.assertEqual(lost.fencing.fenced(), [node.name])
+        self.assertEqual(len(lost.where()), 1)
+        lost.return_()
+        self.assertEqual([fate for fate in lost.seen if fate], ["suspect", "fencing", "fenced", "recovering"])
 
     def others_killed(self) -> None:
         """Etcd's leader is killed, or hangs, then an agent is killed: the jobs go on."""

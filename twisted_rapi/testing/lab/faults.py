@@ -40,6 +40,11 @@ def lose(lab: Lab, node: Place) -> None:
     end_all(node.namespace)
 
 
+def unplug(lab: Lab, node: Place) -> None:
+    """The machine's link is gone; it runs on."""
+    lab.network.plug(node, False)
+
+
 def _split(lab: Lab, _: Place) -> None:
     names = [node.port for node in lab.layout.nodes]
     lab.cut(between(names, names, _ETCD_PORTS))
@@ -92,6 +97,7 @@ FAULTS = {
     "thaw-master": Fault("SIGCONT of every twistd rapi", thaw, lambda lab: lab.layout.nodes[0]),
     "lose-master": Fault("its link and all its processes go at once", lose),
     "lose-node": Fault("the same, of a node without the master", lose, follower_of),
+    "unplug-node": Fault("the link of a node without the master is gone; it runs on", unplug, follower_of),
     "kill-agent": Fault(
         "kill -9 of twistd rapi-agent", lambda lab, node: kill(lab, node, "agent"), follower_of
     ),

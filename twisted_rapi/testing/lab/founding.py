@@ -51,6 +51,16 @@ transfer = ["{client}"]
 
 """
 
+_DEATH = """\
+[death]
+silence = 5
+fence = true
+fence_after = 6
+fence_interval = 1
+fence_most = 3
+
+"""
+
 _AGENT = """\
 listen = "{address}:{agent}"
 state_dir = "{folder}/state"
@@ -175,13 +185,18 @@ def _settings(layout: Layout, node: Place) -> str:
     endpoints = [f"https://127.0.0.1:{ETCD}", *(f"https://{other.address}:{ETCD}" for other in others)]
     places = {"ip": layout.floating_address, "client": layout.client.address}
     address = _ADDRESS.format(**places) if layout.floating else ""
-    return address + _MASTER.format(
-        api=API,
-        state=_state(layout),
-        endpoints=", ".join(map(json.dumps, endpoints)),
-        lease=layout.lease,
-        metrics=METRICS,
-        log=node.folder / "rapi.log",
+    death = _DEATH if layout.fencing else ""
+    return (
+        address
+        + death
+        + _MASTER.format(
+            api=API,
+            state=_state(layout),
+            endpoints=", ".join(map(json.dumps, endpoints)),
+            lease=layout.lease,
+            metrics=METRICS,
+            log=node.folder / "rapi.log",
+        )
     )
 
 

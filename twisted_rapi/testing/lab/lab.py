@@ -263,6 +263,15 @@ class Lab:
         :raises LabError: something does not come up.
         :raises TimeoutError: there is no such master for long.
         """
+        self.repair()
+        await_true("the master has heard of all nodes", self.complete, 60)
+
+    def repair(self) -> None:
+        """
+        End all faults, and wait until everything runs.
+
+        :raises LabError: something does not come up.
+        """
         (self.layout.directory / "cuts.json").unlink(missing_ok=True)
         self.network.restore()
         for node in self.layout.nodes:
@@ -273,7 +282,6 @@ class Lab:
         self._start_libvirt()
         self._start(*KINDS)
         self.etcd_leader()
-        await_true("the master has heard of all nodes", self.complete, 60)
 
 
 def _status(gateway: Gateway, node: Place) -> Any:

@@ -45,6 +45,7 @@ class Layout:
     :ivar floating: whether the cluster has a floating address.
     :ivar clocks: whether the time of day of its daemons can be set.
     :ivar guests: whether real guests run, by libvirt; otherwise they are simulated.
+    :ivar fencing: whether masters have nodes fenced, soon after they fell silent; how is for agents to know.
     :ivar lease: seconds after which a master that is not heard of is replaced.
     """
 
@@ -54,6 +55,7 @@ class Layout:
     floating: bool = True
     clocks: bool = False
     guests: bool = False
+    fencing: bool = False
     boot_time: float = 0.3
     lease: int = 3
 
