@@ -22,8 +22,12 @@ from twisted_rapi.plan.fate import SOURCE, DeathRules, Signs, next_fate, role_of
 from twisted_rapi.plan.watchdog import under_way, words
 from twisted_rapi.state.snapshot import Observed
 
-LOOK = 5.0
-"""Seconds between two looks; silence has no event of its own, nor has a node that is not watched."""
+LOOK, OFTENEST = 5.0, 1.0
+"""
+Seconds between two looks at most, and at least.
+
+Silence has no event of its own, nor has a node that is not watched; five looks for what counts as silence.
+"""
 
 AGAIN = 60.0
 """Seconds until a node that could not be marked offline is tried again."""
@@ -60,7 +64,7 @@ class Fates(Service):
         """Begin to look; silence counts from now on."""
         super().startService()
         self._unobserve = self._with.snapshot.observe(self._records_changed)
-        self._looking.start(LOOK)
+        self._looking.start(min(LOOK, max(OFTENEST, self.rules.silence / 5)))
 
     def stopService(self) -> Deferred[None]:
         """End; jobs that were submitted go on."""
