@@ -110,14 +110,23 @@ def signs(found: Found, said: Given, key: bool) -> list[frozenset[Dialect]]:
     """
     For each thing a request says that not all dialects know, those that do.
 
+    Of a value that is one of a few words in all of them those count that have the word, if any does.
+
     :param key: whether it has a header with an API key.
     """
     known: dict[str, frozenset[Dialect]] = {}
+    meant: dict[str, frozenset[Dialect]] = {}
+    free: set[str] = set()
     for endpoint in found.endpoints:
         for value in endpoint.values:
-            dialects = value.dialects & endpoint.dialects
-            known[value.name] = known.get(value.name, frozenset()) | dialects
-    seen = [known[name] for name in said.names() if name in known]
+            name, dialects = value.name, value.dialects & endpoint.dialects
+            known[name] = known.get(name, frozenset()) | dialects
+            if not value.choices:
+                free.add(name)
+            elif said.first(name) in value.choices:
+                meant[name] = meant.get(name, frozenset()) | dialects
+    meant = {name: dialects for name, dialects in meant.items() if name not in free}
+    seen = [meant.get(name, known[name]) for name in said.names() if name in known]
     if "token" in said.names() and "token" not in known:
         seen.append(SEED)
     if key:

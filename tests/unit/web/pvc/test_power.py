@@ -65,8 +65,9 @@ class PowerTests(SynchronousTestCase):
             self.wish("state=start", name="nope"), (400, "ERROR: Could not find VM 'nope' in the cluster!")
         )
         text = "A valid state must be specified"
-        self.assertEqual(self.wish("state=disable"), (400, f"state: {text}"))
+        self.assertEqual(self.wish("state=pause"), (400, f"state: {text}"))
         self.assertEqual(self.wish("state=pause", "pvc/1.0"), (400, {"state": text}))
+        self.assertEqual(self.wish("state=disable"), (200, f"Marked VM '{NAME}' as disable."))
 
     def test_disabled(self) -> None:
         """One is disabled once it is down, and can be started all the same, or stopped again."""

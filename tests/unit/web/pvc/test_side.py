@@ -24,6 +24,8 @@ def _echo(call: PvcCall) -> Reply:
 VALUES = (
     Value(name="state", doc="", required=True, dialects=LATER, choices=("a", "b"), text="say a or b"),
     Value(name="old-state", doc="", required=True, dialects=SEED),
+    Value(name="word", doc="", dialects=SEED, choices=("old", "both")),
+    Value(name="word", doc="", dialects=LATER, choices=("new", "both")),
     Value(name="wait", doc="", kind="flag"),
     Value(name="really", doc="", kind="presence"),
 )
@@ -143,6 +145,8 @@ class ValueTests(SynchronousTestCase):
             return ALL.intersection(*signs(found, said, key))
 
         self.assertEqual(seen(Given({"state": ["a"]}, {})), LATER)
+        for text, wanted in (("old", SEED), ("new", LATER), ("both", ALL), ("none", ALL)):
+            self.assertEqual(seen(Given({"word": [text]}, {})), wanted)
         self.assertEqual(seen(Given({}, {"old-state": ["a"]})), SEED)
         self.assertEqual(seen(Given({"token": ["a"]}, {})), SEED)
         self.assertEqual(seen(Given({"wait": [""], "other": [""]}, {})), ALL)
