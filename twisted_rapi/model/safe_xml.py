@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
-LONGEST = 256 * 1024  # characters
+LONGEST = 128 * 1024  # characters
 DEEPEST = 32
 MOST_ELEMENTS = 4000
 

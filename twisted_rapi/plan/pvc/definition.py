@@ -1,6 +1,5 @@
 """What PVC shows of a machine's definition, libvirt's domain XML (behaviour.md of PVC §4, §6); pure."""
 
-from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 import attrs
@@ -64,19 +63,11 @@ def _topology(root: ET.Element) -> str:
     return "N/A" if found is None else "/".join(_value(found, n) for n in ("sockets", "cores", "threads"))
 
 
-def read(xml: str, volumes: Sequence[str] = ()) -> Definition:
-    """
-    The parts of a definition that was written or checked here.
-
-    :param volumes: of disks that are RBD images, ``pool/image``; "" for others.
-    """
+def read(xml: str) -> Definition:
+    """The parts of a definition that was written or checked here."""
     root = ET.fromstring(xml)  # noqa: S314 -- of this cluster's own making
     kind = root.find("os/type")
     features = root.find("features")
-    disks = [_disk(node) for node in root.findall("devices/disk")]
-    for disk, volume in zip(disks, volumes, strict=False):
-        if volume:
-            disk.update(type="rbd", name=volume)
     return Definition(
         description=root.findtext("description") or "N/A",
         topology=_topology(root),
@@ -87,7 +78,7 @@ def read(xml: str, volumes: Sequence[str] = ()) -> Definition:
         emulator=root.findtext("devices/emulator") or USUAL_EMULATOR,
         features=() if features is None else tuple(node.tag for node in features),
         networks=tuple(_network(node) for node in root.findall("devices/interface")),
-        disks=tuple(disks),
+        disks=tuple(_disk(node) for node in root.findall("devices/disk")),
         controllers=tuple(
             {"type": _value(node, "type"), "model": node.get("model")}
             for node in root.findall("devices/controller")

@@ -8,6 +8,7 @@ from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.plan.pvc.definition import Definition
 from twisted_rapi.plan.pvc.dialect import Dialect
 from twisted_rapi.plan.pvc.scene import Scene
+from twisted_rapi.plan.pvc.selectors import USUAL
 
 STATES = {
     Dialect.SEED: ("start", "restart", "shutdown", "stop", "failed", "migrate", "unmigrate"),
@@ -98,20 +99,36 @@ def _controllers(definition: Definition, dialect: Dialect) -> list[dict[str, str
     return [{**each, "model": each["model"] or none} for each in definition.controllers]
 
 
-def _of_later(scene: Scene, instance: InstanceRecord, dialect: Dialect) -> dict[str, Any]:
+def settings(scene: Scene, instance: InstanceRecord, dialect: Dialect) -> dict[str, Any]:
     """What later dialects know of where it may run."""
     if dialect is Dialect.SEED:
         return {}
-    found = {"node_limit": None, "node_selector": "mem", "node_autostart": False}
+    kept = scene.view.machine(instance.uuid)
+    found = {
+        "node_limit": list(kept.node_limit) or None,
+        "node_selector": kept.node_selector or USUAL,
+        "node_autostart": kept.node_autostart,
+    }
     if dialect is Dialect.V0_6:
         return found
     return {
         **found,
-        "migration_method": None,
-        "migration_max_downtime": 300,
-        "tags": tags(scene, instance),
-        "snapshots": [],
+        "migration_method": kept.migration_method or None,
+        "migration_max_downtime": kept.migration_max_downtime,
     }
+
+
+def meta(scene: Scene, instance: InstanceRecord, dialect: Dialect) -> dict[str, Any]:
+    """What is kept of it beside its definition; the newest form has words for true and false."""
+    found = settings(scene, instance, dialect)
+    if dialect is Dialect.V1_0:
+        found["node_autostart"] = str(found["node_autostart"])
+    return found
+
+
+def _of_later(scene: Scene, instance: InstanceRecord, dialect: Dialect) -> dict[str, Any]:
+    found = settings(scene, instance, dialect)
+    return found if dialect is not Dialect.V1_0 else {**found, "tags": tags(scene, instance), "snapshots": []}
 
 
 def sources(scene: Scene, instance: InstanceRecord) -> tuple[object, ...]:
@@ -146,7 +163,7 @@ def info(scene: Scene, instance: InstanceRecord, definition: Definition, dialect
         "failed_reason": "",
         **_of_later(scene, instance, dialect),
         "description": definition.description,
-        **({} if oldest else {"profile": ""}),
+        **({} if oldest else {"profile": scene.view.machine(instance.uuid).profile}),
         "memory": backend["maxmem"],
         **({"memory_stats": {}} if newest else {}),
         "vcpu": str(backend["vcpus"]) if oldest else backend["vcpus"],

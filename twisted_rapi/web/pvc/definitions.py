@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor.domain_xml import to_xml
 from twisted_rapi.hypervisor.xml_base import add_text
+from twisted_rapi.model import rbd
 from twisted_rapi.model.records import DiskRecord, InstanceRecord
 from twisted_rapi.plan.machine import domain_spec
 from twisted_rapi.plan.pvc import machine as pvc
@@ -25,14 +26,10 @@ def path_of(disk: DiskRecord) -> str:
         case "file" | "sharedfile" | "gluster" | "blockdev":
             return parts[1] if len(parts) > 1 else ""
         case "rbd":
-            return f"/dev/rbd/{'/'.join(parts)}"
+            return rbd.uri(rbd.RbdImage(pool=parts[0], name=parts[-1]))
         case "plain":
             return f"/dev/{'/'.join(parts)}"
     return f"/dev/disk/by-id/{disk.uuid}"
-
-
-def _volume(disk: DiskRecord) -> str:
-    return "/".join(str(part) for part in disk.logical_id) if disk.dev_type == "rbd" else ""
 
 
 def written(view: View, instance: InstanceRecord) -> str:
@@ -73,7 +70,7 @@ class Definitions:
             return known[1]
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
-        found = read(written(view, instance), [_volume(disk) for disk in instance.disks])
+        found = read(written(view, instance))
         self._kept[instance.uuid] = (sources, found)
         return found
 

@@ -77,7 +77,12 @@ async def listing(call: PvcCall) -> Reply:
     return ready_list(call.dialect, found)
 
 
-def _found(call: PvcCall) -> tuple[Scene, InstanceRecord]:
+def machine_shown(call: PvcCall) -> tuple[Scene, InstanceRecord]:
+    """
+    The machine that is to be shown.
+
+    :raises NotFound: there is none.
+    """
     scene = busy_scene_of(call.api)
     instance = pvc.find(scene, call.names["vm"])
     if instance is None:
@@ -87,14 +92,14 @@ def _found(call: PvcCall) -> tuple[Scene, InstanceRecord]:
 
 def single(call: PvcCall) -> Reply:
     """``GET /vm/V``: a list of one, or an object."""
-    scene, instance = _found(call)
+    scene, instance = machine_shown(call)
     found = pvc.info(scene, instance, call.definitions.of(scene.view, instance), call.dialect)
     return answer(call.dialect, found if call.dialect is Dialect.V0_6 else [found])
 
 
 def _part(get: Callable[[Scene, InstanceRecord, Dialect], dict[str, Any]]) -> Callable[[PvcCall], Reply]:
     def part(call: PvcCall) -> Reply:
-        scene, instance = _found(call)
+        scene, instance = machine_shown(call)
         return answer(call.dialect, {"name": call.names["vm"], **get(scene, instance, call.dialect)})
 
     return part
@@ -102,7 +107,7 @@ def _part(get: Callable[[Scene, InstanceRecord, Dialect], dict[str, Any]]) -> Ca
 
 def dump(call: PvcCall) -> Reply:
     """``GET /vm/V/dump``: the definition itself."""
-    scene, instance = _found(call)
+    scene, instance = machine_shown(call)
     xml = call.definitions.of(scene.view, instance).xml
     return Reply(f"{xml}\n".encode(), 200, b"application/xml; charset=utf-8", (SERVER,))
 

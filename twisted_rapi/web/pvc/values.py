@@ -94,6 +94,8 @@ def given(query: str, media_type: str, body: bytes) -> Given:
     asked = _urlencoded(query)
     if not body:
         return Given(asked, {})
+    if body.lstrip()[:1] == b"<" and kind != MULTIPART:
+        return Given(asked, {"xml": [_text(body)]})  # no form begins so
     if kind == JSON:
         return Given(asked, _of_json(body), json=True)
     if kind == MULTIPART:
@@ -104,6 +106,13 @@ def given(query: str, media_type: str, body: bytes) -> Given:
         except UnicodeDecodeError as e:
             raise BadRequest("The form is not encoded") from e
     return Given(asked, {})
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as e:
+        raise BadRequest("The body is no UTF-8") from e
 
 
 def signs(found: Found, said: Given, key: bool) -> list[frozenset[Dialect]]:
