@@ -246,7 +246,7 @@ def chosen(
     view: View, limit: Iterable[str], draft: InstanceRecord, order: Callable[[str], Any]
 ) -> Iterator[str]:
     """
-    The uuids of the nodes that can have a machine, best first.
+    The uuids of the nodes that can have a machine and are ready, best first.
 
     :param limit: names of the only ones; none: all.
     :param order: of a node's uuid, less is better.
@@ -254,7 +254,7 @@ def chosen(
     names = set(limit)
     good = []
     for node in view.nodes.values():
-        if names and node.name not in names:
+        if node.uuid in view.domain_states or (names and node.name not in names):
             continue
         try:
             check_node(view, node.uuid, draft)

@@ -21,6 +21,7 @@ from twisted_rapi.plan.leftover import leftovers, warnings
 from twisted_rapi.plan.machines import with_values
 from twisted_rapi.plan.naming import merged_tags, of_disk, reservations
 from twisted_rapi.plan.power import stop_step
+from twisted_rapi.plan.pvc import selectors
 from twisted_rapi.plan.rooms import Rooms
 from twisted_rapi.plan.stage import Change, Do, Finish, InSequence, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
@@ -87,11 +88,10 @@ def _node(op: MachineDefine, view: View, root: ET.Element, found: Found) -> str:
             drafts.check_node(view, node.uuid, draft)
         return node.uuid
     limit = [view.node(name).name for name in op.node_limit or ()]
-    rooms = Rooms(view)
+    rooms, measured = Rooms(view), selectors.measure(op.node_selector or "")
 
     def order(uuid: str) -> float:
-        room = rooms.of(uuid)
-        return 0.0 if room is None else -room.memory
+        return measured(selectors.figures(rooms, view.nodes[uuid]))
 
     best = next(drafts.chosen(view, limit, draft, order), None)
     if best is None:

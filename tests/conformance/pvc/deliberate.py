@@ -6,6 +6,7 @@ Every reason has to stand, word for word, as an item of docs/compatibility.rst.
 
 from tests.conformance.pvc.ceph import OF_CEPH
 from tests.conformance.pvc.difference import ALL_SERVED, BY_NAME, INSIDE, LIST_OF_ONE, Difference
+from tests.conformance.pvc.machines import OF_MACHINES
 from tests.conformance.pvc.networks import OF_NETWORKS
 
 _STATES = (
@@ -106,4 +107,5 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     *OF_NETWORKS,
     *OF_CEPH,
+    *OF_MACHINES,
 )

@@ -8,11 +8,13 @@ from urllib.parse import urlencode
 
 import attrs
 
-from tests.conformance.pvc import ceph, networks
+from tests.conformance.pvc import ceph, machines, networks
 from tests.conformance.pvc.deliberate import DIFFERENCES
 from tests.conformance.pvc.world import RecordedNodes, make_world
 from tests.unit.web.http import Answer, parse
 from tests.unit.web.pvc.http import FORM, PvcBrowser
+from twisted_rapi.model.machine_xml import root_of
+from twisted_rapi.model.safe_xml import write
 from twisted_rapi.plan.pvc.dialect import NAMES, Dialect
 from twisted_rapi.web.pvc.endpoints import PREFIX, Endpoints
 from twisted_rapi.web.pvc.replies import encode
@@ -29,12 +31,11 @@ FILES: dict[str, Name] = {
     "v1-auth": "1.0",
 }
 MOST_WAITS = 40
-# Of machines only what does not come from their definitions, which nobody can give here yet.
-OF_MACHINES = ("name", "uuid", "state", "node", "last_node", "migrated", "memory", "vcpu")
+# Of machines: what is not there here, or is in another order (tags).
+NOT_OF_MACHINES = ("xml", "snapshots", "memory_stats", "vcpu_stats", "vnc", "tags", "failed_reason")
 
 # What shows the effect of endpoints that are not there yet.
 LATER = {
-    "seed": ("vm-get-after-modify",),
     "v1": ("node-list-coordinator-state",),
 }
 
@@ -105,6 +106,7 @@ class Replay:
     verdicts: list[Verdict] = attrs.field(factory=list)
     left: int = 0
     _made: int = 0
+    _free: bool = False
 
     def play(self, file: str) -> None:
         """Ask them in order; whatever may have changed something is asked of a new cluster."""
@@ -116,6 +118,10 @@ class Replay:
                 self.left += 1
                 continue
             cookie = "" if capture.name == "node-after-logout" else cookie
+            free = capture.path.startswith(f"{PREFIX}/storage")
+            if capture.method != "GET" and free is not self._free:
+                browser.cluster.stop()
+                browser = self._world(file, free)
             _prepare(browser, capture)
             first = _first(file, capture.name)
             if first is not None:
@@ -125,17 +131,18 @@ class Replay:
             cookie = answer.headers.get("set-cookie", cookie).partition(";")[0]
             if first is not None or (capture.method != "GET" and "log" not in capture.path):
                 browser.cluster.stop()
-                browser = self._world(file)
+                browser = self._world(file, self._free)
         browser.cluster.stop()
 
-    def _world(self, file: str) -> PvcBrowser:
-        self._made += 1
-        return make_world(self.folder / str(self._made), FILES[file], file.endswith("-auth"))
+    def _world(self, file: str, free: bool = False) -> PvcBrowser:
+        """A new cluster; `free`: whether volumes are nobody's disks, as the original treats them."""
+        self._made, self._free = self._made + 1, free
+        return make_world(self.folder / str(self._made), FILES[file], file.endswith("-auth"), free)
 
 
 def _first(file: str, name: str) -> str | None:
     """The request whose effect this one was asked to show."""
-    befores: list[dict[str, dict[str, str]]] = [_OF_NODES, networks.BEFORE, ceph.BEFORE]
+    befores: list[dict[str, dict[str, str]]] = [_OF_NODES, networks.BEFORE, ceph.BEFORE, machines.BEFORE]
     return next((before[file][name] for before in befores if name in before.get(file, {})), None)
 
 
@@ -215,13 +222,31 @@ def _shown(capture: Capture, value: Any, dialect: Dialect) -> Any:
         return value
     if "xml" in value:
         keys = [*value] if dialect is not Dialect.SEED else sorted(value)
-        return {"keys": keys, **{name: value.get(name) for name in OF_MACHINES}}
+        shown = {name: _of_device(each) for name, each in value.items() if name not in NOT_OF_MACHINES}
+        return {"keys": keys, **shown, "xml": _plain(value["xml"])}
     if capture.path == f"{PREFIX}/status" and "primary_node" in value:
         return _of_status(value)
     if "daemon_state" in value and "memory" in value:
         return _of_node(value)
     value = {name: each for name, each in value.items() if not _is_left(value, name)}
     return list(value.items()) if dialect is not Dialect.SEED else value
+
+
+def _of_device(value: Any) -> Any:
+    """Of devices of a machine, what they are but not what went through them."""
+    if not isinstance(value, list):
+        return value
+    devices = [each for each in value if isinstance(each, dict)]
+    return [{k: v for k, v in each.items() if k[:3] not in ("rd_", "wr_")} for each in devices] or value
+
+
+def _plain(xml: str) -> str:
+    """A definition without what is noted in it here."""
+    root = root_of(xml)
+    for disk in root.findall("devices/disk"):
+        for serial in disk.findall("serial"):
+            disk.remove(serial)
+    return write(root)
 
 
 def _is_left(value: dict[str, Any], name: str) -> bool:

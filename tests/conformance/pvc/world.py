@@ -6,18 +6,17 @@ from typing import Any, Literal
 from twisted.internet.defer import Deferred
 
 from tests.conformance.pvc.ceph import HOSTS, make_ceph, recorded
+from tests.conformance.pvc.machines import MACHINES, TEMPLATES
+from tests.conformance.pvc.machines import records as records_of_machines
 from tests.conformance.pvc.networks import records_of_networks
 from tests.unit.web.pvc.http import PvcBrowser
 from twisted_rapi.model.domain_state import DomainStateRecord
 from twisted_rapi.model.fault import Fault, FaultsRecord
-from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.mastership import CandidateRecord, ElectionRecord
 from twisted_rapi.model.record_base import Record
 from twisted_rapi.model.records import (
     ClusterRecord,
     GroupRecord,
-    InstanceRecord,
-    NicRecord,
     NodeRecord,
     name_key,
 )
@@ -39,15 +38,6 @@ FIGURES = (
     ("pvchv3", 8, 0.05, 32117, 28021, 0, 0),
     ("pvchv4", 8, 0.01, 32117, 30069, 0, 0),
 )
-# First digit of the uuid, name, number of the node, state, memory, CPUs, tags.
-MACHINES: tuple[tuple[int, str, int, Literal["up", "down", "offline"], int, int, tuple[str, ...]], ...] = (
-    (1, "web1", 0, "up", 4096, 2, ("prod", "keep")),
-    (2, "web2", 1, "up", 4096, 4, ()),
-    (3, "db1", 0, "down", 2048, 2, ()),
-    (4, "broken", 1, "down", 1024, 1, ()),
-    (5, "file1", 1, "offline", 1024, 1, ()),
-)
-
 # As recorded: 2024-01-01, -02, -11, -12.
 FAULTS = FaultsRecord(
     faults=(
@@ -77,14 +67,10 @@ def uuid_of(digit: int) -> str:
     return f"{d * 8}-{d * 4}-4{d * 3}-8{d * 3}-{d * 12}"
 
 
-KEPT: tuple[Record, ...] = (
-    MachineRecord(uuid=uuid_of(1), protected_tags=("keep",)),
-    MachineRecord(uuid=uuid_of(2), last_node=NODES[0]),
-    DomainStateRecord(uuid=NODES[2], state="flushed", job=0),
-)
+KEPT: tuple[Record, ...] = (DomainStateRecord(uuid=NODES[2], state="flushed", job=0),)
 
 
-def _records() -> tuple[list[Record], dict[str, str]]:
+def _records(free: bool) -> tuple[list[Record], dict[str, str]]:
     group = GroupRecord(uuid=GROUP, name="default")
     nodes = [
         NodeRecord(
@@ -100,28 +86,32 @@ def _records() -> tuple[list[Record], dict[str, str]]:
         )
         for n, (uuid, figures) in enumerate(zip(NODES, FIGURES, strict=True), 1)
     ]
-    machines = [
-        InstanceRecord(
-            uuid=uuid_of(digit),
-            name=name,
-            hypervisor="kvm",
-            primary_node=NODES[node],
-            disk_template="diskless",
-            admin_state=state,
-            beparams={"maxmem": memory, "minmem": memory, "vcpus": cpus},
-            nics=(NicRecord(uuid=f"nic-{name}", mac=f"52:54:00:00:0{digit}:01"),),
-            tags=tags,
-        )
-        for digit, name, node, state, memory, cpus, tags in MACHINES
-    ]
-    cluster = ClusterRecord(uuid="c", name="testcluster", master_node=NODES[0], master_ip="10.0.0.250/24")
+    cluster = ClusterRecord(
+        uuid="c",
+        name="testcluster",
+        master_node=NODES[0],
+        master_ip="10.0.0.250/24",
+        default_hypervisor="kvm",
+        enabled_hypervisors=("kvm",),
+        enabled_disk_templates=TEMPLATES,
+    )
+    machines, owned = records_of_machines(cluster, group, nodes, free)
     # Daemons of the first two nodes are there to be master.
-    there = [CandidateRecord(uuid=uuid, since=0.0, version="1") for uuid in NODES[:2]]
-    named: list[Any] = [group, *nodes, *machines]
+    there: list[Record] = [CandidateRecord(uuid=uuid, since=0.0, version="1") for uuid in NODES[:2]]
+    named: list[Any] = [group, *nodes]
     names = {name_key(record.KIND, record.name): record.uuid for record in named}
     networks, taken = records_of_networks()
-    names |= taken
-    return [cluster, *named, *networks, *there, ElectionRecord(term=1, node=NODES[0]), FAULTS, *KEPT], names
+    names |= taken | owned
+    return [
+        cluster,
+        *named,
+        *machines,
+        *networks,
+        *there,
+        ElectionRecord(term=1, node=NODES[0]),
+        FAULTS,
+        *KEPT,
+    ], names
 
 
 class RecordedNodes(FakeNodes):
@@ -154,7 +144,7 @@ def _report(n: int) -> NodeReport:
         name: DomainSeen(
             name=name, uuid=uuid_of(digit), hypervisor="kvm", state="running", memory=memory, vcpus=vcpus
         )
-        for digit, name, node, state, *_ in MACHINES
+        for digit, (name, node, state, _) in enumerate(MACHINES, 1)
         if node == n and state == "up"
     }
     return NodeReport(
@@ -170,14 +160,21 @@ def _report(n: int) -> NodeReport:
         clock=1700000000.0,
         ceph=True,
         hypervisors={"kvm": "5.2"},
-        bridges=("br0",),
+        templates=TEMPLATES,
+        bridges=("br0", "brcluster", "vmbr100", "vmbr200"),
     )
 
 
-def make_world(folder: Path, dialect: Literal["seed", "0.6", "1.0"], authentication: bool) -> PvcBrowser:
-    """The cluster, and what asks its API."""
+def make_world(
+    folder: Path, dialect: Literal["seed", "0.6", "1.0"], authentication: bool, free: bool = False
+) -> PvcBrowser:
+    """
+    The cluster, and what asks its API.
+
+    :param free: whether volumes are in definitions only, and nobody's disks.
+    """
     store = MemoryStore()
-    records, names = _records()
+    records, names = _records(free)
     done: list[object] = []
     Deferred.fromCoroutine(store.commit(commit_of(records, names=names))).addBoth(done.append)
     nodes = RecordedNodes(NODES)

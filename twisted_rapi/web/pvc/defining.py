@@ -85,7 +85,7 @@ def _settings(call: PvcCall, scene: Scene) -> dict[str, Any]:
     """
     limit = _words(call, "limit")
     selector, method = call.text("selector"), call.text("migration_method")
-    given = {
+    given: dict[str, Any] = {
         "node_limit": None if limit is None else [_node(scene, name) for name in limit],
         "node_selector": ("" if selector == "none" else selector) if selector else None,
         "node_autostart": call.flag("autostart") if "autostart" in call.values else None,
@@ -122,7 +122,10 @@ async def define(call: PvcCall) -> Reply:
         raise BadRequest(f"ERROR: The definition is of VM '{found.name}', not '{call.names['vm']}'.")
     node = _node(scene, call.text("node")) if call.text("node") else None
     given = _settings(call, scene)
-    tags = {"tags": _words(call, "user_tags") or [], "protected_tags": _words(call, "protected_tags")}
+    tags: dict[str, Any] = {
+        "tags": _words(call, "user_tags") or [],
+        "protected_tags": _words(call, "protected_tags"),
+    }
     view = scene.view
     if found.uuid in view.instances or found.name in view.names["instance"]:
         raise BadRequest(
