@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -205,15 +206,32 @@ class ServingTests(NodesCase):
 
     async def _addressed(self, guest: str) -> None:
         """The guest has made itself an address of what the router advertises, and reaches the gateway."""
-        for _ in range(120):
-            if "fd00:77:1:" in self.link.run(guest, "ip -6 address show dev eth0 scope global -tentative"):
-                break
-            await deferLater(REACTOR, 0.5, lambda: None)
+        await self._until(
+            lambda: (
+                "fd00:77:1:" in self.link.run(guest, "ip -6 address show dev eth0 scope global -tentative")
+            )
+        )
+        self.assertEqual(self._routers(guest), self._routed("a"))
         self.assertTrue(await deferToThread(self.reaches, guest, "fd00:77:1::1"))
         # The nodes themselves make nothing of it: they are no hosts of the network.
         self.assertNotIn("fd00:77:1:", self.link.run("b", "ip -6 address show dev vmbr101"))
         # Guests on it have changed nothing about who the gateway is.
         self.assertIn("link/ether 0e:", self.link.run("a", "ip link show dev vmbr101"))
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        for _ in range(120):
+            if holds():
+                return
+            await deferLater(REACTOR, 0.5, lambda: None)
+
+    def _routers(self, guest: str) -> set[str]:
+        """What the guest takes for routers of IPv6."""
+        return set(re.findall(r"via (\S+)", self.link.run(guest, "ip -6 route show default")))
+
+    def _routed(self, host: str) -> set[str]:
+        """What a node is called as a router."""
+        told = self.link.run(host, "ip -6 address show dev vmbr101 scope link")
+        return set(re.findall(r"inet6 ([^/]+)/", told))
 
     async def _ruled(self, a: NodeNetworks, serving: MakeNetworks) -> None:
         """A rule stops what it names on its way out of the network, and nothing else."""
@@ -265,6 +283,8 @@ class ServingTests(NodesCase):
         await b.make(replace(on_b, serving=60.0, leases=known))
         self.assertTrue(await deferToThread(self.reaches, "six", "10.77.1.1"))
         self.assertEqual(await b.leases(), known)
+        await self._until(lambda: self._routers("six") == self._routed("b"))
+        self.assertEqual(self._routers("six"), self._routed("b"))
         self.assertEqual(await deferToThread(self.leased, "six"), address)
         self.assertFalse((self.folder / "a" / "101").exists())
 

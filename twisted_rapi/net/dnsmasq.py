@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
 
 LEASE4, LEASE6 = "48h", "24h"
+ADVERTISED = 60  # seconds at most between router advertisements; one that is lost is one for three times that
 CONFIGURATION, HOSTS, LEASES, PID = "dnsmasq.conf", "hosts", "leases", "pid"
 """Files in the folder of a network."""
 SLAAC = 64  # the only prefix clients make addresses of by themselves (RFC 4862)
@@ -129,7 +130,7 @@ def _version_6(network: VirtualNetworkRecord, bridge: str, mtu: int) -> Iterator
     told = [text for text in network.name_servers if _version(text) == 6] or [network.ip6_gateway]
     yield f"dhcp-option=option6:dns-server,{','.join(f'[{text}]' for text in told)}"
     yield f"dhcp-option=option6:sntp-server,[{network.ip6_gateway}]"
-    yield f"ra-param={bridge},mtu:{mtu},0"
+    yield f"ra-param={bridge},mtu:{mtu},{ADVERTISED},{3 * ADVERTISED}"
 
 
 def _version(text: str) -> int:

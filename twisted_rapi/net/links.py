@@ -4,15 +4,16 @@ import contextlib
 import errno
 import itertools
 import socket
+from collections.abc import Iterable
 from hashlib import sha256
-from ipaddress import ip_address, ip_interface
+from ipaddress import IPv6Address, ip_address, ip_interface
 from math import inf
 
 from twisted_rapi.errors import AddressError
 from twisted_rapi.net import link_messages, rtnetlink
 from twisted_rapi.net.kernel import Kernel, MakeSocket
 from twisted_rapi.net.link_messages import Shown
-from twisted_rapi.net.packets import ETH_ARP, announcements
+from twisted_rapi.net.packets import announcements, retirement
 from twisted_rapi.net.rtnetlink import Assigned
 from twisted_rapi.net.topology import OURS, Interface
 
@@ -112,7 +113,7 @@ class Links:
         self._done(sequence, rtnetlink.put(sequence, self._place(name, address), seconds, chosen=True))
 
     def take(self, name: str, address: str) -> None:
-        """Take an address from an interface; it may be gone."""
+        """Take a gateway's address from an interface; it may be gone."""
         sequence = next(self._sequence)
         try:
             self._done(sequence, rtnetlink.remove(sequence, self._place(name, address)))
@@ -120,14 +121,27 @@ class Links:
             cause = e.__cause__
             if not isinstance(cause, OSError) or cause.errno != errno.EADDRNOTAVAIL:
                 raise
+        if ip_interface(address).version == 6:
+            self._retire(name)
 
     def announce(self, name: str, address: str) -> None:
         """Have everybody on the interface send to us what is for the address."""
-        mac = self._found(name).mac
-        found = ip_interface(address).ip
+        self._send(name, announcements(self._found(name).mac, ip_interface(address).ip))
+
+    def _retire(self, name: str) -> None:
+        """Have nobody on the interface take this host for a router of IPv6 any more."""
+        found = self._found(name)
+        local = [
+            at.address
+            for at in self._kernel.addresses()
+            if at.index == found.index and isinstance(at.address, IPv6Address) and at.address.is_link_local
+        ]
+        self._send(name, (retirement(found.mac, address) for address in local))
+
+    def _send(self, name: str, frames: Iterable[bytes]) -> None:
         with contextlib.closing(self._make(socket.AF_PACKET, socket.SOCK_RAW, 0)) as made:
-            for frame in announcements(mac, found):
-                made.sendto(frame, (name, ETH_ARP))
+            for frame in frames:
+                made.sendto(frame, (name, int.from_bytes(frame[12:14], "big")))
 
     def _place(self, name: str, address: str) -> Assigned:
         found = ip_interface(address)

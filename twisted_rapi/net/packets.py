@@ -16,7 +16,7 @@ _REQUEST, _REPLY = 1, 2
 _ARP = struct.Struct("!HHBBH6s4s6s4s")
 _IPV6 = struct.Struct("!IHBB16s16s")
 _ICMPV6, _HOPS = 58, 255
-_SOLICITATION, _ADVERTISEMENT = 135, 136
+_ROUTER, _SOLICITATION, _ADVERTISEMENT = 134, 135, 136
 _OVERRIDE = 0x20000000
 _TARGET_MAC = 2
 ALL_NODES = IPv6Address("ff02::1")
@@ -76,6 +76,15 @@ def announcements(mac: bytes, address: Address) -> tuple[bytes, ...]:
     option = struct.pack("!BB6s", _TARGET_MAC, 1, mac)
     body = struct.pack("!BBHI", _ADVERTISEMENT, 0, 0, _OVERRIDE) + address.packed + option
     return (_icmp(mac, address, ALL_NODES, body),)
+
+
+def retirement(mac: bytes, router: IPv6Address) -> bytes:
+    """
+    A frame that makes everybody on the link take a host no longer for a router (RFC 4861 §6.2.5).
+
+    :param router: its link-local address.
+    """
+    return _icmp(mac, router, ALL_NODES, struct.pack("!BBHBBHII", _ROUTER, 0, 0, 0, 0, 0, 0, 0))
 
 
 def claim_of(frame: bytes, address: Address) -> Claim | None:

@@ -57,7 +57,7 @@ class ConfigurationTests(SynchronousTestCase):
             "dhcp-option=option:dns-server,10.0.1.1",
             "dhcp-option=option6:dns-server,[fd00:1::1]",
             "dhcp-option=26,1400",
-            "ra-param=vmbr101,mtu:1400,0",
+            "ra-param=vmbr101,mtu:1400,60,180",
             "local=/net1.local/",
             "enable-ra",
             "dhcp-leasefile=/run/net/101/leases",

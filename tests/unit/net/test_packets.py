@@ -17,6 +17,7 @@ from twisted_rapi.net.packets import (
     group_of,
     mac_text,
     probes,
+    retirement,
 )
 
 MACS = st.binary(min_size=6, max_size=6)
@@ -44,6 +45,16 @@ class LayoutTests(SynchronousTestCase):
         self.assertEqual(request, bytes.fromhex(drawn))
         drawn = f"{head} 0002 020000000001 c0000201 ffffffffffff c0000201"
         self.assertEqual(reply, bytes.fromhex(drawn))
+
+    def test_retirement(self) -> None:
+        """A router advertisement from the link-local address, for no time, without options (RFC 4861 4.2)."""
+        router = IPv6Address("fe80::1")
+        frame = retirement(MAC, router)
+        drawn = "333300000001 020000000001 86dd 60000000 0010 3a ff fe80" + "0" * 27 + "1"
+        drawn += "ff020000000000000000000000000001 8600"
+        self.assertTrue(frame.startswith(bytes.fromhex(drawn)), frame.hex())
+        self.assertEqual(frame[58:], bytes(12))
+        self.assertEqual(checksum(router, IPv6Address("ff02::1"), frame[54:]), 0)
 
     def test_solicitation(self) -> None:
         """From the unspecified address to the solicited-node group, without an option (RFC 4861 §4.3)."""
