@@ -75,11 +75,12 @@ def floods(node: Place) -> set[str]:
     return set(re.findall(r"^00:00:00:00:00:00 dst (\S+)", told, re.MULTILINE))
 
 
-def restart_bare(node: Place) -> None:
-    """Of a node that is off: leave nothing that a restart of it would not leave."""
+def lose_network(node: Place) -> None:
+    """Remove what a restart of the node's machine would not leave."""
     for name in sorted(links(node)):
         run("ip", "-n", node.namespace, "link", "delete", name)
-    run(*inside(node.namespace), "nft", "flush", "ruleset")
+    for name in tables(node):
+        run(*inside(node.namespace), "nft", "delete", "table", "inet", name)
 
 
 # A guest, by what it writes on its serial port.

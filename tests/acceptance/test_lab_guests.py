@@ -25,10 +25,10 @@ from tests.acceptance.lab_networks import (
     connects,
     floods,
     links,
+    lose_network,
     pings,
     remains,
     resolved,
-    restart_bare,
     servers,
     serves,
     tables,
@@ -64,7 +64,7 @@ class GuestTests(LabCase):
     Two guests that count, on the master's node and on another, on a network of theirs.
 
     :ivar guests: both; `given`: their addresses.
-    :ivar lease: what `machine`, on the node of the second, was given by DHCPv6.
+    :ivar lease: what `machine`, on the node of the first, was given by DHCPv6.
     """
 
     skip = LabCase.skip or missing(*NEEDS, "dnsmasq")
@@ -88,7 +88,7 @@ class GuestTests(LabCase):
             self.connect_machine()
             self.services = self.serve()
             self.ruled()
-            self.agent_killed()
+            self.agents_killed()
             for fault in ("kill-master", "cut-master"):
                 self.disturbed(fault)
             self.lost()
@@ -244,7 +244,7 @@ class GuestTests(LabCase):
     def connect_machine(self) -> None:
         """What is no guest gets an address by DHCPv6, too, makes one itself, and has a name."""
         self.machine = Machine(self.lab)
-        self.machine.connect(self.places[1])
+        self.machine.connect(self.places[0])
         self.lease = self.machine.obtain()
         self.assertTrue(self.lease.address.startswith(NETWORK6), self.lease)
         await_true("it has an address that it made", lambda: bool(self.machine.addresses()), 60)
@@ -328,14 +328,21 @@ class GuestTests(LabCase):
     def _enters(self, address: str, port: int) -> bool:
         return self.lab.as_client(lambda: connects(address, port))
 
-    def agent_killed(self) -> None:
-        """The master's node serves on, by the same process, while its agent is not there."""
-        master = self.lab.master()
+    def agents_killed(self) -> None:
+        """
+        The master's node serves on, by the same process, while its agent is not there; one that has lost all
+        of it makes it anew, and its guest is connected again.
+        """
+        master, bare = self.lab.master(), self.places[1]
         before = servers(master)
         _, begun = self.campaign.cause("kill-agent", master.short)
+        if master != bare:
+            self.campaign.cause("kill-agent", bare.short)
+        lose_network(bare)
         self.campaign.mend()
-        if self.lab.master() == master:
-            self.await_network()
+        self.await_network()
+        self.all_reach()
+        if self.lab.master() == master != bare:
             self.assertEqual(servers(master), before)
         self.await_services("kill-agent of the master's node", begun)
 
@@ -363,7 +370,7 @@ class GuestTests(LabCase):
         self.await_another_than(empty)
         self.await_network(empty)
         self.await_services("lose-master", begun)
-        restart_bare(empty)
+        lose_network(empty)
         self.campaign.mend()
         self.whole()
         for guest in self.guests:

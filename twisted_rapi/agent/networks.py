@@ -7,14 +7,17 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_rapi.agent.parts import Parts
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.model import steps
 from twisted_rapi.model.steps import Outcome, Step
+from twisted_rapi.net.dnsmasq import bridge_of
 from twisted_rapi.net.virtual_interface import IVirtualNetworks
 
+Make = Callable[[steps.MakeNetworks], Coroutine[Any, Any, None]]
 Handler = Callable[[Any], Coroutine[Any, Any, Outcome]]
 
 
@@ -45,7 +48,7 @@ class NetworkSteps:
         try:
             step = await self._parts.in_thread(_read, self._note)
             if step is not None:
-                await networks.resume(step)
+                await self._have(networks, networks.resume, step)
         except (StepFailed, OSError, msgspec.DecodeError) as e:
             self._log.error("virtual networks could not be made as before: {reason}", reason=str(e))
 
@@ -65,8 +68,26 @@ class NetworkSteps:
             await self._parts.in_thread(_write, self._note, step)
         except OSError as e:
             self._log.error("what networks there are could not be noted: {reason}", reason=str(e))
-        await networks.make(step)
+        await self._have(networks, networks.make, step)
         return Outcome()
+
+    async def _have(self, networks: IVirtualNetworks, make: Make, step: steps.MakeNetworks) -> None:
+        """Make networks; guests that belong on a bridge that was not there are connected to it."""
+        before = await networks.bridges()
+        try:
+            await make(step)
+        finally:
+            new = frozenset(map(bridge_of, step.networks)).difference(before)
+            if new:
+                connecting = Deferred.fromCoroutine(self._connect(new))
+                connecting.addErrback(lambda f: self._log.failure("guests could not be connected", f))
+
+    async def _connect(self, bridges: frozenset[str]) -> None:
+        for kind, hypervisor in self._parts.hypervisors.items():
+            try:
+                await hypervisor.connect(bridges)
+            except StepFailed as e:
+                self._log.warn("guests of {kind} are not connected: {reason}", kind=kind, reason=e.text)
 
     async def _forget(self, step: steps.ForgetLeases) -> Outcome:
         await self._networks().forget(step.network, step.addresses)

@@ -1,6 +1,6 @@
 """What runs machines on a node, and its contract."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from zope.interface import Attribute, Interface
 
@@ -63,6 +63,9 @@ class IHypervisor(Interface):
 
     async def show_growth(domain: DomainSpec, disk: DiskSpec) -> None:
         """Have the running guest see a disk it has with `disk.size` MiB."""
+
+    async def connect(bridges: Collection[str]) -> None:
+        """Connect the NICs of running guests that belong on these bridges; one made anew has nobody on it."""
 
     async def migrate(domain: DomainSpec, target: MigrationTarget) -> None:
         """

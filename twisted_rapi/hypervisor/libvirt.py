@@ -1,6 +1,6 @@
 """Real machines, through libvirt; see Note [Threads] in `twisted_rapi.hypervisor.libvirt_link`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -173,6 +173,11 @@ class LibvirtHypervisor:
     async def show_growth(self, domain: DomainSpec, disk: DiskSpec) -> None:
         """See `IHypervisor.show_growth`."""
         await self._link.call(devices.show_growth, domain, disk)
+
+    async def connect(self, bridges: Collection[str]) -> None:
+        """See `IHypervisor.connect`."""
+        found = await self._link.call(calls.ports, bridges)
+        await self._link.in_thread(routes.connect, found)
 
     async def migrate(self, domain: DomainSpec, target: MigrationTarget) -> None:
         """See `IHypervisor.migrate`; by libvirt from node to node."""

@@ -1,13 +1,15 @@
 """Calls to libvirt, as plain functions that block: each is given the connection and runs in a thread."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import libvirt
 
 from twisted_rapi.errors import StepFailed
+from twisted_rapi.hypervisor import xml_nics
 from twisted_rapi.hypervisor.domain_xml import console_port, device_names
 from twisted_rapi.model.seen import DomainSeen, DomainState
 
@@ -103,6 +105,13 @@ def find(connection: Any, uuid: str, host: str, kind: str) -> DomainSeen | None:
     """One domain."""
     domain = lookup(connection, uuid)
     return None if domain is None else seen(domain, host, kind)
+
+
+def ports(connection: Any, bridges: Collection[str]) -> list[tuple[str, str]]:
+    """Interfaces of guests that belong on these bridges, each with its bridge."""
+    every = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+    roots = [ET.fromstring(domain.XMLDesc()) for domain in every]  # noqa: S314 -- libvirt is no stranger
+    return [port for root in roots for port in xml_nics.ports(root, bridges)]
 
 
 def create(connection: Any, text: str, flags: int, host: str, kind: str) -> DomainSeen:

@@ -1,12 +1,12 @@
 """
-What a routed NIC needs of its node beside the interface: routes.
+What NICs need of their node beside the interface: routed ones routes, others a bridge.  It blocks.
 
-Packets to its address go to its interface by the routing table that its ``link`` names, packets from it by
-the same table; the node answers for what it routes.  It blocks.
+Packets to the address of a routed NIC go to its interface by the routing table that its ``link`` names,
+packets from it by the same table; the node answers for what it routes.
 """
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -49,6 +49,17 @@ def set_up(nics: Sequence[NicSpec]) -> None:
                 if said := _run(command):
                     raise failed(f"{' '.join(command)}: {said}")
             _answer_for(nic)
+
+
+def connect(ports: Iterable[tuple[str, str]]) -> None:
+    """
+    Connect interfaces to bridges.
+
+    :raises StepFailed: what ``ip`` said, of all that could not be connected.
+    """
+    said = [_run(("ip", "link", "set", device, "master", bridge)) for device, bridge in ports]
+    if any(said):
+        raise failed("; ".join(filter(None, said)))
 
 
 def _run(command: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ file (boots in progress) is on a clock that tests may hold.  Whoever changes a f
 
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -38,6 +38,7 @@ class SimulatedHypervisor:
     :param boot_time: seconds a guest takes to run, `shutdown_time` to stop when it is asked.
     :param watch: how changes of files that others make are noticed.
     :ivar deaf: uuids of guests that do not hear a shutdown request.
+    :ivar connected: the bridges that guests were connected to, one after the other.
     """
 
     kind = "fake"
@@ -62,6 +63,7 @@ class SimulatedHypervisor:
         self._turn = DeferredLock()  # of a change and its telling
         self._look_waits = False
         self.deaf: set[str] = set()
+        self.connected: list[str] = []
 
     async def start_service(self) -> None:
         """See `IHypervisor.start_service`; makes the directory."""
@@ -165,6 +167,10 @@ class SimulatedHypervisor:
         there = await self._find(domain.instance_uuid)
         if there is None or not there.running or device_name(disk) not in there.devices:
             raise StepFailed(f"{domain.name} does not run with disk {disk.uuid}", "hypervisor")
+
+    async def connect(self, bridges: Collection[str]) -> None:
+        """See `IHypervisor.connect`; noted in `connected`."""
+        self.connected += sorted(bridges)
 
     async def migrate(self, domain: DomainSpec, target: MigrationTarget) -> None:
         """See `IHypervisor.migrate`; `target.uri` is the other one's folder, which has to be there."""

@@ -1,5 +1,6 @@
 """NICs in domain XML; pure."""
 
+from collections.abc import Collection
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -100,6 +101,16 @@ def read_nics(root: ET.Element) -> tuple[NicRead, ...]:
     """The NICs, with what was noted of them."""
     notes = {n.get("mac", ""): n for n in root.iter(f"{{{NAMESPACE}}}nic")}
     return tuple(_read_nic(node, notes) for node in root.findall("devices/interface"))
+
+
+def ports(root: ET.Element, bridges: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """The node's interfaces of a running guest's NICs that belong on one of these bridges, each with it."""
+    found = (
+        (attribute(node.find("target"), "dev"), attribute(node.find("source"), "bridge"))
+        for node in root.findall("devices/interface[@type='bridge']")
+        if node.find("virtualport") is None
+    )
+    return tuple((device, bridge) for device, bridge in found if device and bridge in bridges)
 
 
 def _read_nic(node: ET.Element, notes: dict[str, ET.Element]) -> NicRead:

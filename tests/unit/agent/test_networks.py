@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from tests.unit.agent.test_machine import MachineCase
+from twisted_rapi.hypervisor.simulated import SimulatedHypervisor
 from twisted_rapi.model import steps
 from twisted_rapi.model.seen import FullReport, NodeReport, Sighting
 from twisted_rapi.model.virtual_network import Acl, DhcpLeaseRecord
@@ -37,6 +38,21 @@ class NetworkStepsTests(MachineCase):
         self.assertIn(101, networks.topology.servers)
         self.clock.advance(STEP.serving / 2)
         self.assertEqual(networks.topology.servers, {})
+
+    def test_connected(self) -> None:
+        """Guests are connected to a bridge that was not there, and to no other."""
+        networks = SimulatedNetworks(self.clock)
+        node = self.begun(networks=networks)
+        [hypervisor] = node._parts.hypervisors.values()
+        assert isinstance(hypervisor, SimulatedHypervisor)
+        for connected in (1, 1):
+            self.does(node, STEP)
+            self.assertEqual(hypervisor.connected, ["vmbr101"] * connected)
+        networks.remove("vmbr101")
+        self.does(node, STEP)
+        self.assertEqual(hypervisor.connected, ["vmbr101"] * 2)
+        self.does(node, replace(STEP, networks=()))
+        self.assertEqual(len(hypervisor.connected), 2)
 
     def test_sent(self) -> None:
         """The step arrives as it was sent, with all of its networks and leases; so do those that are told."""

@@ -12,7 +12,7 @@ from twisted_rapi.hypervisor.domain_xml import DomainRead, console_port, from_xm
 from twisted_rapi.hypervisor.xml_base import NAMESPACE, QEMU, Found
 from twisted_rapi.hypervisor.xml_devices import letters
 from twisted_rapi.hypervisor.xml_display import named_files, named_interfaces
-from twisted_rapi.hypervisor.xml_nics import NicRead, tap_name
+from twisted_rapi.hypervisor.xml_nics import NicRead, ports, tap_name
 from twisted_rapi.model.kvm_limits import UNSUPPORTED, remarks
 from twisted_rapi.model.param_tables import HV_DEFAULTS
 from twisted_rapi.model.records import Params
@@ -396,6 +396,18 @@ class DeviceTests(SynchronousTestCase):
         )
         for wrong in ("http://host:x/a", "http:///a"):
             self.assertRaises(StepFailed, made, spec(cdrom_image_path=wrong))
+
+    def test_ports(self) -> None:
+        """The interfaces of a running guest that belong on bridges, of those that are asked about only."""
+        text = """<domain><devices>
+            <interface type='bridge'><source bridge='vmbr1'/><target dev='vnet0'/></interface>
+            <interface type='bridge'><source bridge='br0'/><target dev='vnet1'/></interface>
+            <interface type='bridge'><source bridge='vmbr1'/><target dev='vnet2'/>
+                <virtualport type='openvswitch'/></interface>
+            <interface type='bridge'><source bridge='vmbr1'/></interface>
+            <interface type='ethernet'><target dev='rt1'/></interface>
+        </devices></domain>"""
+        self.assertEqual(ports(ET.fromstring(text), {"vmbr1", "vmbr2"}), (("vnet0", "vmbr1"),))
 
     def test_virtio_net(self) -> None:
         """Queues are for vhost, which can be switched off; both are for paravirtual NICs."""

@@ -105,6 +105,7 @@ class HypervisorContract(_Base):
             await self.hypervisor.attach(self.spec, nic)
             await self.hypervisor.attach(self.spec, disk, str(Path(path).resolve()))
         await self.hypervisor.show_growth(self.spec, replace(disk, size=2))
+        await self.hypervisor.connect(["br-of-nobody"])
         found = await self.seen()
         assert found is not None
         self.assertEqual(sorted(found.devices), sorted((UUID[:20], nic.mac)))
