@@ -139,3 +139,37 @@ class LabCase(SynchronousTestCase):
             self.await_another_than(self.lab.etcd_leader())
             self.campaign.mend()
         return self.lab.master()
+
+    def submit(self, op: str, instance: str, method: str, path: str, body: Any) -> int:
+        """Have a job about an instance done; it is asked for once, whoever is master. Answers the job."""
+        found: list[int] = []
+
+        def submitted() -> bool:
+            try:
+                found.append(int(self.lab.ask(method, path, body, patience=30.0).body))
+            except Silence:
+                found.extend(self._jobs_about(op, instance))
+            return bool(found)
+
+        await_true(f"{op} is submitted", submitted, 120)
+        return found[0]
+
+    def _jobs_about(self, op: str, instance: str) -> list[int]:
+        self.lab.master()
+        wanted = (op, instance)
+        return [
+            job["id"]
+            for job in self.lab.read("/2/jobs?bulk=1") or ()
+            if any((each["OP_ID"], each.get("instance_name")) == wanted for each in job["ops"])
+        ]
+
+    def ended(self, job: int) -> dict[str, Any]:
+        """What a job shows when it has ended."""
+        shown: dict[str, Any] = {}
+
+        def ended() -> bool:
+            shown.update(self.lab.read(f"/2/jobs/{job}") or {"status": ""})
+            return shown["status"] in ("success", "error", "canceled")
+
+        await_true(f"job {job} has ended", ended, 120)
+        return shown

@@ -63,6 +63,11 @@ def tables(node: Place) -> list[str]:
     return re.findall(r"rapi_net_\d+", run(*inside(node.namespace), "nft", "list", "tables"))
 
 
+def rules(node: Place) -> str:
+    """What of the network's rules a node has."""
+    return run(*inside(node.namespace), "nft", "list", "table", "inet", f"rapi_net_{VNI}")
+
+
 def remains(node: Place) -> list[Any]:
     """All that a node has of virtual networks."""
     files = sorted(path.name for path in (node.folder / "networks").glob("*"))
@@ -99,6 +104,11 @@ class Guest:
     name: str
     watch: tuple[str, ...]
 
+    @property
+    def instance(self) -> str:
+        """Its whole name."""
+        return f"{self.name}.example.com"
+
     def told(self, since: int = 0) -> str:
         """What it has told after so many characters."""
         files = self.lab.layout.directory.glob(f"node*/serial/{self.name}.*")
@@ -119,6 +129,10 @@ class Guest:
             await_true(f"{self.name} tells {', '.join(lines)}", told, seconds)
         except TimeoutError as e:
             raise TimeoutError(f"{e}\n{self.told()[-2000:]}") from e
+
+    def await_text(self, text: str) -> None:
+        """Wait until it has told something with this in it."""
+        await_true(f"{self.name} tells {text}", lambda: text in self.told(), 120)
 
     def leases(self, since: int = 0) -> list[str]:
         """The addresses it was given, as often as it was."""
