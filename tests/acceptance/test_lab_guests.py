@@ -73,8 +73,8 @@ class GuestTests(LabCase):
     lease: Lease
 
     def layout(self, name: str) -> Layout:
-        """With a libvirtd on each node."""
-        return Layout(name=name, guests=True)
+        """With a libvirtd on each node; who emulates machines may be slow to say that it is still there."""
+        return Layout(name=name, guests=True, lease=5)
 
     def test_guests(self) -> None:
         """
@@ -167,9 +167,7 @@ class GuestTests(LabCase):
         self.all_reach()
         for guest in self.guests:
             self.assertIn(" mtu=1450", guest.told())
-            await_true(
-                "it has an address that it made", lambda g=guest: f"ADDRESS={NETWORK6}" in g.told(), 90
-            )  # type: ignore[misc]
+            guest.await_text(f"ADDRESS={NETWORK6}")
         self.known()
 
     def marks(self) -> list[int]:
