@@ -22,7 +22,7 @@ LATER_WISHES = (*WISHES, "disable")
 
 @attrs.frozen
 class Words:
-    """What is told once a wish is accepted, and once it is fulfilled; with a place for the machine."""
+    """What is told once a wish is accepted, and once it is fulfilled; with places for what it is about."""
 
     accepted: str
     done: str

@@ -1,7 +1,5 @@
 """PVC's endpoint that has machines leave a node, and come back."""
 
-import attrs
-
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.opcodes.domain import NodeSetDomainState
@@ -10,6 +8,7 @@ from twisted_rapi.model.records import NodeRecord
 from twisted_rapi.plan.flushing import leaving
 from twisted_rapi.plan.pvc import node as pvc
 from twisted_rapi.plan.pvc.dialect import LATER, SEED, Dialect
+from twisted_rapi.plan.pvc.power import Words
 from twisted_rapi.plan.pvc.scene import Scene
 from twisted_rapi.web.pvc.endpoints import Endpoint, PvcCall, Value
 from twisted_rapi.web.pvc.jobs import all_ended, submitted
@@ -17,24 +16,13 @@ from twisted_rapi.web.pvc.power import WAITING
 from twisted_rapi.web.pvc.scenes import scene_of
 from twisted_rapi.web.reply import Reply
 
-
-@attrs.frozen
-class _Words:
-    """What is told when it is accepted, and when it is done; with a place for the node."""
-
-    accepted: str
-    done: str
-
-
 _OLDER = {
-    "flush": _Words("Flushing hypervisor {} of running VMs.", "Flushed hypervisor {} of running VMs."),
-    "ready": _Words(
-        "Restoring hypervisor {} to active service.", "Restored hypervisor {} to active service."
-    ),
+    "flush": Words("Flushing hypervisor {} of running VMs.", "Flushed hypervisor {} of running VMs."),
+    "ready": Words("Restoring hypervisor {} to active service.", "Restored hypervisor {} to active service."),
 }
 _NEWEST = {
-    "flush": _Words("Removing node {} from active service.", "Removed node {} from active service."),
-    "ready": _Words("Restoring node {} to active service.", "Restored node {} to active service."),
+    "flush": Words("Removing node {} from active service.", "Removed node {} from active service."),
+    "ready": Words("Restoring node {} to active service.", "Restored node {} to active service."),
 }
 
 

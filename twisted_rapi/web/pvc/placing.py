@@ -1,13 +1,12 @@
 """PVC's endpoint that moves machines to other nodes."""
 
-import attrs
-
 from twisted_rapi.errors import BadRequest
 from twisted_rapi.model.opcodes.domain import MachineMigrate
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
 from twisted_rapi.plan.pvc import machine as pvc
 from twisted_rapi.plan.pvc import node as nodes
 from twisted_rapi.plan.pvc.dialect import ALL, LATER, NEWEST, SEED, Dialect
+from twisted_rapi.plan.pvc.power import Words
 from twisted_rapi.plan.pvc.scene import Scene
 from twisted_rapi.plan.pvc.selectors import movable, targets, why_not
 from twisted_rapi.web.pvc.endpoints import Endpoint, PvcCall, Value
@@ -15,19 +14,10 @@ from twisted_rapi.web.pvc.jobs import ended, submitted
 from twisted_rapi.web.pvc.power import WAITING, machine_of
 from twisted_rapi.web.reply import Reply
 
-
-@attrs.frozen
-class _Words:
-    """What is told when it is accepted, and when it is done; with places for machine and node."""
-
-    accepted: str
-    done: str
-
-
-_MIGRATED = _Words("Migrating VM '{}' to node '{}'.", "Migrated VM '{}' to node '{}'.")
-_MOVED = _Words("Permanently migrating VM '{}' to node '{}'.", "Permanently migrated VM '{}' to node '{}'.")
-_RETURNED = _Words("Unmigrating VM '{}' back to node '{}'.", "Unmigrated VM '{}' back to node '{}'.")
-_STAYS = _Words(*["Making the migration of VM '{}' to node '{}' permanent."] * 2)
+_MIGRATED = Words("Migrating VM '{}' to node '{}'.", "Migrated VM '{}' to node '{}'.")
+_MOVED = Words("Permanently migrating VM '{}' to node '{}'.", "Permanently migrated VM '{}' to node '{}'.")
+_RETURNED = Words("Unmigrating VM '{}' back to node '{}'.", "Unmigrated VM '{}' back to node '{}'.")
+_STAYS = Words(*["Making the migration of VM '{}' to node '{}' permanent."] * 2)
 
 
 async def set_node(call: PvcCall) -> Reply:
