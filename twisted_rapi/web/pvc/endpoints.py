@@ -97,6 +97,7 @@ class Endpoint:
     :ivar open: whether it is answered without a token.
     :ivar kept: whether the answer depends on nothing but records, reports, the dialect and the URI.
     :ivar busy: whether it depends on what jobs do to machines, too.
+    :ivar media_type: of the answer; `refusals`: statuses of its own.
     """
 
     path: str
@@ -108,6 +109,8 @@ class Endpoint:
     open: bool = False
     kept: bool = False
     busy: bool = False
+    media_type: str = "application/json"
+    refusals: tuple[int, ...] = ()
 
 
 @attrs.frozen

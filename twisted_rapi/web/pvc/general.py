@@ -86,7 +86,14 @@ ENDPOINTS = (
     ),
     *(
         Endpoint(
-            path=path, method=method, handler=handler, doc=doc, values=values, dialects=dialects, open=True
+            path=path,
+            method=method,
+            handler=handler,
+            doc=doc,
+            values=values,
+            dialects=dialects,
+            open=True,
+            media_type="text/html" if handler is form else "application/json",
         )
         for path, method, handler, doc, values, dialects in (
             ("/auth/login", "GET", form, "Show a form to log in with.", (), SEED),

@@ -154,5 +154,12 @@ ENDPOINTS = (
         dialects=NEWEST,
         kept=True,
     ),
-    Endpoint(path=f"{_VM}/dump", method="GET", handler=dump, doc="Show the definition, as XML.", kept=True),
+    Endpoint(
+        path=f"{_VM}/dump",
+        method="GET",
+        handler=dump,
+        doc="Show the definition, as XML.",
+        kept=True,
+        media_type="application/xml",
+    ),
 )

@@ -181,6 +181,7 @@ ENDPOINTS = (
         handler=add,
         doc="Make a virtual network.",
         values=(*_VNI, *_needed("description", _DESCRIPTION), *_KIND, *_MANAGED),
+        refusals=(520,),
     ),
     Endpoint(path=_NETWORK, method="GET", handler=single, doc="Show one virtual network.", kept=True),
     Endpoint(

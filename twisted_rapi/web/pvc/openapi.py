@@ -16,24 +16,36 @@ PATH = "/openapi.json"
 _IN_PATH = re.compile(r"<(\w+)>")
 _ABOUT = """\
 PVC's HTTP API in three forms: its first documentation (seed), 0.6 and 1.0.  The form of an answer follows
-from what is asked for, the client's User-Agent, and the configuration.  Values may be in query or form."""
+from what is asked for, the client's User-Agent, and the configuration.  Values may be in query or form.
+Elements are lists of one in seed and 1.0, and objects in 0.6."""
 _MESSAGE: Schema = {
-    "type": "object",
-    "properties": {"message": {"type": ["string", "object"]}},
-    "required": ["message"],
+    "description": "Why not; a bare text in some answers of the oldest form",
+    "anyOf": [
+        {
+            "type": "object",
+            "properties": {
+                "message": {
+                    "description": "In words; in later forms an object with the words by the name of a value",
+                    "type": ["string", "object"],
+                }
+            },
+            "required": ["message"],
+        },
+        {"type": "string"},
+    ],
 }
-_ANSWERS: Schema = {
-    "2XX": {"description": "What was asked for, or a message", "content": {"application/json": {}}},
-    "3XX": {"description": "Go on elsewhere"},
-    "4XX": {
-        "description": "It is refused; unknown URIs are told by a page",
-        "content": {"application/json": {"schema": _MESSAGE}, "text/html": {}},
-    },
-    "5XX": {
-        "description": "It cannot be answered at present",
-        "content": {"application/json": {"schema": _MESSAGE}},
-    },
+REFUSALS = {
+    400: "It cannot be meant, or cannot be done",
+    401: "A token is needed, or the one that was shown is none",
+    403: "Another site has had a browser ask",
+    404: "There is no such object",
+    413: "The body is too large",
+    502: "Something behind this API gave an answer that cannot be used",
+    503: "It cannot be answered at present",
+    504: "Something behind this API did not answer in time",
+    520: "A network cannot be made so, in the oldest form",
 }
+"""What is told by which status."""
 _SECURITY: list[Schema] = [{"key": []}, {"token": []}, {"session": []}]
 _SCHEMES: Schema = {
     "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
@@ -72,6 +84,27 @@ def _values(endpoints: Sequence[Endpoint]) -> list[tuple[Value, str, bool]]:
     return told
 
 
+def statuses(endpoints: Sequence[Endpoint]) -> list[int]:
+    """The statuses that these may be refused with."""
+    found = {400, 401, 404, 413, 502, 503, 504}
+    if any(e.method != "GET" for e in endpoints):
+        found.add(403)
+    return sorted(found.union(*(e.refusals for e in endpoints)))
+
+
+def _answers(endpoints: Sequence[Endpoint]) -> Schema:
+    content: dict[str, Any] = {e.media_type: {} for e in endpoints}
+    found: dict[str, Any] = {"2XX": {"description": "What was asked for, or a message", "content": content}}
+    if all(e.open for e in endpoints):
+        # The root, logins and logouts.
+        found["3XX"] = {"description": "Go on elsewhere", "content": {"text/html": {}}}
+        content["application/json"] = {}
+    told = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    for status in statuses(endpoints):
+        found[str(status)] = {"description": REFUSALS[status], "content": told}
+    return found
+
+
 def operation(method: str, endpoints: Sequence[Endpoint]) -> Schema:
     """One method of one URI, in all forms that have it."""
     first = endpoints[0]
@@ -82,7 +115,9 @@ def operation(method: str, endpoints: Sequence[Endpoint]) -> Schema:
         "operationId": f"{method.lower()}_{words}",
         "summary": first.doc + _forms(forms),
         "security": [] if first.open else _SECURITY,
-        "responses": _ANSWERS,
+        "responses": _answers(endpoints),
+        "tags": [first.path.strip("/").partition("/")[0] or "root"],
+        "x-forms": [name for name, dialect in NAMES.items() if dialect in forms],
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in _IN_PATH.findall(first.path)
@@ -116,7 +151,7 @@ def document(endpoints: Sequence[Endpoint]) -> Schema:
         "openapi": "3.1.0",
         "info": {"title": "PVC", "version": __version__, "description": _ABOUT},
         "paths": paths,
-        "components": {"securitySchemes": _SCHEMES},
+        "components": {"securitySchemes": _SCHEMES, "schemas": {"Refusal": _MESSAGE}},
     }
 
 

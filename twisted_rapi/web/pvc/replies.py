@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from twisted_rapi.errors import RequestError
+from twisted_rapi.errors import QueueDrained, RequestError
 from twisted_rapi.plan.pvc.dialect import Dialect
 from twisted_rapi.plan.pvc.limit import Unanswerable
 from twisted_rapi.web.reply import Joined, Reply
@@ -80,5 +80,7 @@ def refusal(dialect: Dialect, error: RequestError) -> Reply:
         return message(dialect, {error.name: error.text}, error.status)
     if isinstance(error, Unanswerable) and dialect is Dialect.SEED:
         return answer(dialect, error.message, error.status)
+    if isinstance(error, QueueDrained):  # that this is 500 is a habit of RAPI's
+        return message(dialect, "ERROR: No jobs are taken at present", 503)
     text = f"{error.name}: {error.text}" if isinstance(error, BadValue) else error.message
     return message(dialect, text or HTTPStatus(error.status).phrase, error.status)
