@@ -8,7 +8,7 @@ from tests.acceptance.lab import LabCase, PatientReader
 from tests.acceptance.lost_nodes import LostNode
 from twisted_rapi.testing.lab.faults import follower_of
 from twisted_rapi.testing.lab.fencing import Fencing
-from twisted_rapi.testing.lab.history import failures
+from twisted_rapi.testing.lab.history import failures, outage
 from twisted_rapi.testing.lab.layout import Layout
 from twisted_rapi.web.proxy import HOLD
 
@@ -48,9 +48,11 @@ class FaultTests(LabCase):
         ):
             begun = time.monotonic()
             fault()
+            silent = outage(self.campaign.recent(begun), begun, time.monotonic())
             self.campaign.mend()
             self.campaign.await_jobs(2)
-            self.tell(f"{fault.__name__}: {time.monotonic() - begun:.1f} s")
+            took = time.monotonic() - begun
+            self.tell(f"{fault.__name__}: {took:.1f} s, {silent:.1f} s without any answer at most")
         self.judge()
 
     def one_by_one(self, *faults: str) -> Iterator[str]:
