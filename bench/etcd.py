@@ -4,9 +4,10 @@ The figures over an etcd of three members on this machine, beside those over SQL
 Everything shares the machine's cores and its disk: three times the writes of one store, and the clients.
 """
 
+import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import run
 from sys import executable
@@ -16,7 +17,7 @@ from bench.run import PASSWORD, USER, jobs, need_wrk, say, seed
 from twisted_rapi.testing.etcd import EtcdCluster
 from twisted_rapi.testing.local import LocalCluster
 
-ROUNDS = 3
+ROUNDS, JOBS = 3, 500
 
 
 def move(cluster: LocalCluster, etcd: EtcdCluster) -> None:
@@ -65,6 +66,30 @@ def reads(clusters: Mapping[str, LocalCluster]) -> None:
         say(f"a read on {store}: p50 {percentile(alone, 0.5):.1f} ms, p99 {percentile(alone, 0.99):.1f} ms")
 
 
+def spent(*pids: int) -> float:
+    """Seconds of a processor that processes have used so far."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def worked(cluster: LocalCluster, members: Sequence[int]) -> None:
+    """Jobs, and what of the processors they take, whoever else uses these."""
+    for what, path in (
+        ("each tags an instance", "/2/instances/inst{n}.example.com/tags?tag=bench"),
+        ("all tag the cluster", "/2/tags?tag=t{n}"),
+    ):
+        before = spent(cluster.master.pid), spent(*members)
+        jobs(cluster, what, path, JOBS)
+        took = [(spent(cluster.master.pid) - before[0]) / JOBS, (spent(*members) - before[1]) / JOBS]
+        told = f"{took[0] * 1000:.1f} ms of the master" + (
+            f", {took[1] * 1000:.1f} ms of etcd's members together" if members else ""
+        )
+        say(f"  a job takes of a processor: {told}")
+
+
 def made(folder: Path) -> LocalCluster:
     """A cluster with 500 instances, in SQLite; it does not run."""
     cluster = LocalCluster(folder)
@@ -89,8 +114,8 @@ def main() -> None:
             reads(clusters)
             for store, cluster in clusters.items():
                 say(f"on {store}:")
-                jobs(cluster, "each tags an instance", "/2/instances/inst{n}.example.com/tags?tag=bench")
-                jobs(cluster, "all tag the cluster", "/2/tags?tag=t{n}")
+                members = [member.daemon.pid for member in etcd.members] if store == "etcd" else []
+                worked(cluster, members)
             restart(clusters["etcd"])
         finally:
             for cluster in clusters.values():
