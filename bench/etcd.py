@@ -17,7 +17,7 @@ from bench.run import PASSWORD, USER, jobs, need_wrk, say, seed
 from twisted_rapi.testing.etcd import EtcdCluster
 from twisted_rapi.testing.local import LocalCluster
 
-ROUNDS, JOBS = 3, 500
+ROUNDS, SECONDS, JOBS = 3, 4, 500
 
 
 def move(cluster: LocalCluster, etcd: EtcdCluster) -> None:
@@ -51,21 +51,6 @@ def restart(cluster: LocalCluster) -> None:
     say(f"killed and started again, it answers after {time.perf_counter() - begun:.1f} s")
 
 
-def reads(clusters: Mapping[str, LocalCluster]) -> None:
-    """Keep-alive reads of each, in turns, and how long one takes that is alone."""
-    for path in ("/2/info", "/2/instances/inst1.example.com"):
-        found: dict[str, list[float]] = {store: [] for store in clusters}
-        for store in ROUNDS * list(clusters):
-            found[store].append(reads_per_second(clusters[store].port, path))
-        half = {store: percentile(rates, 0.5) for store, rates in found.items()}
-        told = ", ".join(f"{rate:.0f}/s on {store}" for store, rate in half.items())
-        say(f"reads of {path}: {told}; ratio {half['etcd'] / half['SQLite']:.2f}")
-    for store, cluster in clusters.items():
-        client = Client(cluster.port)
-        alone = [timed(client.read, "/2/info") * 1000 for _ in range(200)]
-        say(f"a read on {store}: p50 {percentile(alone, 0.5):.1f} ms, p99 {percentile(alone, 0.99):.1f} ms")
-
-
 def spent(*pids: int) -> float:
     """Seconds of a processor that processes have used so far."""
     ticks = 0
@@ -73,6 +58,27 @@ def spent(*pids: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def reads(clusters: Mapping[str, LocalCluster]) -> None:
+    """Keep-alive reads of each, in turns, and how long one takes that is alone."""
+    for path in ("/2/info", "/2/instances/inst1.example.com"):
+        found: dict[str, list[float]] = {store: [] for store in clusters}
+        took: dict[str, list[float]] = {store: [] for store in clusters}
+        for store in ROUNDS * list(clusters):
+            master = clusters[store].master.pid
+            before = spent(master)
+            found[store].append(reads_per_second(clusters[store].port, path, SECONDS))
+            took[store].append((spent(master) - before) / (found[store][-1] * SECONDS) * 1e6)
+        half = {store: percentile(rates, 0.5) for store, rates in found.items()}
+        told = ", ".join(f"{rate:.0f}/s on {store}" for store, rate in half.items())
+        say(f"reads of {path}: {told}; ratio {half['etcd'] / half['SQLite']:.2f}")
+        told = ", ".join(f"{percentile(each, 0.5):.0f} µs on {store}" for store, each in took.items())
+        say(f"  a read takes of a processor: {told}")
+    for store, cluster in clusters.items():
+        client = Client(cluster.port)
+        alone = [timed(client.read, "/2/info") * 1000 for _ in range(200)]
+        say(f"a read on {store}: p50 {percentile(alone, 0.5):.1f} ms, p99 {percentile(alone, 0.99):.1f} ms")
 
 
 def worked(cluster: LocalCluster, members: Sequence[int]) -> None:
