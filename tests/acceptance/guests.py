@@ -52,9 +52,13 @@ class GuestCase(SynchronousTestCase):
         for agent in self.cluster.agents:
             agent.environment = {"RAPI_ACCELERATION": os.environ.get("RAPI_ACCELERATION", "tcg")}
         (self.cluster.config / "users").write_text("demo secret write\n")
+        self.configure()
         self.cluster.start()
         self.cluster.await_nodes()
         self.api = Api(self.cluster.port)
+
+    def configure(self) -> None:
+        """Change what the daemons are configured with, before they are started."""
 
     def settings(self, n: int) -> str:
         """Further lines of a node's ``agent.toml``; asked for before its agent is started."""

@@ -10,6 +10,8 @@ from tempfile import mkdtemp
 from uuid import uuid4
 
 from tests.acceptance.guests import NAME, NEEDS, GuestCase
+from tests.acceptance.pvc_ceph import CephEndpoints
+from tests.acceptance.pvc_client import Pvc
 from tests.requirements import missing
 from twisted_rapi.testing.ceph import CephCluster
 from twisted_rapi.testing.osd_tools import install
@@ -17,15 +19,12 @@ from twisted_rapi.testing.processes import await_true
 
 CEPH = ("ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "rbd", "qemu-img")
 POOL, USER = "vms", "guests"
+NODE1, NODE2 = "node1.example.com", "node2.example.com"
 CAPS = {"mon": "profile rbd", "mgr": f"profile rbd pool={POOL}", "osd": f"profile rbd pool={POOL}"}
 
 
 class CephGuestTests(GuestCase):
-    """
-    Made, booted, kept as they were, moved while they run, and removed with their disks.
-
-    :ivar took: seconds of what was done, for people to read.
-    """
+    """Made, booted, kept as they were, moved while they run, and removed with their disks."""
 
     skip = missing(*NEEDS, *CEPH)
     NODES = 2
@@ -35,7 +34,6 @@ class CephGuestTests(GuestCase):
         self.ceph, self.secret = CephCluster(folder / "c"), str(uuid4())
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         self.addCleanup(self.ceph.remove)
-        self.took: dict[str, float] = {}
         self.timed("Ceph", self.make_ceph)
         self.timed("nodes", super().setUp)
 
@@ -51,11 +49,16 @@ class CephGuestTests(GuestCase):
         lines = ("[ceph]", f'conf = "{self.ceph.conf}"', f'tools_path = ["{tools}"]')
         return "\n".join((*lines, f'secrets = {{ {USER} = "{self.secret}" }}', ""))
 
+    def configure(self) -> None:
+        with (self.cluster.config / "rapi.toml").open("a") as f:
+            f.write("[pvc]\nenabled = true\nauthentication = false\n")
+        self.pvc = Pvc(self.cluster.port)
+
     def timed(self, what: str, work: Callable[[], object]) -> None:
-        """Do it, and note how long it took."""
+        """Do it, and tell how long it took."""
         begun = time.monotonic()
         work()
-        self.took[what] = time.monotonic() - begun
+        print(f"{what}: {time.monotonic() - begun:.1f} s", file=sys.stderr)
 
     # The guest.
 
@@ -92,10 +95,10 @@ class CephGuestTests(GuestCase):
             "disks": [{"size": 64}],
             "nics": [],
             "os_type": "minimal+default",
-            "osparams": {"marker": "found-me"},
-            "beparams": {"memory": 192},
+            "osparams": {"marker": "found-me", "pause": "3"},
+            "beparams": {"memory": 128},
             "hvparams": {"vnc_bind_address": ""},
-            "pnode": "node1.example.com",
+            "pnode": NODE1,
         }
         self.done("POST", "/2/instances", body)
 
@@ -104,18 +107,31 @@ class CephGuestTests(GuestCase):
         self.create()
         await_true("the guest prints its marker", lambda: "MARKER=found-me" in self.printed(), 240)
 
+    def snapshot(self) -> None:
+        """Keep how its disk is while it runs."""
+        [image] = self.images()
+        self.pvc.well("POST", "/storage/ceph/snapshot", pool=POOL, volume=image, snapshot="now")
+        [found] = self.ceph.ask("rbd", "snap", "ls", f"{POOL}/{image}")
+        self.assertEqual(found["name"], "now")
+
     def migrate(self) -> None:
-        """Have it go on on the other node."""
-        self.done("PUT", f"/2/instances/{NAME}/migrate", {"mode": "live", "target_node": "node2.example.com"})
+        """Have it go on on the other node, until it is told to come back."""
+        self.pvc.well("POST", f"/vm/{NAME}/node", action="migrate", node=NODE2, wait="yes")
         self.assertEqual(self.where(), [[], [NAME]])
+        self.counts_on()
+
+    def come_back(self) -> None:
+        """Have it go on where it was first."""
+        self.pvc.well("POST", f"/vm/{NAME}/node", action="unmigrate", wait="yes")
+        self.assertEqual(self.where(), [[NAME], []])
+        self.counts_on()
 
     def flush(self) -> None:
-        """Take it off its node with all that is there, and have it back."""
-        for node, there in (("node2", [[NAME], []]), ("node1", [[], [NAME]])):
-            jobs = self.done("POST", f"/2/nodes/{node}.example.com/migrate", {"mode": "live"})["jobs"]
-            for _, job in jobs:
-                self.ended(job)
+        """Have it leave its node with all that is there, and come back when that is ready."""
+        for state, there in (("flush", [[], [NAME]]), ("ready", [[NAME], []])):
+            self.pvc.well("POST", f"/node/{NODE1}/domain-state", state=state, wait="yes")
             self.assertEqual(self.where(), there)
+        self.counts_on()
 
     def remove(self) -> None:
         """Have nothing of it left."""
@@ -123,12 +139,16 @@ class CephGuestTests(GuestCase):
         self.assertEqual((self.where(), self.images()), ([[], []], []))
 
     def test_life(self) -> None:
-        """It boots by librbd, moves while it counts, and goes with its disk."""
+        """It boots by librbd, moves while it counts, and goes with its disk; meanwhile Ceph changes."""
+        ceph = CephEndpoints(self.pvc, self.ceph, POOL)
         self.timed("made and booted", self.boot)
         self.counts_on()
+        self.timed("snapshot", self.snapshot)
         self.timed("live migration", self.migrate)
-        self.counts_on()
+        self.timed("back", self.come_back)
         self.timed("off its node and back", self.flush)
+        for step in (ceph.whole, ceph.options, ceph.pools, ceph.volumes, ceph.snapshots):
+            self.timed(step.__name__, step)
+        self.timed("OSD", lambda: ceph.osd(NODE2))
         self.counts_on()
         self.timed("removed", self.remove)
-        print(*(f"{what}: {seconds:.1f} s" for what, seconds in self.took.items()), sep=", ", file=sys.stderr)

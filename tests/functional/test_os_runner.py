@@ -148,7 +148,8 @@ class OsRunnerTests(OsRunnerBase):
             "dhcp must be", await self.failure(self.runner.verify("noop+default", {"dhcp": "maybe"}))
         )
         self.assertIn("no parameter odd", await self.failure(self.runner.verify("noop", {"odd": "1"})))
-        await self.runner.verify("minimal+default", {"marker": "a-1.b_c", "deaf": "no"})
+        await self.runner.verify("minimal+default", {"marker": "a-1.b_c", "deaf": "no", "pause": "59"})
+        self.assertIn("pause", await self.failure(self.runner.verify("minimal", {"pause": "1;reboot"})))
         self.assertIn("marker", await self.failure(self.runner.verify("minimal", {"marker": "a b"})))
         await self.runner.verify("minimal", {"dhcp": "yes", "serve": "80,81", "watch": "ping:a,tcp:b.c:80"})
         for wrong in ({"dhcp": "maybe"}, {"serve": "a"}, {"watch": "ping:a b"}, {"watch": "a" * 1001}):
