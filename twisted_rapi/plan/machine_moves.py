@@ -123,6 +123,8 @@ def _live(move: Move, progress: Progress, view: View, instance: InstanceRecord) 
         ignore_ipolicy=True,
     )
     inside = inward(progress, LIVE)
+    if inside.stage == "looked" and _rests(progress):
+        return Change(stage=COLD, log=(f" - INFO: {instance.name} has ended by itself: it is failed over",))
     if inside.stage == "undone" and progress.kept.get("known") and not move.live_only:
         why = progress.error.text if progress.error is not None else "it is not known why"
         told = f" - WARNING: {instance.name} could not be migrated live, it is shut down for it: {why}"
@@ -133,6 +135,12 @@ def _live(move: Move, progress: Progress, view: View, instance: InstanceRecord) 
     if inside.stage == "settled" and isinstance(stage, Perform) and None not in progress.outcomes:
         stage = attrs.evolve(stage, failed="stuck", kept={**stage.kept, "known": True})
     return outward(stage, LIVE)
+
+
+def _rests(progress: Progress) -> bool:
+    """Whether both nodes have said that they have nothing of the guest."""
+    said = [outcome is not None and not outcome.text for outcome in progress.outcomes]
+    return len(said) == 2 and all(said)
 
 
 def _cold(move: Move, progress: Progress, view: View, instance: InstanceRecord) -> Stage:

@@ -252,6 +252,13 @@ class MoveTests(SynchronousTestCase):
         self.assertIn("could not be migrated live, it is shut down for it", self.log)
         self.assertEqual((at(self.world, A)[:2], complaints(self.world)), (("2", "1"), []))
 
+    def test_ended_meanwhile(self) -> None:
+        """One whose guest ends by itself just then is started there."""
+        self.world.meanwhile["live:begun"] = self.world.nodes.nodes[NODES[0]].domains.clear
+        self.assertEqual(self.move("node2"), "")
+        self.assertIn("has ended by itself", self.log)
+        self.assertEqual((at(self.world, A)[:3], complaints(self.world)), (("2", "1", "up"), []))
+
     def test_as_it_says(self) -> None:
         """A machine may be one that is always shut down for it."""
         uuid = self.world.instance(A).uuid
