@@ -194,12 +194,13 @@ def _etcd(config: Config, looked: Looked) -> Iterator[Finding]:
 
 
 def _alike(config: Config, looked: Looked) -> Mapping[str, str]:
-    """Digests of what this machine has; none where a file cannot be read, which is told elsewhere."""
+    """Digests of what this machine has; of settings only where a file cannot be read: that is told elsewhere."""
     address = next((node.primary_ip for node in looked.nodes if node.name == config.node), "")
     files = SharedFiles.of(config)
     with contextlib.suppress(OSError, UnicodeDecodeError):
         return digests(config, address, files.read_users(), files.read_others(), looked.cluster)
-    return {}
+    bare = digests(config, address, "", {}, looked.cluster)
+    return {name: digest for name, digest in bare.items() if name.startswith("[")}
 
 
 def _node(config: Config, path: Path) -> Finding:
