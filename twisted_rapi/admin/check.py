@@ -194,7 +194,7 @@ def _etcd(config: Config, looked: Looked) -> Iterator[Finding]:
 
 
 def _alike(config: Config, looked: Looked) -> Mapping[str, str]:
-    """Digests of what this machine has; of settings only where a file cannot be read: that is told elsewhere."""
+    """Digests of what this machine has; of settings only where a file cannot be read (told elsewhere)."""
     address = next((node.primary_ip for node in looked.nodes if node.name == config.node), "")
     files = SharedFiles.of(config)
     with contextlib.suppress(OSError, UnicodeDecodeError):
