@@ -8,9 +8,9 @@ from twisted_rapi.model.opcodes import Opcode, decode
 from twisted_rapi.model.opcodes.ceph import CephChange
 from twisted_rapi.plan.pvc import ceph as pvc
 from twisted_rapi.plan.pvc.dialect import LATER, NEWEST, SEED, Dialect
-from twisted_rapi.web.pvc.endpoints import PvcCall, Value
+from twisted_rapi.web.pvc.endpoints import FLAGS, PvcCall, Value
 from twisted_rapi.web.pvc.jobs import JobFailed, ended, submitted
-from twisted_rapi.web.pvc.replies import message
+from twisted_rapi.web.pvc.replies import BadValue, message
 from twisted_rapi.web.reply import Reply
 
 CEPH = "/storage/ceph"
@@ -22,16 +22,16 @@ _UNSURE = (
     "ERROR: This command can have unintended consequences and should not be automated; if you're sure you "
     "know what you're doing, resend with the argument 'yes_i_really_mean_it'."
 )
+_PLEASE = "Please confirm that 'yes-i-really-mean-it'."
 CONFIRMED = (
     Value(name=SURE, doc="That you really mean it", kind="presence", dialects=SEED),
-    Value(name=LATER_SURE, doc="That you really mean it", kind="presence", dialects=V0_6, required=True),
+    Value(name=LATER_SURE, doc="That you really mean it", dialects=V0_6, required=True),
     Value(
         name=LATER_SURE,
         doc="That you really mean it",
-        kind="presence",
         dialects=NEWEST,
         required=True,
-        text="Please confirm that 'yes-i-really-mean-it'.",
+        text=_PLEASE,
     ),
 )
 
@@ -67,9 +67,11 @@ def check_seed_pool(call: PvcCall) -> None:
 
 
 def check_sure(call: PvcCall) -> None:
-    """:raises BadRequest: the oldest dialect was not told that it is really meant."""
+    """:raises BadRequest: the oldest dialect was not told that it is really meant, or another was told no."""
     if call.dialect is Dialect.SEED and not call.flag(SURE):
         raise BadRequest(_UNSURE)
+    if FLAGS.get(call.text(LATER_SURE).lower()) is False:
+        raise BadValue(LATER_SURE, _PLEASE)
 
 
 def value_of(call: PvcCall, name: str) -> str:

@@ -132,6 +132,7 @@ async def _there(call: PvcCall) -> tuple[pvc.Seen, str]:
 
 async def replace(call: PvcCall) -> Reply:
     """``POST /storage/ceph/osd/O``: another device is in its place, once others have its data."""
+    check_sure(call)
     osd, node = await _there(call)
     weight = _weight(call.text("weight")) if call.text("weight") else float(osd["weight"])
     ops = [CephOsdRemove(osd=_number(call)), _new(node, call.text("new_device"), weight)]

@@ -226,6 +226,8 @@ class ChangeTests(CephCase):
             self.assertIn("ERROR: ", self.refused("POST", "/pool/q", wrong, V1_0))
         self.assertIn("resend with the argument", self.refused("DELETE", "/pool/p"))
         self.refused("DELETE", "/pool/p", agent=V0_6)
+        told = self.refused("DELETE", "/pool/p", {"yes-i-really-mean-it": "No"}, V1_0)
+        self.assertEqual(told, {"yes-i-really-mean-it": "Please confirm that 'yes-i-really-mean-it'."})
         self.told("DELETE", "/pool/p", {"yes-i-really-mean-it": ""}, V1_0)
         self.assertEqual(self.names("pools"), {"rbd"})
 
