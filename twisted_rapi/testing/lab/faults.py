@@ -122,6 +122,11 @@ FAULTS = {
         lambda lab, node: lab.cut(between([node.port], [EVERYONE], _ETCD_PORTS)),
         etcd_leader_of,
     ),
+    "mute-etcd": Fault(
+        "nothing of etcd's leader reaches its members; what they say reaches it",
+        lambda lab, node: lab.cut([Cut(node.port, EVERYONE, _ETCD_PORTS)]),
+        etcd_leader_of,
+    ),
     "split-etcd": Fault("no two members of etcd hear each other: there is no majority", _split),
     "delay-master": Fault(
         f"packets take {DELAY * 1000:g} ± {JITTER * 1000:g} ms longer each way",
