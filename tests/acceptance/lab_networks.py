@@ -29,6 +29,7 @@ VNI, DOMAIN = 100, "lab.local"
 BRIDGE, UPLINK = f"vmbr{VNI}", f"vxlan{VNI}"
 NETWORK4, GATEWAY4 = "10.77.0.0/24", "10.77.0.1"
 NETWORK6 = "fd00:77::"
+PATIENCE = 300.0  # seconds a guest, which is emulated, has for anything
 _ECHO = struct.Struct("!BBHHH")
 
 
@@ -118,7 +119,7 @@ class Guest:
         """How much it has told."""
         return len(self.told())
 
-    def await_told(self, *lines: str, since: int = 0, seconds: float = 120.0) -> None:
+    def await_told(self, *lines: str, since: int = 0) -> None:
         """Wait until it has told each of these lines after that."""
         wanted = set(lines)
 
@@ -126,13 +127,13 @@ class Guest:
             return wanted <= set(self.told(since).splitlines())
 
         try:
-            await_true(f"{self.name} tells {', '.join(lines)}", told, seconds)
+            await_true(f"{self.name} tells {', '.join(lines)}", told, PATIENCE)
         except TimeoutError as e:
             raise TimeoutError(f"{e}\n{self.told()[-2000:]}") from e
 
     def await_text(self, text: str) -> None:
         """Wait until it has told something with this in it."""
-        await_true(f"{self.name} tells {text}", lambda: text in self.told(), 120)
+        await_true(f"{self.name} tells {text}", lambda: text in self.told(), PATIENCE)
 
     def leases(self, since: int = 0) -> list[str]:
         """The addresses it was given, as often as it was."""
@@ -140,7 +141,7 @@ class Guest:
 
     def await_lease(self, since: int = 0) -> str:
         """Wait until it is given an address, or given it again."""
-        await_true(f"{self.name} gets a lease", lambda: bool(self.leases(since)), 120)
+        await_true(f"{self.name} gets a lease", lambda: bool(self.leases(since)), PATIENCE)
         return self.leases(since)[-1]
 
 
