@@ -5,9 +5,15 @@ import re
 import signal
 import socket
 import time
+from xml.etree import ElementTree as ET
 
 from tests.acceptance.guests import NAME, GuestCase
 from twisted_rapi.testing.processes import await_true
+
+_DEVICES = (
+    "<watchdog model='i6300esb' action='poweroff'/>"
+    "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
+)
 
 
 class RealGuestTests(GuestCase):
@@ -16,6 +22,10 @@ class RealGuestTests(GuestCase):
     def setUp(self) -> None:
         super().setUp()
         [self.libvirt] = self.libvirts
+
+    def configure(self) -> None:
+        with (self.cluster.config / "rapi.toml").open("a") as f:
+            f.write("\n[pvc]\nenabled = true\nauthentication = false\n")
 
     def status(self) -> str:
         found: str = self.api.ask("GET", f"/2/instances/{NAME}")["status"]
@@ -42,8 +52,34 @@ class RealGuestTests(GuestCase):
         self.assertEqual(self.libvirt.qemu_pids(), [])
         self.assertEqual(list(self.cluster.directory.glob("file-storage/*/*")), [])
 
+    def redefine(self) -> None:
+        """Through PVC's API, give it what only a definition says, and two processors placed by hand."""
+        text = self.api.ask("GET", f"/api/v1/vm/{NAME}")[0]["xml"]
+        for old, new in (
+            ("<vcpu>1</vcpu>", "<vcpu>2</vcpu><cpu><topology sockets='2' cores='1' threads='1'/></cpu>"),
+            ("</devices>", f"{_DEVICES}</devices>"),
+        ):
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        self.assertEqual(self.api.ask("PUT", f"/api/v1/vm/{NAME}", {"xml": text}), {"message": ""})
+        self.assertEqual(self.api.ask("GET", f"/2/instances/{NAME}")["beparams"]["vcpus"], 2)
+
+    def check_devices(self) -> None:
+        """It runs with them, and both APIs show it."""
+        running = ET.fromstring(self.libvirt.virsh("dumpxml", NAME))
+        self.assertIsNotNone(running.find("devices/watchdog[@model='i6300esb']"))
+        self.assertIsNotNone(running.find("devices/rng/backend[@model='random']"))
+        topology = running.find("cpu/topology")
+        self.assertEqual("" if topology is None else topology.get("sockets"), "2")
+        [shown] = self.api.ask("GET", f"/api/v1/vm?limit={NAME}")
+        self.assertEqual((shown["state"], shown["vcpu"], shown["vcpu_topology"]), ("start", "2", "2/1/1"))
+        self.assertIn("i6300esb", shown["xml"])
+
     def test_life(self) -> None:
-        """It boots, prints its marker, shows its console, heeds ACPI; killed, it shows as an error."""
+        """
+        It boots, prints its marker, shows its console, heeds ACPI; boots with what only its definition says;
+        killed, it shows as an error.
+        """
         self.create(marker="found-me")
         await_true("the guest prints its marker", lambda: "MARKER=found-me" in self.printed(), 90)
         self.assertEqual(self.status(), "running")
@@ -59,8 +95,10 @@ class RealGuestTests(GuestCase):
         self.assertIn("POWEROFF", self.printed())
         self.assertEqual(self.status(), "ADMIN_down")
 
+        self.redefine()
         self.done("PUT", f"/2/instances/{NAME}/startup")
-        await_true("the guest boots again", lambda: len(re.findall("MARKER=", self.printed())) > 0, 90)
+        await_true("the guest boots again", lambda: len(re.findall("MARKER=", self.printed())) > 1, 90)
+        self.check_devices()
         [pid] = self.libvirt.qemu_pids()
         os.kill(pid, signal.SIGKILL)
         await_true("the death is seen", lambda: self.status() == "ERROR_down", 30)

@@ -16,6 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.requirements import missing
 from tests.unit.hypervisor.test_domain_xml import CHANGES, UUID, spec
+from tests.unit.hypervisor.test_xml_onto import machine
+from tests.unit.plan.definitions import definition
 from twisted_rapi.errors import StepFailed
 from twisted_rapi.hypervisor.domain_xml import from_xml, to_xml
 from twisted_rapi.hypervisor.interface import IHypervisor
@@ -39,6 +41,11 @@ flags |= libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
 values = {libvirt.VIR_MIGRATE_PARAM_URI: "tcp://127.0.0.1", libvirt.VIR_MIGRATE_PARAM_BANDWIDTH: 1}
 libvirt.open(here).lookupByUUIDString(uuid).migrateToURI3(there, values, flags)
 """
+BASE = (
+    definition()
+    .replace("pc-i440fx-2.7", "pc")
+    .replace('<source file="/iso/a.iso"/><target dev="hda" bus="ide"/>', '<target dev="sdz" bus="sata"/>')
+)
 NIC = NicSpec(uuid=UUID, mac=MAC, link="br0")
 
 
@@ -133,6 +140,35 @@ class QemuTests(TestCase):
             )
             if name in written.hvparams and name not in resolved:
                 self.assertEqual(kept.hvparams.get(name), written.hvparams[name], name)
+            self.check_base(connection, name, {**beside, name: value}, found)
+
+    def check_base(self, connection: Any, name: str, values: Params, found: Found) -> None:
+        """libvirt takes the parameter on a definition that somebody wrote, too, and keeps the rest."""
+        import libvirt
+
+        domain = machine(BASE)
+        domain = replace(
+            domain, hvparams={**domain.hvparams, "kernel_path": "", **values}, console_port=11000
+        )
+        text = to_xml(domain, ["rbd:vms/new1_sda"], "qemu", "", found)
+        try:
+            defined = connection.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        except libvirt.libvirtError as e:
+            raise self.failureException(f"{name} on a base: {e}") from e
+        self.assertIn("i6300esb", defined.XMLDesc(0))
+        defined.undefine()
+
+    async def test_base(self) -> None:
+        """A guest runs with what only its definition says, and with what has changed since."""
+        domain = replace(machine(BASE), memory=32, minmem=32, beparams={"maxmem": 32}, disks=(), nics=())
+        await self.hypervisor.start(domain, [])
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.hypervisor.stop(domain.instance_uuid, 0)))
+        [pid] = self.daemon.qemu_pids()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        for wanted in ("i6300esb", "virtio-rng-pci", "sockets=1,dies=1,cores=2,threads=1", "-m 32"):
+            self.assertIn(wanted, words.replace("-m size=32768k", "-m 32"))
+        seen = (await self.hypervisor.domains())[domain.name]
+        self.assertEqual((seen.memory, seen.vcpus, seen.uuid), (32, 2, domain.instance_uuid))
 
     async def test_routed(self) -> None:
         """A routed NIC's address is in the routing table of its link while the guest runs."""

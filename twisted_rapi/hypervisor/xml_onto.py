@@ -57,6 +57,8 @@ def onto(base: ET.Element, domain: DomainSpec, generated: ET.Element, generate: 
         _without_kvm(base)
     base.set("type", generated.get("type", ""))
     _own(base, domain, generated, found)
+    if not alike(old.findall("vcpu"), new.findall("vcpu")):
+        _count(base, domain, generated)
     devices = base.find("devices")
     if devices is None:
         devices = ET.SubElement(base, "devices")
@@ -119,8 +121,6 @@ def _own(base: ET.Element, domain: DomainSpec, generated: ET.Element, found: Fou
     if memory_of(generated.find("memory")) != found.memory:
         replaced(base, base.findall("memory"), generated.findall("memory"))
         replaced(base, base.findall("currentMemory"), generated.findall("currentMemory"))
-    if domain.vcpus != found.vcpus:
-        _count(base, domain, generated)
 
 
 def _count(base: ET.Element, domain: DomainSpec, generated: ET.Element) -> None:

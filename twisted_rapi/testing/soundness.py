@@ -83,7 +83,7 @@ def _wanted_volumes(disks: Iterable[DiskRecord], primary: str) -> Iterator[tuple
 
 
 def volumes_of(world: World) -> dict[Volume, int]:
-    """Every volume of the world with its size; what outlives instances is none of them."""
+    """Every volume of the world with its size."""
     found: dict[Volume, int] = {}
     for node, fake in world.nodes.nodes.items():
         found |= {(node, "file", path): size for path, size in fake.volumes.items()}
@@ -94,10 +94,11 @@ def volumes_of(world: World) -> dict[Volume, int]:
     for template, shelf in shared.shelves.items():
         if template != "blockdev":
             found |= {("", template, name): note["size"] for name, note in shelf.values.items()}
-    return {volume: size for volume, size in found.items() if not _by_people(volume)}
+    return found
 
 
 def _by_people(volume: Volume) -> bool:
+    """Whether it outlives instances."""
     _, template, name = volume
     return template == "rbd" and ".rbd.disk" not in name
 
@@ -107,7 +108,8 @@ def _about_volumes(world: World) -> Iterator[str]:
     excused = {part for left in world.leftovers.values() for part in _parts(left)}
     found = {v: size for v, size in volumes_of(world).items() if v[2] not in excused}
     due_there = {v: size for v, size in wanted.items() if v[2] not in excused}
-    yield from (f"{volume} belongs to nobody" for volume in sorted(found.keys() - due_there.keys()))
+    nobody = sorted(volume for volume in found.keys() - due_there.keys() if not _by_people(volume))
+    yield from (f"{volume} belongs to nobody" for volume in nobody)
     yield from (f"{volume} is missing" for volume in sorted(due_there.keys() - found.keys()))
     for volume in found.keys() & due_there.keys():
         if found[volume] != due_there[volume]:

@@ -97,6 +97,8 @@ class BaseTests(SynchronousTestCase):
         self.assertEqual([b.get("dev") for b in root.findall("os/boot")], ["network"])
         self.assertEqual([f.tag for f in root.findall("features/*")], ["apic"])
         self.assertEqual(root.find("devices/graphics").get("listen"), "192.0.2.1")  # type: ignore[union-attr]
+        root = self.with_hv(cpu_sockets=2)
+        self.assertEqual((root.findtext("vcpu"), root.find("vcpu").get("current")), ("4", "2"))  # type: ignore[union-attr]
         root = self.with_hv(kernel_path="/k", kernel_args="quiet", machine_version="q35")
         self.assertEqual(root.findtext("os/kernel"), "/k")
         self.assertEqual(root.find("os/type").get("machine"), "q35")  # type: ignore[union-attr]

@@ -25,10 +25,10 @@ EVERY = bool(os.environ.get("RAPI_EVERY"))
 # A failed removal has taken disks away, to be removed again; some were gone before they were made anew.
 TAKES_DISKS_AWAY = (
     *("remove", "recreate", "recreate elsewhere", "recreate where a script says"),
-    "export and remove",
+    *("export and remove", "undefine with disks"),
 )
 # A size that could not be measured stays as wrong as it was.
-FINDS_WRONG_SIZES = ("repair sizes", "roll a disk back")
+FINDS_WRONG_SIZES = ("repair sizes", "roll a disk back", "define")
 # A guest that went while a node died is found by the opcode that cleans up after migrations.
 MOVES_GUESTS = (
     *("migrate", "migrate a mirrored one", "failover", "failover of a mirrored one"),
@@ -64,7 +64,7 @@ def unexcused(name: str, world: World, ended: Ended) -> list[str]:
 
 def seen(name: str, world: World) -> str:
     """What is there."""
-    told = picture(world)
+    told = re.sub(r"<serial>[0-9a-f-]{20}</serial>", "", picture(world))  # half a uuid is a disk's there
     return re.sub(r"'boot\d+'", "a boot", told) if name in BOOTS_ANEW else told
 
 
