@@ -11,12 +11,15 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.acceptance.pvc_clients import REQUESTS, PvcClient
 from tests.unit.web.resource_rows import MADE
+from twisted_rapi.admin.tokens import add_token
 from twisted_rapi.testing.local import LocalCluster
 from twisted_rapi.testing.nursery import Nursery
 from twisted_rapi.testing.processes import await_true
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+TOKEN = "0955b2a5-1ce2-4a54-9a4e-8d1e61e1a001"
 USER, PASSWORD = "demo", "secret"
 _CONTEXT = ssl._create_unverified_context()
 
@@ -42,6 +45,9 @@ class SchemathesisTests(SynchronousTestCase):
         self.addCleanup(cluster.remove)
         cluster.set_up()
         cluster.add_user(USER, PASSWORD)
+        with (cluster.config / "rapi.toml").open("a", encoding="utf-8") as f:
+            f.write("\n[pvc]\nenabled = true\n")
+        add_token(cluster.config / "pvc-tokens", TOKEN, "of this test")
         cluster.start()
         cluster.await_nodes()
         for request in MADE:
@@ -55,8 +61,22 @@ class SchemathesisTests(SynchronousTestCase):
         return cluster
 
     def test_run(self) -> None:
-        """No 500, no answer outside the document, no bug in the log, and the daemon still answers."""
+        """
+        Clients of PVC are served.  Then, of whatever is sent to RAPI: no 500, no answer outside the document,
+        no bug and no token in the log, and the daemon still answers.
+        """
         cluster = self.set_up()
+        self.as_clients(PvcClient(cluster.port, TOKEN))
+        out = self.schemathesis(cluster)
+        operations = sum(map(len, self.methods(cluster))) - 2  # neither for the document again nor for events
+        self.assertIn(f"Tested: {operations}", out)
+        log = (cluster.config / "rapi.log").read_text(errors="replace")
+        self.assertNotIn("incident", log)
+        self.assertNotIn(TOKEN, log)
+        self.assertTrue(cluster.ready())
+
+    def schemathesis(self, cluster: LocalCluster) -> str:
+        """What it prints; it finds nothing wrong."""
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"]
         ran = subprocess.run(
             [*command, f"{cluster.url}/2/openapi.json", "--auth", f"{USER}:{PASSWORD}"],
@@ -66,11 +86,18 @@ class SchemathesisTests(SynchronousTestCase):
             cwd=cluster.directory,
         )
         self.assertEqual(ran.returncode, 0, f"{ran.stdout}\n{ran.stderr}")
-        operations = sum(map(len, self.methods(cluster))) - 2  # neither for the document again nor for events
-        self.assertIn(f"Tested: {operations}", ran.stdout)
-        log = (cluster.config / "rapi.log").read_text(errors="replace")
-        self.assertNotIn("incident", log)
-        self.assertTrue(cluster.ready())
+        return ran.stdout
+
+    def as_clients(self, client: PvcClient) -> None:
+        """What clients of each version of PVC send is served, and nothing without the whole token."""
+        for headers in ({}, {"X-Api-Key": TOKEN[:-1]}, {"Cookie": "session=1.2.3"}):
+            self.assertEqual(client.send("GET", "/node", headers)[0], 401)
+        cookie = client.log_in()
+        for attribute in ("HttpOnly", "Secure", "SameSite=Strict"):
+            self.assertIn(attribute, cookie)
+        for sent in REQUESTS:
+            status, text = client.ask(sent)
+            self.assertEqual((status, sent.shown in text), (sent.status, True), f"{sent}: {status} {text}")
 
     def methods(self, cluster: LocalCluster) -> list[set[str]]:
         """The methods of each path of the document."""
