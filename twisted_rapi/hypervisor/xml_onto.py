@@ -243,7 +243,7 @@ def _renew(node: ET.Element, was: DiskFound, disk: DiskSpec, made: ET.Element) -
     told = was.kind == "rbd" and (was.kind, was.place) == address(disk)
     if told and (made.get("type") != "network" or (source is not None and source.find("host") is not None)):
         pass  # the definition says itself how the image is reached
-    elif source is None or not alike([source], made.findall("source")):
+    elif told or (was.kind, was.place) != (disk_of(made).kind, disk_of(made).place):
         node.set("type", made.get("type", ""))
         for tag in ("auth", "source"):
             replaced(node, node.findall(tag), made.findall(tag))

@@ -145,6 +145,18 @@ class BaseTests(SynchronousTestCase):
         self.assertEqual(parse(there).find("devices/disk/source/host").get("name"), "192.0.2.7")  # type: ignore[union-attr]
         self.assertIn('name="mon1"', to_xml(self.spec, ["rbd:vms/new1_sda:mon_host=192.0.2.7"], "kvm"))
 
+    def test_file(self) -> None:
+        """What else is said of where a file is stays while it is that file."""
+        text = definition(devices='<disk type="file"><source file="/f/a" startupPolicy="optional"/></disk>')
+        disk = DiskSpec(uuid=UUIDS[0], index=0, template="file", size=1, logical_id=("loop", "/f/a"))
+        spec = replace(machine(text), disks=(disk,))
+        source = parse(to_xml(spec, ["/f/a"], "kvm")).find("devices/disk/source")
+        self.assertEqual(
+            {} if source is None else source.attrib, {"file": "/f/a", "startupPolicy": "optional"}
+        )
+        source = parse(to_xml(spec, ["/f/b"], "kvm")).find("devices/disk/source")
+        self.assertEqual({} if source is None else source.attrib, {"file": "/f/b"})
+
     def test_own_serial(self) -> None:
         """A disk with a serial number of its own keeps it, and is known by an alias."""
         text = definition().replace('bus="scsi"/>', 'bus="scsi"/><serial>mine</serial>')
