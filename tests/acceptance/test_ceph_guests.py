@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,14 +14,35 @@ from tests.acceptance.guests import NAME, NEEDS, GuestCase
 from tests.acceptance.pvc_ceph import CephEndpoints
 from tests.acceptance.pvc_client import Pvc
 from tests.requirements import missing
+from twisted_rapi.model.rbd import RbdImage, uri
 from twisted_rapi.testing.ceph import CephCluster
 from twisted_rapi.testing.osd_tools import install
 from twisted_rapi.testing.processes import await_true
 
-CEPH = ("ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "rbd", "qemu-img")
+CEPH = ("ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "rbd", "qemu-img", "qemu-io")
 POOL, USER = "vms", "guests"
+MACHINE, VOLUME = "web1", "web1_root"
 NODE1, NODE2 = "node1.example.com", "node2.example.com"
 CAPS = {"mon": "profile rbd", "mgr": f"profile rbd pool={POOL}", "osd": f"profile rbd pool={POOL}"}
+
+
+XML = """<domain type="kvm">
+  <name>{name}</name>
+  <uuid>{uuid}</uuid>
+  <memory unit="MiB">128</memory>
+  <vcpu>1</vcpu>
+  <os><type arch="x86_64" machine="pc">hvm</type><boot dev="hd"/></os>
+  <features><acpi/></features>
+  <devices>
+    <disk type="network" device="disk">
+      <driver name="qemu" discard="unmap"/>
+      <auth username="{user}"><secret type="ceph" uuid="{secret}"/></auth>
+      <source protocol="rbd" name="{pool}/{volume}"><host name="{host}" port="{port}"/></source>
+      <target dev="vda" bus="virtio"/>
+    </disk>
+    <serial type="file"><source path="{log}" append="on"/><target port="0"/></serial>
+  </devices>
+</domain>"""
 
 
 class CephGuestTests(GuestCase):
@@ -62,9 +84,25 @@ class CephGuestTests(GuestCase):
 
     # The guest.
 
+    def write(self, n: int, pattern: int) -> str:
+        """
+        Have the QEMU of a libvirt write to the guest's disk, as the guest would.
+
+        Answers which client of Ceph has the lock then.
+        """
+        virsh, asked = self.libvirts[n].virsh, ("qemu-monitor-command", MACHINE, "--hmp")
+        [disk] = re.findall(r"Attached to:\s+(\S+)", virsh(*asked, "info block"))
+        virsh(*asked, f'qemu-io -d {disk} "write -P {pattern} 62M 4k"')
+        path = uri(RbdImage(pool=POOL, name=VOLUME, conf=str(self.ceph.conf)))
+        words = ("qemu-io", "-r", "-f", "raw", "-c", f"read -P {pattern} 62M 4k", path)
+        ran = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+        self.assertNotIn("failed", ran.stdout + ran.stderr)
+        [lock] = self.ceph.ask("rbd", "lock", "ls", f"{POOL}/{VOLUME}")
+        return str(lock["locker"])
+
     def count(self) -> int:
         """How far it has counted; it never begins anew."""
-        text = self.printed()
+        text = self.printed(MACHINE)
         self.assertLessEqual(text.count("MARKER="), 1, "it has booted again")
         return max((int(n) for n in re.findall(r"COUNT=(\d+)\r?\n", text)), default=-1)
 
@@ -82,8 +120,8 @@ class CephGuestTests(GuestCase):
         found: list[str] = self.ceph.ask("rbd", "ls", POOL)
         return found
 
-    def create(self) -> None:
-        """Have a guest made that boots from an image."""
+    def fill(self) -> None:
+        """Have a volume that a guest boots from: a copy of a disk that an OS definition has written."""
         disks = {"rbd": {"pool": POOL, "access": "userspace", "user-id": USER}}
         allowed = {"enabled_disk_templates": ["rbd"], "ipolicy": {"disk-templates": ["rbd"]}}
         self.done("PUT", "/2/modify", {**allowed, "diskparams": disks})
@@ -96,59 +134,77 @@ class CephGuestTests(GuestCase):
             "nics": [],
             "os_type": "minimal+default",
             "osparams": {"marker": "found-me", "pause": "3"},
-            "beparams": {"memory": 128},
-            "hvparams": {"vnc_bind_address": ""},
+            "start": False,
             "pnode": NODE1,
         }
         self.done("POST", "/2/instances", body)
+        [image] = self.images()
+        self.pvc.well("POST", f"/storage/ceph/volume/{POOL}/{image}/clone", new_volume=VOLUME)
+        self.done("DELETE", f"/2/instances/{NAME}")
+        self.assertEqual(self.images(), [VOLUME])
 
     def boot(self) -> None:
-        """Have it made, and wait until its system is up."""
-        self.create()
-        await_true("the guest prints its marker", lambda: "MARKER=found-me" in self.printed(), 240)
+        """Have a guest that boots from it, and wait until its system is up."""
+        host, _, port = self.ceph.monitor.partition(":")
+        disk = {
+            "user": USER,
+            "secret": self.secret,
+            "pool": POOL,
+            "volume": VOLUME,
+            "log": self.serial / f"{MACHINE}.log",
+        }
+        xml = XML.format(name=MACHINE, uuid=uuid4(), **disk, host=host, port=port)
+        self.pvc.well("POST", "/vm", xml=xml, node=NODE1)
+        self.pvc.well("POST", f"/vm/{MACHINE}/state", state="start", wait="yes")
+        await_true("the guest prints its marker", lambda: "MARKER=found-me" in self.printed(MACHINE), 240)
 
     def snapshot(self) -> None:
-        """Keep how its disk is while it runs."""
-        [image] = self.images()
-        self.pvc.well("POST", "/storage/ceph/snapshot", pool=POOL, volume=image, snapshot="now")
-        [found] = self.ceph.ask("rbd", "snap", "ls", f"{POOL}/{image}")
+        """Keep how its disk is while it runs; nobody else can have it."""
+        self.pvc.well("POST", "/storage/ceph/snapshot", pool=POOL, volume=VOLUME, snapshot="now")
+        [found] = self.ceph.ask("rbd", "snap", "ls", f"{POOL}/{VOLUME}")
         self.assertEqual(found["name"], "now")
+        status, body = self.pvc.ask("DELETE", f"/storage/ceph/volume/{POOL}/{VOLUME}")
+        self.assertEqual(status, 400, body)
 
     def migrate(self) -> None:
         """Have it go on on the other node, until it is told to come back."""
-        self.pvc.well("POST", f"/vm/{NAME}/node", action="migrate", node=NODE2, wait="yes")
-        self.assertEqual(self.where(), [[], [NAME]])
+        self.pvc.well("POST", f"/vm/{MACHINE}/node", action="migrate", node=NODE2, wait="yes")
+        self.assertEqual(self.where(), [[], [MACHINE]])
+        self.assertNotEqual(self.write(1, 2), self.holder)
         self.counts_on()
 
     def come_back(self) -> None:
         """Have it go on where it was first."""
-        self.pvc.well("POST", f"/vm/{NAME}/node", action="unmigrate", wait="yes")
-        self.assertEqual(self.where(), [[NAME], []])
+        self.pvc.well("POST", f"/vm/{MACHINE}/node", action="unmigrate", wait="yes")
+        self.assertEqual(self.where(), [[MACHINE], []])
         self.counts_on()
 
     def flush(self) -> None:
         """Have it leave its node with all that is there, and come back when that is ready."""
-        for state, there in (("flush", [[], [NAME]]), ("ready", [[NAME], []])):
+        for state, there in (("flush", [[], [MACHINE]]), ("ready", [[MACHINE], []])):
             self.pvc.well("POST", f"/node/{NODE1}/domain-state", state=state, wait="yes")
             self.assertEqual(self.where(), there)
         self.counts_on()
 
     def remove(self) -> None:
         """Have nothing of it left."""
-        self.done("DELETE", f"/2/instances/{NAME}", {"shutdown_timeout": 0})
+        self.pvc.well("DELETE", f"/vm/{MACHINE}", delete_disks="yes")
         self.assertEqual((self.where(), self.images()), ([[], []], []))
+        self.assertEqual(self.api.ask("GET", "/2/instances"), [])
 
     def test_life(self) -> None:
         """It boots by librbd, moves while it counts, and goes with its disk; meanwhile Ceph changes."""
         ceph = CephEndpoints(self.pvc, self.ceph, POOL)
-        self.timed("made and booted", self.boot)
+        self.timed("a volume is filled", self.fill)
+        self.timed("a guest boots from it", self.boot)
         self.counts_on()
+        self.holder = self.write(0, 1)
         self.timed("snapshot", self.snapshot)
         self.timed("live migration", self.migrate)
         self.timed("back", self.come_back)
         self.timed("off its node and back", self.flush)
         for step in (ceph.whole, ceph.options, ceph.pools, ceph.volumes, ceph.snapshots):
             self.timed(step.__name__, step)
-        self.timed("OSD", lambda: ceph.osd(NODE2))
+        self.timed("an OSD added, drained and removed", lambda: ceph.osd(NODE2))
         self.counts_on()
-        self.timed("removed", self.remove)
+        self.timed("removed with its disk", self.remove)

@@ -81,6 +81,12 @@ class CephCluster:
         """Its configuration, for clients too."""
         return self.directory / "ceph.conf"
 
+    @property
+    def monitor(self) -> str:
+        """Where its monitor listens."""
+        [line] = [line for line in self.conf.read_text(encoding="utf-8").splitlines() if "mon host" in line]
+        return line.rpartition(" ")[2]
+
     def start(self) -> None:
         """
         Make it and wait until all OSDs are up.
