@@ -118,6 +118,43 @@ class InjectionTests(HostileCase):
         self.assertEqual(self.records(), before)
 
 
+_LAUGHS = "".join(f'<!ENTITY l{n} "' + f"&l{n - 1};" * 10 + '">' for n in range(1, 10))
+_MANY = " ".join(f'a{n}="x"' for n in range(20_000))
+XML = (
+    f'<!DOCTYPE d [<!ENTITY l0 "ha">{_LAUGHS}]><domain><name>&l9;</name></domain>',
+    '<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><domain><name>&x;</name></domain>',
+    '<!DOCTYPE d SYSTEM "http://127.0.0.1:1/x.dtd"><domain><name>x</name></domain>',
+    '<!DOCTYPE d [<!ENTITY % p SYSTEM "file:///etc/passwd"> %p;]><domain/>',
+    '<domain xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include href="file:///etc/passwd"/></domain>',
+    "<a>" * 100_000,
+    "<a>" * 5000 + "</a>" * 5000,
+    f"<domain {_MANY}/>",
+    '<?xml version="1.0" encoding="utf-16"?><domain/>',
+    '<?xml version="1.0" encoding="nosuch"?><domain/>',
+    "<domain><name>x</name",
+    "\ufeff<domain/>",
+    "<domain><name>\x00</name></domain>",
+    "",
+    "no XML",
+    "<domain><name>-rf</name><uuid>x</uuid></domain>",
+)
+
+
+class XmlTests(HostileCase):
+    """Definitions that nobody means."""
+
+    def test_refused(self) -> None:
+        """They are refused with a reason, soon, and no file's content is in any answer."""
+        before = self.records()
+        for xml in XML:
+            for method, path in (("POST", "/vm"), ("PUT", f"/vm/{NAME}")):
+                for agent in AGENTS:
+                    answer = self.ask(method, path, encoded([("xml", xml)]).encode(), agent=agent)
+                    self.assertEqual(answer.status, 400, (xml[:60], method, agent, answer.body[:200]))
+                    self.assertNotIn(b"root:", answer.body)
+        self.assertEqual(self.records(), before)
+
+
 class SizeTests(HostileCase):
     """Much of anything."""
 
