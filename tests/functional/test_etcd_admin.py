@@ -257,7 +257,7 @@ def ask(port: int, path: str, body: Any = None, method: str = "", user: str = "o
     method = method or ("GET" if body is None else "PUT")
     request = urllib.request.Request(f"https://127.0.0.1:{port}{path}", data, headers, method=method)
     context = ssl._create_unverified_context()
-    with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+    with urllib.request.urlopen(request, timeout=60, context=context) as answer:
         return json.load(answer)
 
 
