@@ -195,7 +195,7 @@ class DefiningTests(SynchronousTestCase):
     # What both do.
 
     def test_made_here(self) -> None:
-        """Made here, tagged and changed by RAPI, listed by both, removed by RAPI."""
+        """Made here, tagged and changed by RAPI, migrated here, listed by both, removed by RAPI."""
         self.ask("POST", "/vm", xml=definition(), node="node1.example.com")
         rapi = self.browser.rapi
         self.done("PUT", "/2/instances/new1/tags?tag=web")
@@ -210,15 +210,32 @@ class DefiningTests(SynchronousTestCase):
         images = [node.get("name") for node in root.findall("devices/disk/source[@protocol='rbd']")]
         self.assertEqual((len(images), images[0]), (2, "vms/new1_sda"))
         self.assertIsNotNone(root.find("devices/rng"))
+        self.migrate()
         [found] = self.shown(agent=V1_0)
         self.assertEqual((found["memory"], found["vcpu"], found["tags"][0]["name"]), (2048, 4, "web"))
         listed = rapi.ask("GET", "/2/instances?bulk=1").json()
         self.assertEqual([(i["name"], i["beparams"]["maxmem"]) for i in listed], [("new1", 2048)])
+        self.done("PUT", "/2/instances/new1/shutdown")
         self.done("PUT", "/2/instances/new1/modify", {"disks": [["remove", 0, {}]]})
         self.assertNotIn("vms/new1_sda", self.shown()["xml"])
         self.done("DELETE", "/2/instances/new1")
         self.assertEqual(self.browser.ask("GET", "/vm", User_Agent=V0_6).status, 404)
         self.assertEqual(dict(self.cluster.snapshot.machines), {})
+
+    def migrate(self) -> None:
+        """The machine runs, and PVC moves it; both show where it is, and no other node has it."""
+        nodes = [(self.cluster.snapshot.nodes[uuid].name, self.cluster.nodes.nodes[uuid]) for uuid in NODES]
+        (first, _), (second, _), _ = nodes
+        self.assertEqual(self.ask("POST", "/vm/new1/state", V0_6, state="start")[0], 200)
+        told = self.ask("POST", "/vm/new1/node", V0_6, action="migrate", node=second, wait="true")
+        self.assertEqual(told, (200, f"Migrated VM 'new1' to node '{second}'."))
+        place = {"name": "new1", "node": second, "last_node": first}
+        self.assertEqual(self.browser.ask("GET", "/vm/new1/node", User_Agent=V0_6).json(), place)
+        shown = self.shown()
+        self.assertEqual((shown["node"], shown["last_node"], shown["state"]), (second, first, "start"))
+        found = self.browser.rapi.ask("GET", "/2/instances/new1").json()
+        self.assertEqual((found["pnode"], found["status"], found["tags"]), (second, "running", ["web"]))
+        self.assertEqual([name for name, node in nodes if "new1" in node.domains], [second])
 
     def test_made_by_rapi(self) -> None:
         """Made by RAPI, replaced here by what is shown with more in it, changed by RAPI, removed here."""
