@@ -19,7 +19,7 @@ class PvcConformanceTests(SynchronousTestCase):
         replay = Replay(Path(self.mktemp()))
         for file in FILES:
             replay.play(file)
-        print(f"\nPVC: {len(replay.verdicts)} asked, {replay.left} have no endpoint yet")
+        print(f"\nPVC: {len(replay.verdicts)} asked, {replay.unserved} have no endpoint")
         different = [
             f"{v.capture.file} {v.capture.name}: {'; '.join(v.differences)}"
             for v in replay.verdicts

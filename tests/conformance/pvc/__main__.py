@@ -24,7 +24,7 @@ def main(wanted: list[str]) -> int:
             for line in verdict.differences:
                 print(f"  - {line}")
     different = sum(1 for verdict in replay.verdicts if verdict.differences)
-    print(f"{len(replay.verdicts)} asked, {different} differ, {replay.left} have no endpoint")
+    print(f"{len(replay.verdicts)} asked, {different} differ, {replay.unserved} have no endpoint")
     return 1 if different else 0
 
 

@@ -1,4 +1,4 @@
-"""Asks the recorded requests again, as far as there are endpoints for them, and tells what differs."""
+"""Asks the recorded requests again, also those that have no endpoint here, and tells what differs."""
 
 import json
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ import attrs
 
 from tests.conformance.pvc import ceph, machines, networks
 from tests.conformance.pvc.deliberate import DIFFERENCES
+from tests.conformance.pvc.unserved import NOT_SERVED
 from tests.conformance.pvc.world import RecordedNodes, make_world
 from tests.unit.web.http import Answer, parse
 from tests.unit.web.pvc.http import FORM, PvcBrowser
 from twisted_rapi.model.machine_xml import root_of
 from twisted_rapi.model.safe_xml import write
 from twisted_rapi.plan.pvc.dialect import NAMES, Dialect
-from twisted_rapi.web.pvc.endpoints import PREFIX, Endpoints
+from twisted_rapi.web.pvc.endpoints import PREFIX
 from twisted_rapi.web.pvc.replies import encode
-from twisted_rapi.web.pvc.routes import ENDPOINTS
 
 CAPTURES = Path(__file__).with_name("captures")
 Name = Literal["seed", "0.6", "1.0"]
@@ -34,12 +34,12 @@ MOST_WAITS = 40
 # Of machines: what is not there here, or is in another order (tags).
 NOT_OF_MACHINES = ("xml", "snapshots", "memory_stats", "vcpu_stats", "vnc", "tags", "failed_reason")
 
-# What shows the effect of endpoints that are not there yet.
-LATER = {
-    "v1": ("node-list-coordinator-state",),
+_OF_NODES = {
+    "v1": {
+        "node-list-coordinator-state": "node-domain-ready",
+        "node-list-domain-state": "node-domain-ready",
+    }
 }
-
-_OF_NODES = {"v1": {"node-list-domain-state": "node-domain-ready"}}
 
 
 @attrs.frozen
@@ -96,27 +96,24 @@ class Verdict:
 
 @attrs.define
 class Replay:
-    """
-    Asks a file's requests again.
-
-    :ivar left: how many there is no endpoint for.
-    """
+    """Asks a file's requests again."""
 
     folder: Path
     verdicts: list[Verdict] = attrs.field(factory=list)
-    left: int = 0
     _made: int = 0
     _free: bool = False
 
+    @property
+    def unserved(self) -> int:
+        """How many of what was asked there is no endpoint for."""
+        reasons = {difference.reason for difference in NOT_SERVED}
+        return sum(verdict.reason in reasons for verdict in self.verdicts)
+
     def play(self, file: str) -> None:
         """Ask them in order; whatever may have changed something is asked of a new cluster."""
-        endpoints = Endpoints(ENDPOINTS)
         browser, cookie = self._world(file), ""
         asked = {capture.name: capture for capture in captures(file)}
         for capture in asked.values():
-            if capture.name in LATER.get(file, ()) or not _is_built(endpoints, capture):
-                self.left += 1
-                continue
             cookie = "" if capture.name == "node-after-logout" else cookie
             free = capture.path.startswith(f"{PREFIX}/storage")
             if capture.method != "GET" and free is not self._free:
@@ -144,14 +141,6 @@ def _first(file: str, name: str) -> str | None:
     """The request whose effect this one was asked to show."""
     befores: list[dict[str, dict[str, str]]] = [_OF_NODES, networks.BEFORE, ceph.BEFORE, machines.BEFORE]
     return next((before[file][name] for before in befores if name in before.get(file, {})), None)
-
-
-def _is_built(endpoints: Endpoints, capture: Capture) -> bool:
-    """Whether any dialect has it; and what no version had is asked, too."""
-    found = endpoints.find(capture.path.removeprefix(PREFIX))
-    if found is None:
-        return False
-    return capture.method in {e.method for e in found.endpoints} or capture.status in (404, 405)
 
 
 def _prepare(browser: PvcBrowser, capture: Capture) -> None:
