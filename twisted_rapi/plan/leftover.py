@@ -9,6 +9,7 @@ import msgspec
 from twisted_rapi.model.records import DetachedDiskRecord, DiskRecord, InstanceRecord, LeftoverRecord
 from twisted_rapi.model.seen import NodeReport
 from twisted_rapi.model.steps import AnyStep, DeactivateVolume, DeleteVolume, DiskSpec, Outcome, StopDomain
+from twisted_rapi.plan.disks import LOCAL
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.stage import Do, InSequence
 from twisted_rapi.plan.view import View
@@ -96,7 +97,8 @@ def _in_use(node: str, step: AnyStep, instances: Mapping[str, InstanceRecord]) -
     match step:
         case DeleteVolume() | DeactivateVolume():
             addresses = _addresses(step.disk)
-            return any(_has(instance, node, addresses) for instance in instances.values())
+            shared = isinstance(step, DeleteVolume)  # others let go of it on their own node only
+            return any(_has(instance, node, addresses, shared) for instance in instances.values())
         case StopDomain():
             found = instances.get(step.instance_uuid)
             return found is not None and found.primary_node == node and not step.boot
@@ -105,6 +107,20 @@ def _in_use(node: str, step: AnyStep, instances: Mapping[str, InstanceRecord]) -
 
 Address = tuple[Any, ...]
 """A template, and where it keeps something."""
+
+
+def doomed(left: Iterable[LeftoverRecord], address: Address, node: str) -> bool:
+    """
+    Whether something is to be removed as soon as another node answers.
+
+    :param address: where it is; what is not shared is meant on the node (a uuid).
+    """
+    return any(
+        isinstance(step, DeleteVolume) and address in _addresses(step.disk)
+        for record in left
+        if record.node == node or address[0] not in LOCAL
+        for step in _steps(record)
+    )
 
 
 def _addresses(disk: DiskSpec) -> set[Address]:
@@ -122,11 +138,15 @@ def _address(part: DiskRecord) -> Address:
     return (part.dev_type, *part.logical_id)
 
 
-def _has(instance: InstanceRecord, node: str, addresses: set[Address]) -> bool:
-    """Whether the instance has something of it on this node: a disk, or a volume of one."""
-    if node != instance.primary_node and node not in instance.secondary_nodes:
-        return False
-    return any(_address(part) in addresses for part in _parts(instance.disks))
+def _has(instance: InstanceRecord, node: str, addresses: set[Address], shared: bool) -> bool:
+    """
+    Whether the instance has something of it on this node: a disk, or a volume of one.
+
+    :param shared: what all nodes reach counts wherever the instance is.
+    """
+    here = node in (instance.primary_node, *instance.secondary_nodes)
+    has = (_address(part) for part in _parts(instance.disks))
+    return any(address in addresses for address in has if here or (shared and address[0] not in LOCAL))
 
 
 def _is_kept(disk: DiskSpec, node: str, detached: Iterable[DetachedDiskRecord]) -> bool:

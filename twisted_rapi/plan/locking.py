@@ -39,3 +39,12 @@ def of_instance(view: View, name: str, nodes: bool = False, resources: bool = Fa
             yield Lock("node", node)
         if resources:
             yield Lock("node-res", node)
+
+
+def volume_lock(kind: str, place: str) -> Lock:
+    """
+    That of what a disk is made of, whoever has the disk.
+
+    :param kind: ``rbd``, ``file`` or ``block``; `place` is ``pool/image`` or a path.
+    """
+    return Lock("cluster", f"volume/{kind}/{place}")

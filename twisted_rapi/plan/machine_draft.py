@@ -11,11 +11,13 @@ from twisted_rapi.errors import OpPrereqError, prereq
 from twisted_rapi.model import params, rbd
 from twisted_rapi.model.machine_xml import DiskFound, Found, NicFound, disk_of, mark, read, root_of
 from twisted_rapi.model.param_tables import HV_DEFAULTS
-from twisted_rapi.model.records import DiskRecord, InstanceRecord, NicRecord, Params
+from twisted_rapi.model.records import DetachedDiskRecord, DiskRecord, InstanceRecord, NicRecord, Params
 from twisted_rapi.model.safe_xml import BadXml, write
 from twisted_rapi.plan import devices
 from twisted_rapi.plan.condition import usable
-from twisted_rapi.plan.disks import MAX_DISKS
+from twisted_rapi.plan.detached import free
+from twisted_rapi.plan.disks import LOCAL, MAX_DISKS
+from twisted_rapi.plan.leftover import doomed
 from twisted_rapi.plan.naming import host_name
 from twisted_rapi.plan.view import View
 
@@ -160,6 +162,9 @@ def _disk(view: View, template: str, found: DiskFound, old: InstanceRecord) -> D
     if known is not None:
         return known
     _check_free(view, template, address, old)
+    loose = next((r for r in view.detached.values() if _is_at(r, template, address, old)), None)
+    if loose is not None:
+        return free(loose).disk
     return DiskRecord(
         uuid=view.new_uuid(),
         size=0,
@@ -187,6 +192,23 @@ def _check_free(view: View, template: str, address: tuple[Any, ...], old: Instan
                 f"'{other.name}'",
                 "already_exists",
             )
+    if doomed(view.leftovers.values(), (template, *address), old.primary_node):
+        raise prereq(
+            f"Disk {address[-1]} is about to be removed, as soon as a node answers again", "wrong_state"
+        )
+
+
+def _is_at(
+    record: DetachedDiskRecord, template: str, address: tuple[Any, ...], instance: InstanceRecord
+) -> bool:
+    """Whether it is a detached disk that is meant."""
+    disk, here = record.disk, template not in LOCAL or instance.primary_node in record.nodes
+    return here and (disk.dev_type, tuple(disk.logical_id)) == (template, address)
+
+
+def taken(view: View, record: InstanceRecord) -> tuple[DetachedDiskRecord, ...]:
+    """The detached disks that are the instance's now."""
+    return tuple(view.detached[disk.uuid] for disk in record.disks if disk.uuid in view.detached)
 
 
 def _remark(node: ET.Element, uuid: str) -> None:

@@ -1,6 +1,6 @@
 """Machines that are made, replaced and forgotten as libvirt's definitions say."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -11,13 +11,13 @@ from twisted_rapi.model.machine import MachineRecord
 from twisted_rapi.model.machine_xml import Found
 from twisted_rapi.model.opcodes.machine import MachineDefine, MachineModify, MachineUndefine
 from twisted_rapi.model.record_base import Record
-from twisted_rapi.model.records import DiskRecord, InstanceRecord
+from twisted_rapi.model.records import DetachedDiskRecord, DiskRecord, InstanceRecord
 from twisted_rapi.plan import machine_draft as drafts
 from twisted_rapi.plan import volumes
 from twisted_rapi.plan.belongings import records_of
 from twisted_rapi.plan.condition import answering, changed, online, primary, subject
 from twisted_rapi.plan.detached import detached, look
-from twisted_rapi.plan.leftover import leftovers, warnings
+from twisted_rapi.plan.leftover import leftovers, stops, warnings
 from twisted_rapi.plan.machines import with_values
 from twisted_rapi.plan.naming import merged_tags, of_disk, reservations
 from twisted_rapi.plan.power import stop_step
@@ -49,10 +49,12 @@ def plan_define(op: MachineDefine, progress: Progress, view: View) -> Stage:
     unknown = sorted(set(machine.protected_tags) - set(record.tags))
     if unknown:
         record = replace(record, tags=merged_tags(record.tags, unknown))
+    attached = drafts.taken(view, record)
     return Finish(
         result=[record.name, record.uuid],
         puts=(record, machine),
-        names=reservations(record),
+        deletes=attached,
+        names=_new_names((), reservations(record), attached),
         log=(*log, *_unmanaged(found, record)),
     )
 
@@ -64,6 +66,11 @@ def _check_new(view: View, found: Found) -> None:
             f"Specified VM '{found.name}' or UUID '{found.uuid}' matches an existing VM on the cluster",
             "already_exists",
         )
+    # A guest of this UUID whose node was given up may still be there, and run.
+    old = next((left for left in view.leftovers.values() if found.uuid in stops(left)), None)
+    if old is not None:
+        name = view.nodes[old.node].name if old.node in view.nodes else old.node
+        raise prereq(f"A VM with UUID '{found.uuid}' may still run on node '{name}'", "wrong_state")
 
 
 def _draft(op: MachineDefine, view: View, found: Found, node: str) -> InstanceRecord:
@@ -144,9 +151,11 @@ def plan_replace(op: MachineModify, progress: Progress, view: View) -> Stage:
     record, log = _sized(record, new, progress)
     lost = _lost(view, instance, record)
     machine = replace(view.machine(instance.uuid), xml=xml)
-    names, kept = _changed(instance, record, lost)
+    attached = drafts.taken(view, record)
+    names, kept = _changed(instance, record, lost, attached)
     return Finish(
         puts=(changed(record, view), machine, *lost),
+        deletes=attached,
         names=names,
         free=kept,
         log=(*log, *_unmanaged(found, record)),
@@ -177,14 +186,24 @@ def _lost(view: View, instance: InstanceRecord, record: InstanceRecord) -> tuple
     return tuple(detached(view, instance, disk) for disk in lost)
 
 
+def _new_names(
+    had: Collection[str], has: Mapping[str, str], attached: Iterable[DetachedDiskRecord]
+) -> dict[str, str]:
+    """What to reserve; what detached disks have is reserved already."""
+    there = {*had, *(key for record in attached for key in of_disk(record.disk))}
+    return {key: uuid for key, uuid in has.items() if key not in there}
+
+
 def _changed(
-    old: InstanceRecord, new: InstanceRecord, lost: Sequence[Any]
+    old: InstanceRecord,
+    new: InstanceRecord,
+    lost: Sequence[Any],
+    attached: Iterable[DetachedDiskRecord],
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """What to reserve and what to free; what belongs to disks that are detached stays reserved."""
     has, had = reservations(new), reservations(old)
     stays = {key for record in lost for key in of_disk(record.disk)}
-    names = {key: uuid for key, uuid in has.items() if key not in had}
-    return names, tuple(key for key in had if key not in has and key not in stays)
+    return _new_names(had, has, attached), tuple(key for key in had if key not in has and key not in stays)
 
 
 # Forgetting.

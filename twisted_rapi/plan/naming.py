@@ -69,7 +69,8 @@ def of_disk(disk: DiskRecord) -> Iterator[str]:
     """
     What a disk has to itself, whoever has the disk.
 
-    Of a mirrored one its port, its minor on each node and its secret; of an adopted device the device.
+    Of a mirrored one its port, its minor on each node and its secret; of an adopted device the device; of an
+    image of Ceph the image.
     """
     match disk.dev_type, tuple(disk.logical_id):
         case "drbd", (one, two, port, first, second, secret):
@@ -79,6 +80,8 @@ def of_disk(disk: DiskRecord) -> Iterator[str]:
             yield name_key("secret", secret)
         case "blockdev", (_, path):
             yield name_key("blockdev", path)
+        case "rbd", (str(pool), str(image)):
+            yield name_key("rbd", f"{pool}/{image}")
 
 
 def check_tags(tags: Iterable[str]) -> None:

@@ -168,6 +168,7 @@ class World:
             locks=self.locks,
             owner=owner,
             fates=self.fates,
+            leftovers=self.leftovers,
         )
 
     # What happens.

@@ -44,6 +44,12 @@ class WorkTests(SynchronousTestCase):
             left = replace(removal(world, NODES[0]), node=NODES[2])
             self.assertEqual(kinds(world, left), [DeleteVolume], template)
 
+    def test_shared(self) -> None:
+        """What all nodes reach is left alone wherever the instance is that has it."""
+        for template in ("sharedfile", "rbd"):
+            world = world_with(template, disks=disks_of(template))
+            self.assertEqual(kinds(world, replace(removal(world, NODES[0]), node=NODES[2])), [], template)
+
     def test_volume_of_another_kind(self) -> None:
         """A side's data volume that is a disk of its own by now is left alone."""
         world = world_with("drbd", start=False)

@@ -12,7 +12,9 @@ from tests.unit.plan.programs import op
 from tests.unit.plan.templates import made, world_of
 from twisted_rapi.errors import JobError
 from twisted_rapi.model.records import InstanceRecord
+from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.machine import domain_spec
+from twisted_rapi.plan.table import locks_for
 from twisted_rapi.testing.cluster import NODES
 from twisted_rapi.testing.ended import Ended
 
@@ -137,6 +139,54 @@ class MachineTests(SynchronousTestCase):
         self.assertIn("'new1'", self.refused(definition("new2", other)))
         nic = definition("new2", other, devices=NIC.format("52:54:00:00:06:01", "b"))
         self.assertIn("already in use", self.refused(nic))
+
+    def test_reserved(self) -> None:
+        """An image is reserved, so of definitions that are judged at the same time one has it."""
+        self.defined()
+        key = "name/rbd/vms/new1_sda"
+        self.assertIn(key, self.world.names)
+        self.assertEqual(self.modify(definition(devices="")), "")
+        self.assertNotIn(key, self.world.names)
+
+    def test_locks(self) -> None:
+        """Who is to have an image waits for whoever is to have or to remove it."""
+        change = op("CEPH_CHANGE", change="volume.remove", pool="vms", volume="new1_sda")
+        define, other = op("MACHINE_DEFINE", xml=definition()), definition("new2")
+        locks = [set(locks_for(each, self.world.view())) for each in (define, change)]
+        locks.append(set(locks_for(op("MACHINE_MODIFY", instance_name="a", xml=other), self.world.view())))
+        self.assertIn(Lock("cluster", "volume/rbd/vms/new1_sda"), set.intersection(*locks))
+
+    def test_detached(self) -> None:
+        """A detached disk that a definition names is attached, so nobody removes it from under the guest."""
+        before = set(self.world.names)
+        for template in ("file", "sharedfile", "rbd"):
+            self.assertIsNone(self.world.run(made(template, "old1", start=False)).error)
+            [disk] = self.world.instance("old1").disks
+            changes = op("INSTANCE_SET_PARAMS", instance_name="old1", disks=[["detach", 0, {}]])
+            self.assertIsNone(self.world.run(changes).error, template)
+            place = "/".join(disk.logical_id) if template == "rbd" else disk.logical_id[1]
+            file = f'<disk type="file"><source file="{place}"/><target dev="vda" bus="virtio"/></disk>'
+            xml = definition(devices=DISK.format(place, "sda") if template == "rbd" else file)
+            found = self.defined(xml, node_name="node1")
+            self.assertEqual(([d.uuid for d in found.disks], self.world.detached), ([disk.uuid], {}))
+            for name, with_disks in (("new1", True), ("old1", False)):
+                gone = op("MACHINE_UNDEFINE", instance_name=name, delete_disks=with_disks)
+                self.assertIsNone(self.world.run(gone).error)
+            self.assertEqual(set(self.world.names), before)
+
+    def test_about_to_go(self) -> None:
+        """What is removed, or stopped, as soon as a node answers again is not had by a new machine."""
+        self.defined(node_name="node2")
+        self.world.nodes.nodes[NODES[1]].down = True
+        self.assertIsNone(
+            self.world.run(op("INSTANCE_REMOVE", instance_name="new1", ignore_failures=True)).error
+        )
+        self.assertIn("may still run on node 'node2.", self.refused(node_name="node1"))
+        other = definition("new2", "77777777-7777-4777-8777-777777777777")
+        self.assertIn("is about to be removed", self.refused(other, node_name="node1"))
+        self.world.nodes.nodes[NODES[1]].down = False
+        self.world.settle()
+        self.defined(node_name="node1")
 
     def test_not_enabled(self) -> None:
         """Disks of a kind that the cluster does not keep are refused."""

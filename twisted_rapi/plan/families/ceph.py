@@ -8,7 +8,7 @@ from twisted_rapi.model.opcodes import ceph as opcodes
 from twisted_rapi.plan.ceph_change import plan_change
 from twisted_rapi.plan.ceph_nodes import owner
 from twisted_rapi.plan.ceph_osds import plan_add_osd, plan_remove_osd, plan_unlock
-from twisted_rapi.plan.locking import LockFunction, PlanFunction, of_instance
+from twisted_rapi.plan.locking import LockFunction, PlanFunction, of_instance, volume_lock
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.view import View
 
@@ -21,14 +21,16 @@ PLANS: Mapping[type[Opcode], PlanFunction] = {
 
 
 def _change(op: opcodes.CephChange, view: View) -> Iterator[Lock]:
-    """Those of the instance that has the volume as a disk."""
+    """That of the volume, and those of the instance that has it as a disk."""
     change = op.asked()
     pool, volume = getattr(change, "pool", None), getattr(change, "volume", None)
-    found = None if pool is None or volume is None else owner(view, pool, volume)
-    if found is None or isinstance(change, changes.AddSnapshot | changes.RemoveSnapshot):
-        return iter(())
-    grows = isinstance(change, changes.ResizeVolume)
-    return of_instance(view, found[0].name, grows, grows)
+    if pool is None or volume is None or isinstance(change, changes.AddSnapshot | changes.RemoveSnapshot):
+        return
+    yield volume_lock("rbd", f"{pool}/{volume}")
+    found = owner(view, pool, volume)
+    if found is not None:
+        grows = isinstance(change, changes.ResizeVolume)
+        yield from of_instance(view, found[0].name, grows, grows)
 
 
 LOCKS: Mapping[type[Opcode], LockFunction] = {
