@@ -27,6 +27,7 @@ LONGEST_NAME, LONGEST_RULE, MOST_ACLS = 128, 1000, 1000
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_NO_HOST = re.compile(r"ignore|infinite|\d+[smhdw]?")  # words and times to dnsmasq, not names
 _QUOTED = re.compile(r'"[^"\\]*"')
 _MANAGED_ONLY = (
     *("domain", "name_servers", "ip4_network", "ip4_gateway", "dhcp4", "dhcp4_start", "dhcp4_end"),
@@ -311,7 +312,7 @@ def _check_leases(record: VirtualNetworkRecord) -> None:
             raise NetworkRefused(f"A reservation with MAC '{lease.mac}' already exists!")
         if lease.address in taken:
             raise NetworkRefused(f"The address {lease.address} is taken")
-        if lease.hostname and not _HOST.fullmatch(lease.hostname):
+        if lease.hostname and (not _HOST.fullmatch(lease.hostname) or _NO_HOST.fullmatch(lease.hostname)):
             raise NetworkRefused(f"'{lease.hostname}' is not a valid host name")
         if lease.hostname and (lease.hostname, address.version) in named:
             raise NetworkRefused(f"The host name '{lease.hostname}' is taken")

@@ -20,6 +20,8 @@ CONFIGURATION, HOSTS, LEASES, PID = "dnsmasq.conf", "hosts", "leases", "pid"
 """Files in the folder of a network."""
 SLAAC = 64  # the only prefix clients make addresses of by themselves (RFC 4862)
 _OPTION_MTU = 26
+NOBODY = frozenset({"wpad", "isatap", "localhost"})
+"""What no guest can call itself: others would take their proxy, their router or themselves to be there."""
 
 
 def bridge_of(network: VirtualNetworkRecord) -> str:
@@ -59,6 +61,8 @@ def configuration(
         "bogus-priv",
         "filterwin2k",
         "dhcp-authoritative",
+        *(f"dhcp-name-match=set:unnamed,{name}" for name in sorted(NOBODY)),
+        "dhcp-ignore-names=tag:unnamed",
         f"domain={network.domain}",
         *_asked_elsewhere(network, others, dns),
         *_version_4(network, mtu),

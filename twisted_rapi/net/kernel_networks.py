@@ -98,14 +98,16 @@ class KernelNetworks:
         """
         See `IVirtualNetworks.make`.
 
-        :raises StepFailed: what could not be done.
+        :raises StepFailed: what could not be done; all else was.
         """
         try:
+            seen = self.seen()
+            step, strange = topology.possible(step, seen)
             want = self.wanted(step)
-            todo = topology.changes(want, self.seen())
+            todo = topology.changes(want, seen)
         except (AddressError, NotOurs) as e:
             raise StepFailed(str(e), "network") from e
-        troubles: list[str] = []
+        troubles = list(strange)
         for change in todo:
             try:
                 self._do(change, step)

@@ -19,7 +19,6 @@ from twisted_rapi.net.topology import (
     Interface,
     LoadTable,
     MakeInterface,
-    NotOurs,
     RemoveInterface,
     RemoveTable,
     SetInterface,
@@ -28,6 +27,7 @@ from twisted_rapi.net.topology import (
     TellServer,
     Topology,
     changes,
+    possible,
     wanted,
 )
 from twisted_rapi.net.virtual_interface import IVirtualNetworks
@@ -103,17 +103,16 @@ class SimulatedNetworks:
     async def make(self, step: MakeNetworks) -> None:
         """See `IVirtualNetworks.make`."""
         await self.end()
-        try:
-            todo = changes(wanted_of(step), self.topology)
-        except NotOurs as e:
-            raise StepFailed(str(e), "network") from e
-        for change in todo:
+        step, troubles = possible(step, self.topology)
+        for change in changes(wanted_of(step), self.topology):
             self.topology = carried_out(change, self.topology)
             self._note_leases(change, step)
         self._step, self._until = step, self._clock.seconds() + step.serving
         if step.serving:
             self._expiry = self._clock.callLater(step.serving, self._give_up, step)
         self._tell()
+        if troubles:
+            raise StepFailed("; ".join(troubles), "network")
 
     async def resume(self, step: MakeNetworks) -> None:
         """See `IVirtualNetworks.resume`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import attrs
+from msgspec.structs import replace
 
 from twisted_rapi.model.network_rules import gateways
 from twisted_rapi.model.network_steps import MakeNetworks
@@ -75,6 +76,22 @@ class Topology:
     addresses: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
     tables: Mapping[int, str] = attrs.field(factory=dict)
     servers: Mapping[int, Served] = attrs.field(factory=dict)
+
+
+def possible(step: MakeNetworks, seen: Topology) -> tuple[MakeNetworks, tuple[str, ...]]:
+    """
+    The step without the networks that cannot be had here, and why those cannot.
+
+    Somebody else's interface with the name of one of ours stands in the way of its network, and of no other.
+    """
+    troubles: list[str] = []
+    left = []
+    for network in step.networks:
+        names = (name for name in (bridge_of(network), uplink_of(network)) if name in seen.interfaces)
+        strange = [name for name in names if seen.interfaces[name].alias != OURS]
+        troubles += [f"the interface {name} is not one of ours" for name in strange]
+        left += [] if strange else [network]
+    return (replace(step, networks=tuple(left)) if troubles else step), tuple(troubles)
 
 
 # What is to be changed.

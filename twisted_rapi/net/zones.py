@@ -16,7 +16,7 @@ from twisted_rapi.model.address_pool import is_address
 from twisted_rapi.model.network_rules import NetworkRefused, valid_mac
 from twisted_rapi.model.records import InstanceRecord
 from twisted_rapi.model.virtual_network import DhcpLeaseRecord, VirtualNetworkRecord
-from twisted_rapi.net.dnsmasq import reverse_zones
+from twisted_rapi.net.dnsmasq import NOBODY, reverse_zones
 
 Kind = Literal["A", "AAAA", "PTR", "NS", "SOA"]
 TTL = 60  # seconds; hosts come and go
@@ -88,6 +88,8 @@ def zones_of(
             if at:
                 _add(hosts, f"ns.{network.domain}", _kind(at), at)
     for name, at in _hosts(managed, list(leases), list(instances)):
+        if name in servers:
+            continue  # a zone of its own, which is no host
         _add(hosts, name, _kind(at), at)
         _add(hosts, _pointer(at), "PTR", name)
     mine: dict[str, dict[tuple[str, Kind], tuple[str, ...]]] = {zone: {} for zone in servers}
@@ -163,27 +165,43 @@ def _hosts(
     by_network: dict[str, list[DhcpLeaseRecord]] = defaultdict(list)
     for lease in leases:
         by_network[lease.network].append(lease)
+    fixed = {
+        network.uuid: _fixed(network, by_network[network.uuid], guests) + given[network.uuid]
+        for network in networks
+    }
+    # Networks can have one domain in common: a name of one is no guest's of another either.
+    taken = {(network.domain, row[2]) for network in networks for row in fixed[network.uuid]}
     for network in networks:
         owners: dict[str, str] = {"ns": "ns"}
-        mine = by_network[network.uuid]
-        fixed = {lease.address: lease.hostname for lease in network.static_leases if lease.hostname}
-        rows = [
-            (lease.mac, lease.address, lease.hostname or guests.get(lease.mac, ""))
-            for lease in sorted(network.static_leases, key=lambda lease: not lease.hostname)
+        called = {lease.address: lease.hostname for lease in network.static_leases if lease.hostname}
+        own = {row[2] for row in fixed[network.uuid]}
+        chosen = [
+            (lease.mac or lease.client, lease.address, label)
+            for lease in by_network[network.uuid]
+            if (label := _label(lease.hostname)) not in NOBODY
+            and (label in own or (network.domain, label) not in taken)
         ]
-        rows += [(lease.mac, lease.address, guests[lease.mac]) for lease in mine if lease.mac in guests]
-        rows += given[network.uuid]
-        rows += [(lease.mac or lease.client, lease.address, _label(lease.hostname)) for lease in mine]
         placed: set[str] = set()
-        for owner, address, label in rows:
+        for owner, address, label in (*fixed[network.uuid], *chosen):
             # An address with a name of its own has no other.
-            if not label or (address in placed) or fixed.get(address, label) != label:
+            if not label or (address in placed) or called.get(address, label) != label:
                 continue
             if owners.setdefault(label, owner) == owner and label != "ns":
                 placed.add(address)
                 name = f"{label}.{network.domain}"
                 if len(name) <= _NAME_SIZE:
                     yield name, address
+
+
+def _fixed(
+    network: VirtualNetworkRecord, leases: list[DhcpLeaseRecord], guests: Mapping[str, str]
+) -> list[tuple[str, str, str]]:
+    """Who has addresses under names that no guest has chosen: MAC, address and label."""
+    rows = [
+        (lease.mac, lease.address, lease.hostname or guests.get(lease.mac, ""))
+        for lease in sorted(network.static_leases, key=lambda lease: not lease.hostname)
+    ]
+    return rows + [(lease.mac, lease.address, guests[lease.mac]) for lease in leases if lease.mac in guests]
 
 
 def _given(

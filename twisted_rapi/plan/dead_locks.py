@@ -8,7 +8,7 @@ or marked offline.  What is held from an address that is not known to be the nod
 
 from twisted_rapi.model.ceph import BreakLocks
 from twisted_rapi.model.records import InstanceRecord, NodeRecord
-from twisted_rapi.plan.ceph_nodes import changing
+from twisted_rapi.plan.ceph_nodes import changing, of_host
 from twisted_rapi.plan.stage import InParallel, Perform
 from twisted_rapi.plan.view import View
 
@@ -28,7 +28,9 @@ def breaking(view: View, instance: InstanceRecord, source: str) -> Perform | Non
     by = _reaching(view, instance.primary_node)
     if node is None or fate is None or fate.fate != "fenced" or source in view.reports or not by:
         return None
-    changes = [_locks(node, disk.logical_id) for disk in instance.disks if disk.dev_type == "rbd"]
+    # Where several nodes have that name Ceph's host is not known to be this one.
+    host = node.name.partition(".")[0] if of_host(view, node.name) is not None else ""
+    changes = [_locks(node, host, disk.logical_id) for disk in instance.disks if disk.dev_type == "rbd"]
     if not changes:
         return None
     return Perform(
@@ -45,7 +47,7 @@ def _reaching(view: View, preferred: str) -> str:
     return preferred if preferred in able else min(able, default="")
 
 
-def _locks(node: NodeRecord, logical_id: tuple[object, ...]) -> BreakLocks:
+def _locks(node: NodeRecord, host: str, logical_id: tuple[object, ...]) -> BreakLocks:
     pool, image = map(str, logical_id)
     addresses = tuple(dict.fromkeys((node.primary_ip, node.secondary_ip)))
-    return BreakLocks(pool=pool, volume=image, addresses=addresses, host=node.name.partition(".")[0])
+    return BreakLocks(pool=pool, volume=image, addresses=addresses, host=host)

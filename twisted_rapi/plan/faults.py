@@ -13,7 +13,7 @@ DEAD, DOWN, STRANGE = 50, 10, 10
 """What a dead node takes from the health, a machine that is down, and one that runs and should not."""
 
 MOST = 500
-"""Faults that are remembered; those that are over are forgotten first."""
+"""Faults that are remembered; those that are over are forgotten first, of the others the latest."""
 
 
 @attrs.frozen
@@ -75,12 +75,10 @@ def _now(fault: Fault, now: float, here: bool) -> Fault | None:
 
 
 def _most(faults: list[Fault]) -> tuple[Fault, ...]:
-    most = len(faults) - MOST
-    for over in (True, False):
-        for fault in [f for f in faults if f.over is over][: max(0, most)]:
-            faults.remove(fault)
-            most -= 1
-    return tuple(faults)
+    most = max(0, len(faults) - MOST)
+    over = {fault.id for fault in [f for f in faults if f.over][:most]}
+    # What lasts is not pushed out by what lasts, too: the next look would find that anew, and so on.
+    return tuple(fault for fault in faults if fault.id not in over)[:MOST]
 
 
 def shown(record: FaultsRecord | None) -> list[Fault]:

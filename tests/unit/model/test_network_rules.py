@@ -81,6 +81,8 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"static_leases": (lease(), lease(address="10.0.0.6"))}, "already exists"),
     ({"static_leases": (lease(), lease(mac="52:54:00:00:00:02"))}, "taken"),
     ({"static_leases": (lease(hostname="a.b"),)}, "host name"),
+    ({"static_leases": (lease(hostname="ignore"),)}, "host name"),
+    ({"static_leases": (lease(hostname="12h"),)}, "host name"),
     ({"static_leases": (lease(hostname="a"), lease("52:54:00:00:00:02", "10.0.0.6", "A"))}, "taken"),
     ({"acls": (Acl(name="a", direction="in", rule="accept; flush ruleset"),)}, "no ;"),
     ({"acls": (Acl(name=" ", direction="in", rule="accept"),)}, "description"),

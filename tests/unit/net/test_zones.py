@@ -99,6 +99,21 @@ class ZoneTests(SynchronousTestCase):
         thief = (*LEASES, lease("10.77.1.16", "web", "52:54:00:00:09:09"))
         self.assertEqual(values("web.office.local", "A", zones(leases=thief)), ["10.77.1.15"])
 
+    def test_no_theft_next_door(self) -> None:
+        """Nor where that is in another network of the same domain, nor what others look for, nor a zone's."""
+        lab = replace(LAB, domain=OFFICE.domain)
+        guests = [
+            DhcpLeaseRecord(network="v2", address=f"10.77.2.{n}", mac=f"52:54:00:00:08:0{n}", hostname=name)
+            for n, name in enumerate(("web", "five", "wpad", "mine"), 3)
+        ]
+        found = zones(networks=(OFFICE, lab), leases=(*LEASES, *guests))
+        self.assertEqual(values("web.office.local", "A", found), ["10.77.1.15"])
+        self.assertEqual(values("five.office.local", "A", found), ["10.77.1.5"])
+        self.assertEqual(values("wpad.office.local", "A", found), [])
+        self.assertEqual(values("mine.office.local", "A", found), ["10.77.2.6"])
+        inner = zones(networks=(OFFICE, replace(LAB, domain="db.office.local")))
+        self.assertEqual(values("db.office.local", "A", inner), [])
+
     def test_servers(self) -> None:
         """The zone's servers are those that were named, or this one, with its address."""
         found = answer(zones(), "office.local", "NS")

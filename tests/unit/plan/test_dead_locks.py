@@ -68,6 +68,13 @@ class BreakingTests(SynchronousTestCase):
         assert stage is not None
         self.assertIn(PROOF, stage.log[0])
 
+    def test_namesake(self) -> None:
+        """Where another node has the same first part of its name, OSDs under that prove nothing."""
+        world = world_with("rbd")
+        other = next(n for n in world.of(NodeRecord).values() if n.uuid != world.instance(A).primary_node)
+        world.put(replace(other, name="node1.elsewhere.example.com"))
+        self.assertEqual([change.host for change in broken(asked(world, fallen(world)))], [""])
+
     @given(st.sampled_from(FATES), st.booleans(), st.booleans())
     def test_proof(self, fate: Fate | None, answers: bool, offline: bool) -> None:
         """Without proof that it is dead no lock of a node is broken, whatever else is said of it."""

@@ -138,12 +138,13 @@ class VirtualNetworksContract:
         self.assertEqual(len(told), count + 1)
 
     async def test_strange(self: Any) -> None:
-        """Somebody else's interface is not taken, and the refusal names it."""
+        """Somebody else's interface is not taken, the refusal names it, and the other networks are there."""
         await self.occupy()
-        trying = Deferred.fromCoroutine(self.networks.make(self.step(LAB)))
+        trying = Deferred.fromCoroutine(self.networks.make(self.step(OFFICE, LAB)))
         error: Any = await self.done(_failure(trying))
         self.assertIn("vmbr102", error.text)
         self.assertEqual(error.kind, "network")
+        self.assertIn("vmbr101", await self.done(self.networks.bridges()))
         await self.done(self.networks.make(self.step()))
         self.assertIn("vmbr102", (await self.seen()).interfaces)
         await self.vacate()
