@@ -12,6 +12,7 @@ from twisted_rapi.model.steps import ChangeCeph
 from twisted_rapi.plan.condition import at_rest, primary
 from twisted_rapi.plan.stage import Change, Do, Perform, Progress, Stage
 from twisted_rapi.plan.view import View
+from twisted_rapi.plan.watchdog import elsewhere
 
 PATIENCE = 60.0
 """Seconds to wait for a node that dies while it changes something, before another one does it."""
@@ -108,12 +109,17 @@ def check_dead(view: View, instance: InstanceRecord) -> None:
     """
     Whether nothing of an instance can hold locks on its disks any more.
 
-    Nothing runs on its node, or that is known to be dead (`twisted_rapi.plan.dead_locks`, Note [Proof]).
+    Nothing runs on its node, or that is known to be dead (`twisted_rapi.plan.dead_locks`, Note [Proof]);
+    nor does any other node say that it runs there.
 
     :raises OpPrereqError: ``wrong_state``; ``environment_error`` when that cannot be known.
     """
     node = primary(view, instance)
     fate = view.fates.get(node.uuid)
+    astray = elsewhere(instance, view.reports)
+    if astray:
+        text = f"Instance '{instance.name}' is running on node {view.nodes[astray].name}, cannot break locks"
+        raise prereq(text, "wrong_state")
     if node.uuid in view.reports or fate is None or fate.fate != "fenced":
         at_rest(view, instance, "break locks")
     elif instance.admin_state == "up":

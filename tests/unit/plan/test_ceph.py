@@ -15,6 +15,7 @@ from twisted_rapi.model.ceph import AddOsd
 from twisted_rapi.model.fate import NodeFateRecord
 from twisted_rapi.model.opcodes import from_wire
 from twisted_rapi.model.records import NodeRecord
+from twisted_rapi.model.seen import DomainSeen
 from twisted_rapi.model.steps import AwaitDrained, ChangeCeph, LookAtCeph
 from twisted_rapi.plan.locks import Lock
 from twisted_rapi.plan.table import locks_for
@@ -266,6 +267,10 @@ class DiskTests(CephCase):
         self.done(op("INSTANCE_STARTUP", instance_name=A))
         self.refused(unlock, "wrong_state")
         self.done(op("INSTANCE_SHUTDOWN", instance_name=A))
+        other = self.world.nodes.nodes[NODES[1]]
+        other.domains[A] = DomainSeen(name=A, uuid="x", hypervisor="fake", state="running", memory=128)
+        self.assertIn("running on node node2", self.refused(unlock, "wrong_state"))
+        del other.domains[A]
         self.world.nodes.nodes[NODES[0]].down = True
         self.refused(unlock, "environment_error")
         self.world.put(replace(self.world.of(NodeRecord)[NODES[0]], offline=True))

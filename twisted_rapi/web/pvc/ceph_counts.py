@@ -72,8 +72,12 @@ class CephCounts:
         Deferred.fromCoroutine(self._tell(api, look))
 
     async def _tell(self, api: Api, look: _Look) -> None:
-        """Look, and tell who waits."""
-        found = await self._count(api)
+        """Look, and tell who waits; what nobody can make sense of is told as nothing, and looked at again."""
+        try:
+            found = await self._count(api)
+        except Exception:  # noqa: BLE001 -- a look that never ended would be waited for by all that come later
+            self._log.failure("what Ceph says could not be counted")
+            found = Storage(silent=True)
         if self._look is look:
             self._look, self._found, self._at = None, found, self._clock.seconds()
         for d in look.waiting:

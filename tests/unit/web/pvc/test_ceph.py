@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import attrs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.unit.web.http import Answer, parse
@@ -16,6 +18,8 @@ from twisted_rapi.model.sizes import human_size, parse_size
 from twisted_rapi.model.steps import ChangeCeph, LookAtCeph
 from twisted_rapi.plan.pvc.ceph import short
 from twisted_rapi.storage.simulated_ceph import CephNotes
+from twisted_rapi.web.pvc.ceph_counts import CephCounts
+from twisted_rapi.web.pvc.ceph_looks import CephLooks
 
 GIB = 1 << 30
 SEED, V0_6, V1_0 = "pvc/0.1", "pvc/0.6", "pvc/1.0"
@@ -316,6 +320,15 @@ class MachineTests(CephCase):
         self.assertIn("marked to be up", answer.json()["message"])
 
 
+@attrs.frozen
+class Strange(CephLooks):
+    """Says nothing that could be meant."""
+
+    async def look(self, *_: object, **__: object) -> tuple[Any, ...]:
+        """One thing without anything."""
+        return ({},)
+
+
 class StatusTests(CephCase):
     """What the state of the cluster tells of Ceph."""
 
@@ -372,6 +385,16 @@ class StatusTests(CephCase):
         self.nodes.release()
         self.browser.cluster.clock.advance(3)
         self.assertEqual(self.status()["volumes"], 1)
+
+    def test_strange(self) -> None:
+        """What makes no sense is told as silence, and does not keep the next look from being begun."""
+        counts = CephCounts(Strange(self.browser.cluster.clock))
+        for _ in range(2):
+            api: Any = self.browser.rapi.resource.api
+            asked = Deferred.fromCoroutine(counts.get(api))
+            self.assertTrue(self.successResultOf(asked).silent)
+            self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+            self.browser.cluster.clock.advance(3)
 
     def test_none(self) -> None:
         """A cluster without Ceph has nothing of it, and lacks nothing."""
