@@ -121,14 +121,16 @@ def _disks(
     view: View, root: ET.Element, found: Found, old: InstanceRecord
 ) -> tuple[str, tuple[DiskRecord, ...]]:
     """The template of the instance's disks, and the disks; the definition's elements of them are marked."""
-    kept = {disk.uuid[:20]: disk for disk in old.disks}
     nodes = root.findall("devices/disk")
-    kinds = [old.disk_template if f.uuid in kept else _template(view, f) for f in found.disks]
+    kept = [_kept(view, each, old) for each in found.disks]
+    kinds = [
+        _template(view, f) if k is None else old.disk_template for f, k in zip(found.disks, kept, strict=True)
+    ]
     template = _common(kinds, old)
     disks: list[DiskRecord] = []
-    for node, each, kind in zip(nodes, found.disks, kinds, strict=True):
+    for node, each, known, kind in zip(nodes, found.disks, kept, kinds, strict=True):
         if kind and kind == template:
-            disk = kept.get(each.uuid) or _disk(view, template, each, old)
+            disk = known or _disk(view, template, each, old)
             disks.append(replace(disk, mode="ro" if each.readonly else "rw"))
             _remark(node, disk.uuid)
     places = [disk.logical_id for disk in disks]
@@ -138,6 +140,20 @@ def _disks(
         raise prereq(f"A machine has at most {MAX_DISKS} disks", "wrong_input")
     _check_template(view, template)
     return template, tuple(disks)
+
+
+def _kept(view: View, found: DiskFound, old: InstanceRecord) -> DiskRecord | None:
+    """
+    The instance's disk that is marked in the definition.
+
+    One that is said to be elsewhere is another, though it was given the same number; where nodes have disks
+    in their own ways the number alone counts.
+    """
+    disk = next((disk for disk in old.disks if found.uuid and disk.uuid.startswith(found.uuid)), None)
+    if disk is None or _template(view, found) != disk.dev_type:
+        return disk
+    parts = disk.logical_id if disk.dev_type == "rbd" else disk.logical_id[-1:]
+    return disk if found.place == "/".join(map(str, parts)) else None
 
 
 def _common(kinds: Iterable[str], old: InstanceRecord) -> str:

@@ -224,6 +224,19 @@ class MachineTests(SynchronousTestCase):
         self.assertEqual((self.world.instance("new1").disk_template, self.world.detached), ("diskless", {}))
         self.assertNotIn("name/mac/52:54:00:00:06:01", self.world.names)
 
+    def test_another_image(self) -> None:
+        """A disk that a definition has elsewhere is another, though it has the number of the one before."""
+        [disk] = self.defined().disks
+        an_image(self.world, "vms/restored", 2048)
+        xml = self.world.view().machine(UUID).xml
+        self.assertEqual(self.modify(xml.replace("vms/new1_sda", "vms/restored")), "")
+        [now] = self.world.instance("new1").disks
+        self.assertEqual((now.logical_id, now.size), (("vms", "restored"), 2048))
+        self.assertNotEqual(now.uuid, disk.uuid)
+        xml = self.world.view().machine(UUID).xml
+        self.assertIn(f"<serial>{now.uuid[:20]}</serial>", xml)
+        self.assertNotIn(disk.uuid[:20], xml)
+
     def test_not_replaced(self) -> None:
         """A definition of another machine, or a bad one, changes nothing."""
         self.defined()

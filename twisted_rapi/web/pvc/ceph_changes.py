@@ -9,7 +9,7 @@ from twisted_rapi.model.opcodes.ceph import CephChange
 from twisted_rapi.plan.pvc import ceph as pvc
 from twisted_rapi.plan.pvc.dialect import LATER, NEWEST, SEED, Dialect
 from twisted_rapi.web.pvc.endpoints import FLAGS, PvcCall, Value
-from twisted_rapi.web.pvc.jobs import JobFailed, ended, submitted
+from twisted_rapi.web.pvc.jobs import JobFailed, ended, goes_on, submitted
 from twisted_rapi.web.pvc.replies import BadValue, message
 from twisted_rapi.web.reply import Reply
 
@@ -135,5 +135,5 @@ async def done(
         raise BadRequest((instead or f"ERROR: Failed to {doing}: {e.why}").replace('"', "'")) from e
     call.counts.forget()
     if found is None:
-        return call.told(f"It goes on as job {job}, which has not ended yet.", 202)
+        return goes_on(call, job)
     return message(call.dialect, text) if as_is else call.told(text)

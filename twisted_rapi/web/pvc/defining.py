@@ -22,7 +22,7 @@ from twisted_rapi.plan.pvc.dialect import LATER, NEWEST, SEED, Dialect
 from twisted_rapi.plan.pvc.power import opcodes
 from twisted_rapi.plan.pvc.scene import Scene
 from twisted_rapi.web.pvc.endpoints import Endpoint, PvcCall, Value
-from twisted_rapi.web.pvc.jobs import WAIT, ended, failure, submitted
+from twisted_rapi.web.pvc.jobs import WAIT, failure, goes_on, submitted, told
 from twisted_rapi.web.pvc.machines import machine_shown
 from twisted_rapi.web.pvc.power import machine_of
 from twisted_rapi.web.pvc.replies import answer
@@ -101,9 +101,9 @@ def _settings(call: PvcCall, scene: Scene) -> dict[str, Any]:
 # Jobs.
 
 
-async def _done(call: PvcCall, job: int) -> None:
+async def _done(call: PvcCall, job: int) -> bool:
     """
-    Wait until the first opcode of a job has ended.
+    Whether the first opcode of a job has ended well; no: it takes very long.
 
     :raises BadRequest: it has failed, with the reason.
     """
@@ -112,6 +112,7 @@ async def _done(call: PvcCall, job: int) -> None:
     )
     if found is not None and found.ops[0].status in ("error", "canceled"):
         raise BadRequest(f"ERROR: {failure(found)}")
+    return found is not None and found.ops[0].status in FINAL
 
 
 async def define(call: PvcCall) -> Reply:
@@ -131,8 +132,9 @@ async def define(call: PvcCall) -> Reply:
         raise BadRequest(
             f"ERROR: Specified VM '{found.name}' or UUID '{found.uuid}' matches an existing VM on the cluster"
         )
-    await ended(call, await submitted(call, [MachineDefine(xml=text, node_name=node, **tags, **given)], "vm"))
-    return call.told(f"Added new VM with Name '{found.name}' and UUID '{found.uuid}' to database.")
+    job = await submitted(call, [MachineDefine(xml=text, node_name=node, **tags, **given)], "vm")
+    text = f"Added new VM with Name '{found.name}' and UUID '{found.uuid}' to database."
+    return await told(call, job, text)
 
 
 async def modify(call: PvcCall) -> Reply:
@@ -142,7 +144,8 @@ async def modify(call: PvcCall) -> Reply:
     restart = call.flag("restart") and instance.admin_state == "up"
     more: Sequence[Opcode] = opcodes(instance, "restart", False) if restart else ()
     job = await submitted(call, [MachineModify(instance_name=instance.name, xml=text), *more], "vm")
-    await _done(call, job)
+    if not await _done(call, job):
+        return goes_on(call, job)
     done = f"Successfully modified configuration of VM '{call.names['vm']}'."
     return call.told(done if call.dialect is Dialect.V1_0 else "")
 
@@ -152,11 +155,10 @@ async def undefine(call: PvcCall) -> Reply:
     _, instance = machine_of(call)
     delete, name = call.flag("delete_disks"), call.names["vm"]
     op = MachineUndefine(instance_name=instance.name, delete_disks=delete)
-    await ended(call, await submitted(call, [op], "vm"))
-    if not delete:
-        return call.told(f"Undefined VM '{name}' from the cluster.")
     its = "its " if call.dialect is Dialect.V1_0 else ""
-    return call.told(f"Removed VM '{name}' and {its}disks from the cluster.")
+    removed = f"Removed VM '{name}' and {its}disks from the cluster."
+    job = await submitted(call, [op], "vm")
+    return await told(call, job, removed if delete else f"Undefined VM '{name}' from the cluster.")
 
 
 async def rename(call: PvcCall) -> Reply:
@@ -166,8 +168,8 @@ async def rename(call: PvcCall) -> Reply:
     if instance.admin_state == "up" or pvc.state(scene, instance, call.dialect) not in ("stop", "disable"):
         raise BadRequest(f"ERROR: VM '{name}' is not in stopped state; VMs cannot be renamed while running.")
     op = InstanceRename(instance_name=instance.name, new_name=new, ip_check=False, name_check=False)
-    await ended(call, await submitted(call, [op], "vm_rename"))
-    return call.told(f"Successfully renamed VM '{name}' to '{new}'.")
+    job = await submitted(call, [op], "vm_rename")
+    return await told(call, job, f"Successfully renamed VM '{name}' to '{new}'.")
 
 
 # What is kept beside.
@@ -183,10 +185,11 @@ async def set_meta(call: PvcCall) -> Reply:
     """``POST /vm/V/meta``: what is not given stays as it is."""
     scene, instance = machine_of(call)
     given = _settings(call, scene)
-    if given:
-        op = MachineSetParams(instance_name=instance.name, **given)
-        await ended(call, await submitted(call, [op], "vm_meta"))
-    return call.told(f"Successfully modified PVC metadata of VM '{call.names['vm']}'.")
+    text = f"Successfully modified PVC metadata of VM '{call.names['vm']}'."
+    if not given:
+        return call.told(text)
+    op = MachineSetParams(instance_name=instance.name, **given)
+    return await told(call, await submitted(call, [op], "vm_meta"), text)
 
 
 # The table.

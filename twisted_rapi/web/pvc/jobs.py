@@ -10,6 +10,7 @@ from twisted_rapi.model.opcodes import Opcode
 from twisted_rapi.model.records import FINAL, JobRecord, job_status
 from twisted_rapi.web.pvc.endpoints import PvcCall
 from twisted_rapi.web.pvc.tasks import why
+from twisted_rapi.web.reply import Reply
 
 WAIT = 150.0  # seconds; what forwards a request to the master waits for 180
 
@@ -51,6 +52,20 @@ async def ended(call: PvcCall, job: int, seconds: float = WAIT) -> JobRecord | N
     if job_status(found) != "success":
         raise JobFailed(failure(found), code_of(found))
     return found
+
+
+async def told(call: PvcCall, job: int, text: str) -> Reply:
+    """
+    The answer once a job has ended well, or that it goes on (202) where that takes very long.
+
+    :raises JobFailed: it has not.
+    """
+    return goes_on(call, job) if await ended(call, job) is None else call.told(text)
+
+
+def goes_on(call: PvcCall, job: int) -> Reply:
+    """The answer about a job that was waited for, and has not ended yet."""
+    return call.told(f"It goes on as job {job}, which has not ended yet.", 202)
 
 
 async def all_ended(call: PvcCall, job: int, seconds: float = WAIT) -> bool:

@@ -8,7 +8,7 @@ from twisted_rapi.model.records import InstanceRecord
 from twisted_rapi.plan.pvc.dialect import NEWEST
 from twisted_rapi.plan.view import View
 from twisted_rapi.web.pvc.endpoints import Endpoint, PvcCall, Value
-from twisted_rapi.web.pvc.jobs import ended, submitted
+from twisted_rapi.web.pvc.jobs import submitted, told
 from twisted_rapi.web.pvc.power import machine_of
 from twisted_rapi.web.reply import Reply
 
@@ -42,9 +42,9 @@ async def change(call: PvcCall) -> Reply:
     name, tag, view = call.names["vm"], call.text("tag"), scene.view
     adding = call.text("action") == "add"
     ops = _added(view, instance, tag, call.flag("protected")) if adding else _removed(view, instance, tag)
-    await ended(call, await submitted(call, ops, "vm_tags"))
+    job = await submitted(call, ops, "vm_tags")
     done = f"added tag '{tag}' to" if adding else f"removed tag '{tag}' from"
-    return call.told(f"Successfully {done} VM '{name}'.")
+    return await told(call, job, f"Successfully {done} VM '{name}'.")
 
 
 ENDPOINTS = (

@@ -178,6 +178,26 @@ class DefiningTests(SynchronousTestCase):
             self.assertEqual((list(shelf.values), dict(self.cluster.snapshot.machines)), (left, {}))
             self.assertEqual(self.cluster.nodes.nodes[NODES[0]].domains, {})
 
+    def test_goes_on(self) -> None:
+        """What has not ended in time is never told to be done."""
+        self.ask("POST", "/vm", xml=definition())
+        self.cluster.nodes.hold()
+        self.browser.waited("DELETE", "/api/v1/vm/new1", b"", "", 0)
+        again = definition("new2", "77777777-7777-4777-8777-777777777777", devices="")
+        for method, path, values in (
+            ("DELETE", "/vm/new1", {}),
+            ("POST", "/vm", {"xml": again, "node": "node1.example.com"}),
+            ("PUT", "/vm/new1", {"xml": definition()}),
+            ("POST", "/vm/new1/meta", {"profile": "p"}),
+            ("POST", "/vm/new1/tags", {"action": "add", "tag": "t"}),
+        ):
+            data = urlencode(values).encode()
+            sent = self.browser.waited(method, f"/api/v1{path}", data, FORM, 310, User_Agent=V1_0)
+            self.assertIn(b" 202 ", sent.partition(b"\r\n")[0], path)
+        self.cluster.nodes.release()
+        self.cluster.clock.pump([1] * 5)
+        self.assertEqual(list(self.cluster.snapshot.instances), ["77777777-7777-4777-8777-777777777777"])
+
     def test_renamed(self) -> None:
         """It is renamed while it is stopped; its definition follows."""
         self.ask("POST", "/vm", xml=definition())
