@@ -178,7 +178,7 @@ class Duties(Ladder):
     def _begin_networks(self, cluster: Cluster) -> None:
         office, term = self._office, self._term
         parts = (office.store, office.snapshot, office.nodes)
-        cluster.networks = VirtualNetworks(*parts, office.now, office.chance, term)
+        cluster.networks = VirtualNetworks(*parts, office.now, office.chance, term, office.clock)
         NetworkDuty(*parts, office.clock, term, office.names_at).setServiceParent(self)
 
     def _means(self, queue: Queue) -> Means:

@@ -6,13 +6,17 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from twisted_rapi.errors import BadRequest, Conflict, NodeError, ServiceUnavailable
 from twisted_rapi.model.network_rules import NetworkRefused, check_network, completed, with_acl
 from twisted_rapi.model.records import name_key
 from twisted_rapi.model.steps import CheckAcls, ForgetLeases, Outcome, Step
 from twisted_rapi.model.virtual_network import Acl, DhcpLeaseRecord, StaticLease, VirtualNetworkRecord
+from twisted_rapi.net.dnsmasq import bridge_of
 from twisted_rapi.plan.pvc.network import find
 from twisted_rapi.rpc.interface import INodes
 from twisted_rapi.state.interface import Commit, IStateStore
@@ -22,6 +26,9 @@ from twisted_rapi.state.writer import commit_of
 KIND = VirtualNetworkRecord.KIND
 _T = TypeVar("_T")
 Change = Callable[[VirtualNetworkRecord], VirtualNetworkRecord]
+
+PRESENT = 5.0
+"""Seconds that nodes have to say that they have a new network, before its maker is told nevertheless."""
 
 
 class VirtualNetworks:
@@ -33,6 +40,8 @@ class VirtualNetworks:
     rules cannot be judged at present.
     """
 
+    _log = Logger()
+
     def __init__(
         self,
         store: IStateStore,
@@ -41,9 +50,10 @@ class VirtualNetworks:
         now: Callable[[], float],
         chance: Random,
         term: int,
+        clock: IReactorTime,
     ) -> None:
         self._store, self._snapshot, self._nodes = store, snapshot, nodes
-        self._now, self._chance, self._term = now, chance, term
+        self._now, self._chance, self._term, self._clock = now, chance, term, clock
         # One at a time: what is judged beside the others has to stay so until it is written.
         self._turn: DeferredLock = DeferredLock()
 
@@ -77,6 +87,29 @@ class VirtualNetworks:
             return made
 
         return await self._in_turn(add)
+
+    async def present(self, network: VirtualNetworkRecord) -> None:
+        """
+        Wait until each node that answers says that it has the bridge, but `PRESENT` seconds at most.
+
+        A machine that is made before would be refused, as its node lacks the bridge.
+        """
+        bridge, nodes = bridge_of(network), self._nodes
+        ready: Deferred[None] = Deferred()
+
+        def look(_: str) -> None:
+            if not ready.called and all(bridge in report.bridges for report in nodes.reports.values()):
+                ready.callback(None)
+
+        end = nodes.observe(look)
+        ready.addTimeout(PRESENT, self._clock)
+        look("")
+        try:
+            await ready
+        except DeferredTimeout:
+            self._log.warn("not all nodes have the network {name} yet", name=network.name)
+        finally:
+            end()
 
     async def change(self, network: VirtualNetworkRecord, **values: Any) -> VirtualNetworkRecord:
         """Have some of its values be others; not its kind and id, nor `acls`."""

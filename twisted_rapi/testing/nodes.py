@@ -220,6 +220,8 @@ class FakeNode(NodeExports):
                 return Outcome(reason=next((a.rule for a in step.acls if "nonsense" in a.rule), ""))
             case steps.MakeNetworks():
                 self.leases = (self.leases or step.leases) if step.serving else None
+                own = (name for name in self.bridges if not name.startswith("vmbr"))
+                self.bridges = (*own, *(f"vmbr{network.vni}" for network in step.networks))
             case steps.ForgetLeases() if self.leases is not None:
                 gone = {(step.network, address) for address in step.addresses}
                 self.leases = tuple(e for e in self.leases if (e.network, e.address) not in gone)

@@ -103,13 +103,21 @@ def _check_seed(call: PvcCall) -> None:
 
 
 async def add(call: PvcCall) -> Reply:
-    """``POST /network``, and in later dialects ``POST /network/N``, which has the id in its path."""
+    """
+    ``POST /network``, and in later dialects ``POST /network/N``, which has the id in its path.
+
+    It is answered once the nodes have it, or cannot have it soon.
+    """
     if call.dialect is Dialect.SEED:
         _check_seed(call)
     values = {"vni": call.names.get("network", ""), **call.values}
     wanted = meant(lambda: pvc.made(values, call.dialect))
-    text = f"Network '{wanted.name}' added successfully!"
-    return await done(call, call.api.cluster.networks.add(wanted), text)
+    networks = call.api.cluster.networks
+    reply = await done(call, networks.add(wanted), f"Network '{wanted.name}' added successfully!")
+    made = networks.find(wanted.name)
+    if made is not None:
+        await networks.present(made)
+    return reply
 
 
 async def change(call: PvcCall) -> Reply:

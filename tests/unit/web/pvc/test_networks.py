@@ -1,6 +1,7 @@
 """Tests of `twisted_rapi.web.pvc.networks`."""
 
 from tests.unit.web.pvc.network_case import ALL, FRONT, MIDDLE, NEWEST, SEED, NetworkCase
+from twisted_rapi.testing.cluster import NODES
 
 
 class NetworkTests(NetworkCase):
@@ -41,6 +42,27 @@ class NetworkTests(NetworkCase):
         self.refused("PUT", "/7", "A network with description 'back' already exists!", description="back")
         self.done("DELETE", "/back", "Network 'back' removed successfully!")
         self.assertEqual([network.vni for network in self.told().networks], [7])
+
+    def test_present(self) -> None:
+        """It is answered once the nodes have the bridge, or soon, and is there in any case."""
+        form, nodes = "vni=7&description=lan&nettype=bridged", self.cluster.nodes
+
+        def made(most: int) -> bytes:
+            kind = "application/x-www-form-urlencoded"
+            path = "/api/v1/network"
+            return self.browser.waited("POST", path, form.encode(), kind, most, User_Agent=NEWEST)
+
+        nodes.hold()
+        self.assertEqual(made(8), b"")
+        self.assertEqual(self.shown("/lan")["vni"], 7)
+        nodes.release()
+        self.assertIn("vmbr7", nodes.reports[NODES[0]].bridges)
+        self.done("DELETE", "/lan", "Network 'lan' removed successfully!")
+        nodes.hold()
+        self.assertIn(b" 200 ", made(12).partition(b"\r\n")[0])
+        nodes.release()
+        self.done("DELETE", "/lan", "Network 'lan' removed successfully!")
+        self.assertIn(b" 200 ", made(0).partition(b"\r\n")[0])
 
     def test_patterns(self) -> None:
         """Ids and names are looked for; 0.6 looks at their beginnings; what has both is listed once."""
