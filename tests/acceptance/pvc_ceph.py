@@ -4,12 +4,13 @@ import attrs
 
 from tests.acceptance.pvc_client import NEWEST, SEED, Pvc
 from twisted_rapi.testing.ceph import CephCluster
+from twisted_rapi.testing.osd_tools import OsdTools
 from twisted_rapi.testing.processes import await_true
 
 AT = "/storage/ceph"
 MIB = 1 << 20
-DEVICE = "/dev/disk/by-id/new"
-EXTRA = "extra"
+DEVICE, OTHER = "/dev/disk/by-id/new", "/dev/disk/by-id/other"
+EXTRA, FURTHER = "extra", "further"
 MEANT = {"yes-i-really-mean-it": "yes"}
 
 
@@ -49,17 +50,20 @@ class CephEndpoints:
         self.refused("POST", f"{AT}/option", action="set", option="nosuch")
 
     def pools(self) -> None:
-        """Another pool, which gets more placement groups and goes with what is in it."""
+        """Two more pools, made in both ways; one gets more placement groups, and goes with what is in it."""
         self.pvc.well("POST", f"{AT}/pool", pool=EXTRA, pgs="4", replcfg="copies=1,mincopies=1")
         self.refused("POST", f"{AT}/pool", pool=EXTRA, pgs="4", replcfg="copies=1,mincopies=1")
         self.pvc.well("PUT", f"{AT}/pool/{EXTRA}", pgs="8")
+        self.pvc.well("POST", f"{AT}/pool/{FURTHER}", pgs="4", replcfg="copies=1,mincopies=1")
         [found] = self.pvc.well("GET", f"{AT}/pool/{EXTRA}")
         assert (found["name"], int(found["pgs"])) == (EXTRA, 8), found
         names = {one["name"] for one in self.pvc.well("GET", f"{AT}/pool")}
-        assert {EXTRA, self.pool} <= names, names
+        assert {EXTRA, FURTHER, self.pool} <= names, names
         self.pvc.well("POST", f"{AT}/volume/{EXTRA}/v", size="1M")
-        self.pvc.well("DELETE", f"{AT}/pool/{EXTRA}", **MEANT)
-        assert EXTRA not in self.ceph.tool("ceph", "osd", "pool", "ls").split()
+        for pool in (EXTRA, FURTHER):
+            self.pvc.well("DELETE", f"{AT}/pool/{pool}", **MEANT)
+        left = self.ceph.tool("ceph", "osd", "pool", "ls").split()
+        assert not {EXTRA, FURTHER} & {*left}, left
 
     def volumes(self) -> None:
         """A volume is made, grows, is called otherwise, copied and removed."""
@@ -80,15 +84,16 @@ class CephEndpoints:
         self.refused("DELETE", f"{at}/three")
 
     def snapshots(self) -> None:
-        """Snapshots of a volume are taken in both ways, called otherwise, gone back to and forgotten."""
+        """Snapshots of a volume are taken in all ways, called otherwise, gone back to and forgotten."""
         at, name = f"{AT}/snapshot/{self.pool}/two", {"volume": "two", "pool": self.pool}
         self.pvc.well("POST", f"{AT}/snapshot", snapshot="a", **name)
         self.pvc.well("POST", f"{AT}/volume/snapshot", SEED, snapshot="b", **name)
+        self.pvc.well("POST", f"{at}/d")
         self.pvc.well("PUT", f"{at}/a", new_name="c")
         [shown] = self.pvc.well("GET", f"{at}/c")
         assert shown["snapshot"] == "c", shown
         listed = {one["snapshot"] for one in self.pvc.well("GET", f"{AT}/snapshot", **name)}
-        assert listed == {"b", "c"}, listed
+        assert listed == {"b", "c", "d"}, listed
         self.pvc.well("POST", f"{at}/c/rollback")
         self.pvc.well("DELETE", f"{AT}/volume/snapshot/{self.pool}/two/b", SEED)
         self.refused("DELETE", f"{at}/b")
@@ -96,28 +101,38 @@ class CephEndpoints:
         assert "two" not in self.ceph.ask("rbd", "ls", self.pool)
 
     def osd(self, node: str) -> None:
-        """One more OSD is made on a node, gets data, is drained and removed."""
+        """One more OSD is made on a node, another takes its place, gets data, is drained and removed."""
         before, up = self._osds(), self.ceph.up()
         self.pvc.well("POST", f"{AT}/osd", node=node, device=DEVICE, weight="0.002")
         [osd] = self._osds() - before
         await_true(f"OSD {osd} is up", lambda: self.ceph.up() == up + 1, 120)
         [shown] = self.pvc.well("GET", f"{AT}/osd/{osd}")
         assert (shown["node"], shown["stats"]["up"]) == (node, 1), shown
-        self.pvc.well("POST", f"{AT}/osd/{osd}/state", state="out")
-        assert self._state(osd) == "out"
-        self.pvc.well("POST", f"{AT}/osd/{osd}/state", state="in")
-        assert self._state(osd) == "in"
+        self._move(osd, "out")
+        osd = self._replaced(osd, node, before)
+        await_true(f"OSD {osd} is up", lambda: self.ceph.up() == up + 1, 120)
+        self._move(osd, "out")
+        self._move(osd, "in")
         await_true("data is to be on it", lambda: osd in self._holders(), 120)
         self.pvc.well("DELETE", f"{AT}/osd/{osd}", **MEANT)
         assert {one["id"] for one in self.pvc.well("GET", f"{AT}/osd")} == before == self._osds()
         self.refused("DELETE", f"{AT}/osd/{osd}", **MEANT)
 
+    def _replaced(self, osd: str, node: str, before: set[str]) -> str:
+        """Have another device in the place of an OSD's; the new one, which may have the number of the old."""
+        self.pvc.well("POST", f"{AT}/osd/{osd}", new_device=OTHER, **MEANT)
+        [new] = self._osds() - before
+        assert OsdTools(self.ceph, node.partition(".")[0]).devices() == {int(new): OTHER}
+        return new
+
     def _osds(self) -> set[str]:
         return {str(osd) for osd in self.ceph.ask("ceph", "osd", "ls")}
 
-    def _state(self, osd: str) -> str:
+    def _move(self, osd: str, state: str) -> None:
+        """Have it take part, or not."""
+        self.pvc.well("POST", f"{AT}/osd/{osd}/state", state=state)
         found = self.pvc.well("GET", f"{AT}/osd/{osd}/state")
-        return "in" if int(found["in"]) else "out"
+        assert bool(int(found["in"])) is (state == "in"), found
 
     def _holders(self) -> set[str]:
         """The OSDs that placement groups of the pool are on."""

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from twisted_rapi.testing.processes import await_true
 
 SEED = "pvc-client-cli/0.5"
+LATER = "pvc-client-cli/0.6"
 NEWEST = "pvc-client-cli/1.0.0"
 
 

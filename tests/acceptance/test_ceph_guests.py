@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from tests.acceptance.guests import NAME, NEEDS, GuestCase
 from tests.acceptance.pvc_ceph import CephEndpoints
-from tests.acceptance.pvc_client import Pvc
+from tests.acceptance.pvc_client import LATER, Pvc
 from tests.requirements import missing
 from twisted_rapi.model.rbd import RbdImage, uri
 from twisted_rapi.testing.ceph import CephCluster
@@ -97,8 +97,8 @@ class CephGuestTests(GuestCase):
         words = ("qemu-io", "-r", "-f", "raw", "-c", f"read -P {pattern} 62M 4k", path)
         ran = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
         self.assertNotIn("failed", ran.stdout + ran.stderr)
-        [lock] = self.ceph.ask("rbd", "lock", "ls", f"{POOL}/{VOLUME}")
-        return str(lock["locker"])
+        [lock] = self.locks()
+        return lock["locker"]
 
     def count(self) -> int:
         """How far it has counted; it never begins anew."""
@@ -186,6 +186,24 @@ class CephGuestTests(GuestCase):
             self.assertEqual(self.where(), there)
         self.counts_on()
 
+    def unlock(self) -> None:
+        """Have the lock of somebody on its disk broken, once it does not run; not before."""
+        at, held = f"/vm/{MACHINE}", self.write(0, 3)
+        self.assertEqual(self.pvc.ask("POST", f"{at}/locks", LATER)[0], 400)
+        self.assertEqual([one["locker"] for one in self.locks()], [held])
+        self.pvc.well("POST", f"{at}/state", state="stop", wait="yes")
+        for one in self.locks():  # QEMU may have had no time to give it back
+            self.ceph.tool("rbd", "lock", "rm", f"{POOL}/{VOLUME}", one["id"], one["locker"])
+        self.ceph.tool("rbd", "lock", "add", f"{POOL}/{VOLUME}", "by somebody")
+        self.assertEqual([one["id"] for one in self.locks()], ["by somebody"])
+        self.pvc.well("POST", f"{at}/locks")
+        self.assertEqual(self.locks(), [])
+
+    def locks(self) -> list[dict[str, str]]:
+        """Who has locks on the guest's disk."""
+        found: list[dict[str, str]] = self.ceph.ask("rbd", "lock", "ls", f"{POOL}/{VOLUME}")
+        return found
+
     def remove(self) -> None:
         """Have nothing of it left."""
         self.pvc.well("DELETE", f"/vm/{MACHINE}", delete_disks="yes")
@@ -205,6 +223,7 @@ class CephGuestTests(GuestCase):
         self.timed("off its node and back", self.flush)
         for step in (ceph.whole, ceph.options, ceph.pools, ceph.volumes, ceph.snapshots):
             self.timed(step.__name__, step)
-        self.timed("an OSD added, drained and removed", lambda: ceph.osd(NODE2))
+        self.timed("an OSD added, replaced, drained and removed", lambda: ceph.osd(NODE2))
         self.counts_on()
+        self.timed("locks", self.unlock)
         self.timed("removed with its disk", self.remove)
