@@ -106,6 +106,8 @@ def _text(base: ET.Element, tag: str, text: str) -> ET.Element:
     node = base.find(tag)
     if node is None:
         node = ET.SubElement(base, tag)
+    for child in list(node):  # libvirt would take their texts, too
+        node.remove(child)
     node.text = text
     return node
 
@@ -136,7 +138,7 @@ def _count(base: ET.Element, domain: DomainSpec, generated: ET.Element) -> None:
         return
     product = 1
     for name in ("sockets", "cores", "threads"):
-        product *= int(topology.get(name, "1"))
+        product *= int(topology.get(name) or "1")
     if product != int(node.text or "0"):
         cpu.remove(topology)
     if not cpu.attrib and not len(cpu):

@@ -12,7 +12,7 @@ from twisted_rapi.model import params, rbd
 from twisted_rapi.model.machine_xml import DiskFound, Found, NicFound, disk_of, mark, read, root_of
 from twisted_rapi.model.param_tables import HV_DEFAULTS
 from twisted_rapi.model.records import DetachedDiskRecord, DiskRecord, InstanceRecord, NicRecord, Params
-from twisted_rapi.model.safe_xml import BadXml, write
+from twisted_rapi.model.safe_xml import LONGEST, BadXml, write
 from twisted_rapi.plan import devices
 from twisted_rapi.plan.condition import usable
 from twisted_rapi.plan.detached import free
@@ -66,9 +66,12 @@ def drafted(view: View, root: ET.Element, found: Found, old: InstanceRecord) -> 
         beparams={**old.beparams, **params.check_be(backend)},
     )
     try:
-        return record, write(root)
+        xml = write(root)
     except BadXml as e:
         raise prereq(f"{MALFORMED}{e}") from e
+    if len(xml) > LONGEST:  # quotes and the like take more room than before
+        raise prereq(f"{MALFORMED}in its canonical form it is longer than {LONGEST} characters")
+    return record, xml
 
 
 def _decided(found: Found, hypervisor: str) -> Params:

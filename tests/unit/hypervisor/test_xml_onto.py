@@ -130,6 +130,13 @@ class BaseTests(SynchronousTestCase):
         root = parse(shown(replace(self.spec, disks=())))
         self.assertEqual([disk_of(node).place for node in root.findall("devices/disk")], ["/iso/a.iso"])
 
+    def test_more_than_a_text(self) -> None:
+        """A name is the one of the common model, whatever else stands there; no number of a place is one."""
+        text = definition().replace("<name>new1", "<name>new1<b>x</b>").replace('sockets="1"', 'sockets=""')
+        root = parse(shown(replace(machine(text), vcpus=3)))
+        self.assertEqual("".join(root.find("name").itertext()), "new1")  # type: ignore[union-attr]
+        self.assertEqual(root.findtext("vcpu"), "3")
+
     def test_renamed_image(self) -> None:
         """An image that has another name now is the same disk at the same place."""
         [disk] = self.spec.disks

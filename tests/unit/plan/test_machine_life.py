@@ -123,6 +123,7 @@ class MachineTests(SynchronousTestCase):
             (definition(devices=NIC.format("53:54:00:00:06:01", "b")), "no address"),
             (definition(devices=NIC.format("", "") * 1), "names it"),
             (definition(devices=NIC.format("", "b") * 9), "8 NICs"),
+            (definition(more=f"<x a='{30000 * chr(34)}'/>"), "canonical form"),
         ):
             self.assertIn(why, self.refused(xml), xml)
         self.assertIn("'nope'", self.refused(node_name="nope"))
