@@ -18,7 +18,7 @@ class INodeAgent(Interface):
         Carry a step out.
 
         Steps of one instance are carried out one at a time in the order they arrive.  A caller that goes
-        away (or is cancelled) does not stop the step.
+        away (or is cancelled) does not stop the step, unless it is a look at Ceph, which changes nothing.
 
         :raises StepFailed: it was tried and failed.
         :raises StaleTerm: the agent has heard of a higher term; nothing was done.

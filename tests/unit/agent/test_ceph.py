@@ -1,6 +1,6 @@
 """Tests of the steps about Ceph."""
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from tests.unit.agent.test_machine import MachineCase
@@ -98,6 +98,23 @@ class CephStepTests(MachineCase):
             d.callback(())
         slow.asked[-1].callback(())
         self.assertEqual(self.successResultOf(looks[-1]).units, ())
+
+    def test_gone(self) -> None:
+        """A look that nobody waits for any more is ended, or never begun, and keeps nobody waiting."""
+        slow = SlowCeph()
+        node = self.begun(ceph=slow)
+        asked = [steps.LookAtCeph(instance="", subject="osds") for _ in range(LOOKS + 2)]
+        looks = [Deferred.fromCoroutine(node.perform(step, 1)) for step in asked]
+        looks[LOOKS].cancel()
+        self.failureResultOf(looks[LOOKS], CancelledError)
+        looks[0].cancel()
+        self.failureResultOf(looks[0], CancelledError)
+        self.assertEqual(len(slow.asked), LOOKS + 1)
+        slow.asked[-1].callback(())
+        self.assertEqual(self.successResultOf(looks[-1]).units, ())
+        for look in looks[1:LOOKS]:
+            look.cancel()
+            self.failureResultOf(look, CancelledError)
 
     def test_none(self) -> None:
         """A node without one says so, and reports which it is."""
