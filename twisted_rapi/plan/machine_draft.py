@@ -19,6 +19,7 @@ from twisted_rapi.plan.detached import free
 from twisted_rapi.plan.disks import LOCAL, MAX_DISKS
 from twisted_rapi.plan.leftover import doomed
 from twisted_rapi.plan.naming import host_name
+from twisted_rapi.plan.pvc.machine import uuid_of
 from twisted_rapi.plan.view import View
 
 MALFORMED = "XML is malformed or incorrect: "
@@ -39,6 +40,8 @@ def understood(text: str) -> tuple[ET.Element, Found]:
         raise prereq(f"{MALFORMED}{e}") from e
     if host_name(found.name) != found.name:
         raise prereq(f"{MALFORMED}{found.name!r} is no name of a machine: {host_name(found.name)!r} would be")
+    if (uuid_of(found.name) or found.uuid) != found.uuid:
+        raise prereq(f"{MALFORMED}the name {found.name!r} is another machine's UUID")
     return root, found
 
 

@@ -110,6 +110,7 @@ class MachineTests(SynchronousTestCase):
             (definition().replace("kvm'", "xen'"), "'xen'"),
             (definition("New1"), "'new1' would be"),
             (definition("a b"), "Invalid hostname"),
+            (definition("77777777-7777-4777-8777-777777777777"), "another machine's UUID"),
             (definition(uuid="x"), "no UUID"),
             (definition(memory="<memory unit='pages'>5</memory>"), "no size"),
             (definition(memory=""), "<memory> is missing"),

@@ -40,7 +40,9 @@ def uuid_of(text: str) -> str | None:
 def find(scene: Scene, text: str) -> InstanceRecord | None:
     """The machine of this uuid or of exactly this name."""
     view = scene.view
-    found = view.instances.get(uuid_of(text) or view.names["instance"].get(text, ""))
+    found = view.instances.get(uuid_of(text) or "") or view.instances.get(
+        view.names["instance"].get(text, "")
+    )
     return None if found is None or found.pending is not None else found
 
 

@@ -154,7 +154,8 @@ async def undefine(call: PvcCall) -> Reply:
     """``DELETE /vm/V``: stopped at once, and forgotten; its disks go where that is asked for."""
     _, instance = machine_of(call)
     delete, name = call.flag("delete_disks"), call.names["vm"]
-    op = MachineUndefine(instance_name=instance.name, delete_disks=delete)
+    # By its UUID: once it is gone its name may be another's, or short for one.
+    op = MachineUndefine(instance_name=instance.uuid, delete_disks=delete)
     its = "its " if call.dialect is Dialect.V1_0 else ""
     removed = f"Removed VM '{name}' and {its}disks from the cluster."
     job = await submitted(call, [op], "vm")

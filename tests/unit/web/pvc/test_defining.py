@@ -178,6 +178,18 @@ class DefiningTests(SynchronousTestCase):
             self.assertEqual((list(shelf.values), dict(self.cluster.snapshot.machines)), (left, {}))
             self.assertEqual(self.cluster.nodes.nodes[NODES[0]].domains, {})
 
+    def test_undefined_twice(self) -> None:
+        """Who asks again for a machine to go never has another one go whose name begins so."""
+        other = "77777777-7777-4777-8777-777777777777"
+        self.ask("POST", "/vm", xml=definition())
+        self.ask("POST", "/vm", xml=definition("new1.example.com", other, devices=""))
+        self.cluster.nodes.hold()
+        for _ in range(2):
+            self.browser.waited("DELETE", "/api/v1/vm/new1", b"", "", 0)
+        self.cluster.nodes.release()
+        self.cluster.clock.pump([1] * 5)
+        self.assertEqual(list(self.cluster.snapshot.instances), [other])
+
     def test_goes_on(self) -> None:
         """What has not ended in time is never told to be done."""
         self.ask("POST", "/vm", xml=definition())
