@@ -34,8 +34,8 @@ class DefiningTests(SynchronousTestCase):
         enabled = replace(snapshot.cluster, enabled_disk_templates=templates, ipolicy=policy)
         change = commit_of([enabled], revision_of=snapshot.revision_of)
         Deferred.fromCoroutine(self.cluster.store.commit(change))
-        for node in self.cluster.nodes.nodes.values():
-            node.bridges = ("br0", "vmbr100")
+        network = {"vni": "100", "description": "net100", "nettype": "bridged"}
+        self.assertEqual(self.ask("POST", "/network", **network)[0], 200)
         self.cluster.nodes.shared.shelves["rbd"].write("vms/new1_sda", {"size": 1024})
 
     def ask(self, method: str, path: str, agent: str = V1_0, **values: str) -> tuple[int, Any]:
