@@ -79,8 +79,8 @@ class GuestTests(LabCase):
     def test_guests(self) -> None:
         """
         They get leases, find and reach each other, and rules stop what they name; they count on, without a
-        gap in their numbers, and keep all of it, while masters are killed, cut off and lost; in the end
-        nothing of the network is left.
+        gap in their numbers, and keep all of it, while masters hand over, are killed, frozen, cut off and
+        lost; in the end nothing of the network is left.
         """
         client = self.lab.layout.client.namespace
         run("ip", "-n", client, "route", "add", NETWORK4, "via", self.lab.layout.floating_address)
@@ -91,7 +91,7 @@ class GuestTests(LabCase):
             self.services = self.serve()
             self.ruled()
             self.agents_killed()
-            for fault in ("kill-master", "cut-master"):
+            for fault in ("switch-master", "kill-master", "freeze-master", "cut-master"):
                 self.disturbed(fault)
             self.lost()
             for service in self.services:

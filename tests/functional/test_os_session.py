@@ -47,7 +47,8 @@ class EndTests(SynchronousTestCase):
     def test_begins_later(self) -> None:
         """A process that shows its environment only after it was first looked at is ended."""
         self.patch(os_session, "PATIENCE", 60.0)
-        pid = self.leave(f"sleep 0.5; exec /usr/bin/env {MARK} sleep 600")
+        # What a shell adds to the environment would make `env` a stranger before it is `sleep`.
+        pid = self.leave(f"unset PWD OLDPWD SHLVL; sleep 0.5; exec /usr/bin/env {MARK} sleep 600")
         self.assertTrue(os_session.end(self.note))
         self.assertFalse(alive(str(pid)))
         self.assertFalse(self.note.exists())
