@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 setup(
     name="twisted_rapi",
     version="26.11.0.dev0",
-    description="A VM cluster that speaks the Ganeti remote API, built on Twisted",
+    description="A VM cluster that speaks the Ganeti remote API and the PVC HTTP API, built on Twisted",
     long_description=(Path(__file__).parent / "README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
     license="MIT",
