@@ -100,6 +100,9 @@ class CephTests(CephContract, SynchronousTestCase):
     def device(self) -> str:
         return "/dev/new"
 
+    def await_begun(self, osd: int) -> None:
+        await_true("the OSD tells of itself", lambda: self.tells(osd), 90)
+
     def await_drained(self, osd: int) -> None:
         await_true("the OSD is drained", lambda: bool(self.done(self.ceph.drained(osd))), 90)
 

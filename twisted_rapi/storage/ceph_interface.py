@@ -29,7 +29,8 @@ class ICeph(Interface):
           stands for reads and writes.
         - ``osds``: ``{id, uuid, up, in, state, node, device, class, weight, reweight, primary_affinity, pgs,
           size, used, used_data, used_omap, used_meta, free, utilization, var}`` and, per second at present,
-          ``{read_ops, read_bytes, write_ops, write_bytes}``; ``node`` is the host Ceph has it under.
+          ``{read_ops, read_bytes, write_ops, write_bytes}``; ``node`` is the host Ceph has it under,
+          and ``device`` is empty until it has begun.
         - ``pools``: ``{id, name, pgs, copies, least, tier, applications, free, used, used_fraction, stored}``
           and what ``rados df`` counts as ``counts``; ``tier`` is a class of devices, or empty.
         - ``volumes``: of a pool, or of all pools for images: ``{pool, name, size}``; with `volume` that one

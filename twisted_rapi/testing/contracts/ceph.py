@@ -39,6 +39,14 @@ class CephContract(_Base):
         """A device of this node that an OSD can be made of."""
         raise NotImplementedError
 
+    def await_begun(self, osd: int) -> None:
+        """Wait until an OSD that was added has told of itself."""
+        self.assertTrue(self.tells(osd))
+
+    def tells(self, osd: int) -> bool:
+        """Whether an OSD has told which device it has."""
+        return any(one["id"] == osd and one["device"] for one in self.look("osds"))
+
     def await_drained(self, osd: int) -> None:
         """Wait until an OSD is `ICeph.drained`."""
         self.assertTrue(self.done(self.ceph.drained(osd)))
@@ -182,6 +190,7 @@ class CephContract(_Base):
         device, before = self.device(), {one["id"] for one in self.look("osds")}
         osd = self.twice(ceph.AddOsd(device=device, weight=WEIGHT))
         self.assertNotIn(osd, before)
+        self.await_begun(osd)
         [found] = [one for one in self.look("osds") if one["id"] == osd]
         self.assertTrue(found["in"])
         self.assertAlmostEqual(found["weight"], WEIGHT, places=4)
