@@ -77,6 +77,15 @@ def detached(view: View, instance: InstanceRecord, disk: DiskRecord) -> Detached
     )
 
 
+def returned(record: DetachedDiskRecord, disk: DiskRecord) -> DetachedDiskRecord:
+    """
+    The record of a disk that was to be attached as `disk`, and is not.
+
+    Its nodes may have heard of that one, and heed nobody who knows an older one only.
+    """
+    return replace(record, pending=None, disk=replace(record.disk, serial_no=disk.serial_no))
+
+
 def received(view: View, instance: InstanceRecord, record: DetachedDiskRecord) -> InstanceRecord:
     """
     The instance as it has to be to get the disk: one without any disks gets the disk's template.

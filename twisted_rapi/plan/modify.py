@@ -195,7 +195,7 @@ def _make(
         case "undone":
             error = progress.error or OpExecError(f"Could not add disks to {instance.name}")
             left = leftovers(undo, progress.outcomes[: len(undo)], f"adding disks to {instance.name} failed")
-            back = tuple(replace(view.detached[disk.uuid], pending=None) for _, disk in modified.attached)
+            back = tuple(detached.returned(view.detached[disk.uuid], disk) for _, disk in modified.attached)
             return Finish(error=error, puts=(*left, *back), free=modified.reserve, log=warnings(left, view))
     if modified.attached and instance.disks_active and progress.stage not in ("joined", "unplugged"):
         work = InSequence(volumes.activations(view, instance, modified.attached))
